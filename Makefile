@@ -1,0 +1,39 @@
+# make run     installs what is missing, then serves on http://127.0.0.1:8000
+# make test    installs what is missing, then runs every test
+# make setup   installs only     make check   lint and types     make bench   measures speed
+# make lock    writes the versions of this environment to constraints.txt
+SHELL := bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+
+.PHONY: setup run test check bench lock
+
+setup: $(STAMP)
+
+# torch comes first: it is the largest part, and everything after it agrees with its version.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install torch==2.13.0
+	$(BIN)/pip install -c constraints.txt -e '.[server,dev]'
+	@touch $@
+
+run: setup
+	@exec $(BIN)/hiddenstate serve $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python -m bench.requests $(ARGS)
+
+# Accelerator packages come with torch where there is an accelerator and are not pinned here.
+lock: setup
+	$(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt

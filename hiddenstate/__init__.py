@@ -1,0 +1,9 @@
+"""Post today's value, get tomorrow's forecast: the client of a hiddenstate service, and its command."""
+
+from importlib.metadata import version
+
+from hiddenstate.client import Client
+from hiddenstate.errors import HiddenstateError, ProblemError, ServiceUnreachable
+
+__version__ = version("hiddenstate")
+__all__ = ["Client", "HiddenstateError", "ProblemError", "ServiceUnreachable", "__version__"]
