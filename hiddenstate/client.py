@@ -1,0 +1,225 @@
+"""A client of the service: each method is one call of the API, each answer a plain dictionary of that shape."""
+
+import datetime as dt
+import math
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Self, Unpack, cast
+from urllib.parse import quote
+
+import httpx2
+
+from hiddenstate.errors import ProblemError, ServiceUnreachable
+from hiddenstate.shapes import (
+    Advance,
+    Forecasts,
+    Observation,
+    Record,
+    Session,
+    Settings,
+    Status,
+    Verification,
+)
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+ATTEMPTS = 3
+LONGEST_WAIT_S = 30.0
+"""A service that asks for a longer wait is not waited for: the caller gets its problem and decides."""
+
+TIMEOUT = httpx2.Timeout(65.0, connect=5.0)
+"""The service gives up a warm-up or a verification after 60 s, everything else after 5."""
+
+Query = Mapping[str, str | int]
+
+
+class Client:
+    """Talks to one service; close it, or use it in a `with` statement. One client serves many threads.
+
+    Requests that the service calls retryable, and those that got no answer, are sent again unchanged, three times in
+    all. Each write carries one idempotency key over all its attempts, so none is applied twice.
+
+    Args:
+        url: where the service is; by default HIDDENSTATE_URL, else http://127.0.0.1:8000.
+        api_key: sent as a bearer token; by default HIDDENSTATE_API_KEY, else none.
+
+    Every method raises:
+        ProblemError: the service refused.
+        ServiceUnreachable: no answer came in three attempts.
+    """
+
+    def __init__(self, url: str | None = None, *, api_key: str | None = None) -> None:
+        self.url = (url or os.environ.get("HIDDENSTATE_URL") or DEFAULT_URL).rstrip("/")
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"the address of the service must start with http:// or https://, not {self.url!r}")
+        key = api_key or os.environ.get("HIDDENSTATE_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(headers=headers, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def put_session(
+        self, session: str, observations: Sequence[Observation] | None = None, **settings: Unpack[Settings]
+    ) -> Session:
+        """Create a session, warmed up with `observations`, oldest first. The same call again changes nothing."""
+        body: dict[str, Any] = dict(settings)
+        if observations is not None:
+            body["observations"] = list(observations)
+        return cast(Session, self._send("PUT", _path(session), json=body))
+
+    def session(self, session: str) -> Session:
+        """Its settings, where it stands, and its scores so far."""
+        return cast(Session, self._send("GET", _path(session)))
+
+    def sessions(self, *, prefix: str = "", page_size: int = 100) -> Iterator[Session]:
+        """All sessions whose id starts with `prefix`, fetched page by page."""
+        query: Query = {"page_size": page_size, **({"prefix": prefix} if prefix else {})}
+        yield from cast(Iterator[Session], self._pages("/v1/sessions", "sessions", query))
+
+    def observe(
+        self,
+        session: str,
+        value: float | None,
+        *,
+        timestamp: str | dt.date | None = None,
+        create: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Advance:
+        """Feed one value (None = missing) and get the forecast of the next step.
+
+        Args:
+            timestamp: ISO 8601, or a date or datetime; none for a session that only counts its steps.
+            create: start the session if there is none.
+            idempotency_key: the same key again finds the first answer; by default a new one for each call.
+        """
+        observation: Observation = {"value": value}
+        if timestamp is not None:
+            observation["timestamp"] = timestamp if isinstance(timestamp, str) else timestamp.isoformat()
+        return self._post_observations(session, observation, create, idempotency_key)
+
+    def observe_many(
+        self,
+        session: str,
+        observations: Sequence[Observation],
+        *,
+        create: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Advance:
+        """Feed several observations, oldest first: all of them are applied, or none."""
+        return self._post_observations(session, list(observations), create, idempotency_key)
+
+    def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = (80, 95)) -> Forecasts:
+        """The next `horizon` steps, with an interval for each level (percent); changes nothing."""
+        query: Query = {"horizon": horizon, "levels": ",".join(map(str, levels))}
+        return cast(Forecasts, self._send("GET", f"{_path(session)}/forecast", params=query))
+
+    def history(self, session: str, *, newest_first: bool = False, page_size: int = 1000) -> Iterator[Record]:
+        """The retained observations, each with the forecast that had been issued for it."""
+        query: Query = {"page_size": page_size, "order_by": "step desc" if newest_first else "step"}
+        yield from cast(Iterator[Record], self._pages(f"{_path(session)}/observations", "observations", query))
+
+    def reset(self, session: str) -> Session:
+        """Forget what was observed and keep the settings."""
+        return cast(Session, self._send("POST", f"{_path(session)}:reset"))
+
+    def verify(self, session: str) -> Verification:
+        """Fold the retained observations again and compare with the live state; changes nothing."""
+        return cast(Verification, self._send("POST", f"{_path(session)}:verify"))
+
+    def delete(self, session: str) -> None:
+        """Forget the session; no error if there is none."""
+        self._send("DELETE", _path(session))
+
+    def status(self) -> Status:
+        """The service as a whole: store, models, limits."""
+        return cast(Status, self._send("GET", "/v1/status"))
+
+    def _post_observations(
+        self, session: str, body: Observation | list[Observation], create: bool, idempotency_key: str | None
+    ) -> Advance:
+        query = {"create": "true"} if create else {}
+        answer = self._send("POST", f"{_path(session)}/observations", params=query, json=body, key=idempotency_key)
+        return cast(Advance, answer)
+
+    def _pages(self, path: str, member: str, query: Query) -> Iterator[Any]:
+        token = ""
+        while True:
+            page = self._send("GET", path, params={**query, **({"page_token": token} if token else {})})
+            yield from page[member]
+            token = page["next_page_token"]
+            if not token:
+                return
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Query | None = None,
+        json: object = None,
+        key: str | None = None,
+    ) -> Any:  # noqa: ANN401 - a JSON document; each caller knows its shape
+        request = self._http.build_request(method, self.url + path, params=params, json=json)
+        if method == "POST":
+            request.headers["Idempotency-Key"] = key or uuid.uuid4().hex
+        attempt = 1
+        while True:
+            answer = self._attempt(request)
+            if isinstance(answer, httpx2.Response) and answer.is_success:
+                return self._content(answer)
+            error, wait_s = self._failure(answer, attempt)
+            if attempt == ATTEMPTS or wait_s > LONGEST_WAIT_S:
+                raise error
+            time.sleep(wait_s)
+            attempt += 1
+
+    def _attempt(self, request: httpx2.Request) -> httpx2.Response | httpx2.TransportError:
+        try:
+            return self._http.send(request)
+        except httpx2.TransportError as error:
+            return error
+
+    def _failure(
+        self, answer: httpx2.Response | httpx2.TransportError, attempt: int
+    ) -> tuple[ProblemError | ServiceUnreachable, float]:
+        """The error to raise, and the seconds after which another attempt makes sense (infinite: none does)."""
+        if isinstance(answer, httpx2.TransportError):
+            return ServiceUnreachable(self.url, str(answer) or type(answer).__name__), _backoff_s(attempt)
+        problem = _problem(answer)
+        retry_after = answer.headers.get("Retry-After", "")
+        wait_s = float(retry_after) if retry_after.isdigit() else _backoff_s(attempt)
+        return problem, wait_s if problem.retryable else math.inf
+
+    def _content(self, response: httpx2.Response) -> Any:  # noqa: ANN401 - a JSON document; each caller knows its shape
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except ValueError:
+            raise ServiceUnreachable(self.url, "what answers there is no hiddenstate service") from None
+
+
+def _path(session: str) -> str:
+    return f"/v1/sessions/{quote(session, safe='')}"
+
+
+def _problem(response: httpx2.Response) -> ProblemError:
+    try:
+        members = response.json()
+    except ValueError:
+        return ProblemError.of_text(response.status_code, response.text)
+    return ProblemError(response.status_code, members if isinstance(members, dict) else {})
+
+
+def _backoff_s(attempt: int) -> float:
+    """0.1 to 0.2 s, then twice that: many clients that failed together do not come back together."""
+    return 0.2 * float(2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
