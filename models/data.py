@@ -1,0 +1,227 @@
+"""Series from files: CSV, Parquet or Arrow with the columns `unique_id, ds, y`.
+
+Long format, one row per step. Columns:
+
+    unique_id   name of the series (may be absent: then the file is one series, named after the file)
+    ds          timestamp of the step (may be absent or empty)
+    t           whole-numbered step; where given, it orders the rows and its gaps are missing values
+    y           the value; empty = missing
+    imputed     true where the source had no value and one was filled in (optional)
+    test        true on the last rows of a series, which no fitting may see (optional)
+
+The train split is the only default: `read` leaves rows with `test` true out unless they are asked for.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+from numpy.typing import NDArray
+
+FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
+
+
+class DataError(ValueError):
+    """A data file that cannot be used; the message says why and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series, oldest value first.
+
+    Attributes:
+        values: (T,) float64, NaN where missing.
+        imputed: (T,) bool, true where the value was filled in by whoever made the file.
+        timestamps: (T,) datetime64[s], or None where the file gives no calendar time.
+        test_steps: how many of the last steps are the test part; 0 where only the train split was read.
+    """
+
+    unique_id: str
+    values: NDArray[np.float64]
+    imputed: NDArray[np.bool_]
+    timestamps: NDArray[np.datetime64] | None = None
+    test_steps: int = 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def train_steps(self) -> int:
+        return len(self.values) - self.test_steps
+
+    def head(self, steps: int) -> "Series":
+        """The first `steps` steps, as a series without a test part."""
+        stamps = None if self.timestamps is None else self.timestamps[:steps]
+        return Series(self.unique_id, self.values[:steps], self.imputed[:steps], stamps)
+
+
+def read(path: Path, *, prefixes: Sequence[str] = (), test: bool = False) -> list[Series]:
+    """Read the series of one file, in the order in which they first appear.
+
+    Args:
+        path: a file in one of `FORMATS`.
+        prefixes: keep only series whose `unique_id` up to its first dot is one of these; empty keeps all.
+        test: also read the rows whose `test` is true (for scoring, never for fitting).
+    Raises:
+        DataError: no such file, unknown format, columns absent or of the wrong type, steps out of order.
+    """
+    table = _table(path)
+    names, codes = _identities(table, path)
+    values = _floats(table, path)
+    flags = {name: _flags(table, name, path) for name in ("imputed", "test")}
+    steps, stamps = _steps(table, path)
+    wanted = np.array([not prefixes or name.split(".")[0] in prefixes for name in names], dtype=bool)
+    keep = wanted[codes] & (test | ~flags["test"])
+    if not keep.any():
+        raise DataError(f"{path}: no rows left to read{_asked(prefixes)}; it has {_some(names)}")
+    rows = np.flatnonzero(keep)
+    clock = steps if steps is not None else stamps
+    order = np.lexsort((clock[rows], codes[rows])) if clock is not None else np.argsort(codes[rows], kind="stable")
+    rows = rows[order]
+    cuts = np.flatnonzero(np.diff(codes[rows])) + 1
+    return [
+        _series(names[codes[part[0]]], part, values, flags, steps, stamps, path) for part in np.split(rows, cuts)
+    ]
+
+
+def digest(series: Iterable[Series]) -> str:
+    """SHA-256 (hex) of the rows of `series`, the same for the same rows whatever file format they came from.
+
+    Per series: the name's length in bytes as little-endian u4, the name in UTF-8, the number of steps as u8, then
+    the timestamps in seconds since 1970 as i8 (the minimum of i8 where there is none), the values as f8 (every
+    missing one as the same quiet NaN) and the imputed flags as u1, each as one little-endian array.
+    """
+    sha = hashlib.sha256()
+    for one in series:
+        name = one.unique_id.encode()
+        sha.update(len(name).to_bytes(4, "little") + name + len(one).to_bytes(8, "little"))
+        none = np.full(len(one), np.iinfo(np.int64).min)
+        stamps = none if one.timestamps is None else one.timestamps.astype("datetime64[s]").astype(np.int64)
+        sha.update(stamps.astype("<i8").tobytes())
+        sha.update(np.where(np.isnan(one.values), np.nan, one.values).astype("<f8").tobytes())
+        sha.update(one.imputed.astype("u1").tobytes())
+    return sha.hexdigest()
+
+
+def _series(
+    name: str,
+    rows: NDArray[np.intp],
+    values: NDArray[np.float64],
+    flags: dict[str, NDArray[np.bool_]],
+    steps: NDArray[np.int64] | None,
+    stamps: NDArray[np.datetime64] | None,
+    path: Path,
+) -> Series:
+    clock = steps if steps is not None else stamps
+    if clock is not None and (np.diff(clock[rows].astype(np.int64)) <= 0).any():
+        raise DataError(f"{path}: series {name!r} has two rows for one step; keep one row per step and series")
+    tested = flags["test"][rows]
+    if (tested[:-1] & ~tested[1:]).any():
+        raise DataError(f"{path}: series {name!r} has train rows after test rows; the test part must come last")
+    stamp = None if stamps is None or np.isnat(stamps[rows]).any() else stamps[rows]
+    whole = Series(name, values[rows], flags["imputed"][rows], stamp, int(tested.sum()))
+    return whole if steps is None else _without_gaps(whole, steps[rows])
+
+
+def _without_gaps(series: Series, steps: NDArray[np.int64]) -> Series:
+    """Put a missing value where a step has no row."""
+    where = steps - steps[0]
+    length = int(where[-1]) + 1
+    if length == len(where):
+        return series
+    values, imputed = np.full(length, np.nan), np.zeros(length, dtype=bool)
+    values[where], imputed[where] = series.values, series.imputed
+    stamps = series.timestamps
+    if stamps is not None:
+        seconds = np.interp(np.arange(length), where, stamps.astype(np.int64))
+        stamps = seconds.astype(np.int64).astype("datetime64[s]")
+    first_test = where[series.train_steps] if series.test_steps else length
+    return Series(series.unique_id, values, imputed, stamps, length - int(first_test))
+
+
+def _table(path: Path) -> pa.Table:
+    name = path.name.lower()
+    if not name.endswith(FORMATS):
+        raise DataError(f"{path}: unknown format; give a file that ends in {', '.join(FORMATS)}")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; check the path")
+    try:
+        if name.endswith((".csv", ".csv.gz")):
+            options = pyarrow.csv.ConvertOptions(column_types={"unique_id": pa.string()}, strings_can_be_null=True)
+            return pyarrow.csv.read_csv(path, convert_options=options)
+        if name.endswith(".parquet"):
+            return pyarrow.parquet.read_table(path)
+        return pyarrow.feather.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({error})") from error
+
+
+def _identities(table: pa.Table, path: Path) -> tuple[list[str], NDArray[np.int64]]:
+    if "unique_id" not in table.column_names:
+        return [path.name.split(".")[0]], np.zeros(len(table), dtype=np.int64)
+    column = pc.cast(table["unique_id"], pa.string()).combine_chunks()
+    if column.null_count:
+        raise DataError(f"{path}: column 'unique_id' is empty in {column.null_count} rows; name every row's series")
+    encoded = pc.dictionary_encode(column)
+    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices, dtype=np.int64)
+
+
+def _floats(table: pa.Table, path: Path) -> NDArray[np.float64]:
+    if "y" not in table.column_names:
+        have = ", ".join(table.column_names)
+        raise DataError(f"{path}: no column 'y'; it has {have}. Needed: unique_id, ds, y")
+    column = table["y"]
+    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
+        raise DataError(f"{path}: column 'y' is {column.type}; it must hold numbers (empty = missing)")
+    values: NDArray[np.float64] = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan), dtype=np.float64)
+    if np.isinf(values).any():
+        raise DataError(f"{path}: column 'y' has infinite values; leave them empty if they are missing")
+    return values
+
+
+def _flags(table: pa.Table, name: str, path: Path) -> NDArray[np.bool_]:
+    if name not in table.column_names:
+        return np.zeros(len(table), dtype=bool)
+    column = table[name]
+    if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
+        raise DataError(f"{path}: column {name!r} is {column.type}; it must hold true or false")
+    return np.asarray(pc.fill_null(pc.cast(column, pa.bool_()), False), dtype=bool)
+
+
+def _steps(table: pa.Table, path: Path) -> tuple[NDArray[np.int64] | None, NDArray[np.datetime64] | None]:
+    """The whole-numbered steps and the timestamps, each None where the file does not give it."""
+    steps = stamps = None
+    if "t" in table.column_names:
+        column = table["t"]
+        if not pa.types.is_integer(column.type) or column.null_count:
+            raise DataError(f"{path}: column 't' must hold a whole number in every row")
+        steps = np.asarray(pc.cast(column, pa.int64()), dtype=np.int64)
+    if "ds" in table.column_names and table["ds"].null_count < len(table):
+        stamps = _timestamps(table["ds"], path)
+        if steps is None and np.isnat(stamps).any():
+            raise DataError(f"{path}: column 'ds' is empty in some rows; give every row a timestamp, or a step in 't'")
+    return steps, stamps
+
+
+def _timestamps(column: Any, path: Path) -> NDArray[np.datetime64]:
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
+        raise DataError(f"{path}: column 'ds' is {column.type}; write timestamps as 2024-01-31 or 2024-01-31T06:00:00")
+    naive = pc.cast(column, pa.timestamp("s", tz=getattr(column.type, "tz", None)), safe=False)
+    return np.asarray(naive.to_numpy().astype("datetime64[s]"))
+
+
+def _asked(prefixes: Sequence[str]) -> str:
+    return f" for unique_id prefixes {', '.join(prefixes)}" if prefixes else ""
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{len(names)} series: {shown}" + (" ..." if len(names) > 5 else "")

@@ -1,0 +1,85 @@
+"""Validation while a model trains: the streaming protocol on the last steps of some training series, held out of windows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.data import Series
+from models.mixture import Mixture, MixtureConfig
+from models.windows import calendar_of
+
+HELD_OUT = 56
+"""Steps at the end of a held-out series; its earlier steps are trained on."""
+
+WARM_UP = 224
+"""Steps that warm the state before the first judged forecast."""
+
+EVERY = 5
+"""One series in so many lends its end."""
+
+MOST = 16
+"""Series held out of one source, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """N held-out ends, aligned, with the source that each is from.
+
+    Attributes:
+        values: (N, WARM_UP + HELD_OUT) float64; calendar: (N, WARM_UP + HELD_OUT, 5) float32.
+    """
+
+    sources: tuple[str, ...]
+    values: Tensor
+    calendar: Tensor
+    judged: Tensor
+
+    def relative_error(self, module: Mixture) -> dict[str, float]:
+        """Streaming relMAE by source: predict, then observe; geometric mean over series of MAE over that of repeating."""
+        if not self.sources:
+            return {}
+        with torch.no_grad():
+            views, _ = module.unroll_memory(
+                self.values, torch.ones_like(self.values), self.calendar, module.initial_state(len(self.values))
+            )
+            hidden, _ = module.recurrence.sequence(views.inputs, module.initial_state(len(self.values)))
+            part = slice(-HELD_OUT - 1, -1)
+            memory = {name: array[:, part] for name, array in views.memory.items()}
+            logs = (views.logs[0][:, part], views.logs[1][:, part])
+            issued = module.head(memory, hidden[:, part], logs, 1)[:, :, 0, module.scores.median]
+        error = ((self.values[:, -HELD_OUT:] - issued).abs() * self.judged).sum(1)
+        naive = (self.values[:, -HELD_OUT:].diff(dim=1, prepend=self.values[:, part][:, :1]).abs() * self.judged).sum(1)
+        floor = 1e-3 * self.values.diff(dim=1).abs().mean(1) + 1e-12
+        ratio = torch.log((error + floor) / (naive + floor))
+        named = np.array(self.sources)
+        return {name: float(ratio[torch.from_numpy(named == name)].mean().exp()) for name in dict.fromkeys(self.sources)}
+
+
+def validation_parts(
+    sources: Sequence[tuple[str, Sequence[Series]]], config: MixtureConfig
+) -> tuple[list[list[Series]], Validation]:
+    """Split each source: what may be trained on, and the held-out ends of some of its complete, long enough series."""
+    parts, names, ends = [], [], []
+    for name, series in sources:
+        part, taken = [], 0
+        for k, one in enumerate(series):
+            wanted = k % EVERY == EVERY - 1 or len(series) == 1
+            long_enough = len(one) >= WARM_UP + 2 * HELD_OUT + config.horizon and not np.isnan(one.values).any()
+            if wanted and long_enough and taken < MOST:
+                ends.append(one)
+                names.append(name)
+                taken += 1
+                part.append(one.head(len(one) - HELD_OUT))
+            else:
+                part.append(one)
+        parts.append(part)
+    span = slice(-WARM_UP - HELD_OUT, None)
+    empty = np.zeros((0, WARM_UP + HELD_OUT))
+    values = np.stack([one.values[span] for one in ends]) if ends else empty
+    calendar = np.stack([calendar_of(one)[span] for one in ends]) if ends else np.zeros((*empty.shape, 5))
+    judged = np.stack([~one.imputed[-HELD_OUT:] for one in ends]) if ends else np.zeros((0, HELD_OUT), dtype=bool)
+    tensors = (torch.from_numpy(values), torch.from_numpy(calendar.astype(np.float32)), torch.from_numpy(judged))
+    return parts, Validation(tuple(names), *tensors)
