@@ -19,6 +19,7 @@ from hiddenstate.shapes import (
     Observation,
     Record,
     Session,
+    SessionPage,
     Settings,
     Status,
     Verification,
@@ -31,8 +32,6 @@ LONGEST_WAIT_S = 30.0
 
 TIMEOUT = httpx2.Timeout(65.0, connect=5.0)
 """The service gives up a warm-up or a verification after 60 s, everything else after 5."""
-
-Query = Mapping[str, str | int]
 
 
 class Client:
@@ -80,10 +79,19 @@ class Client:
         """Its settings, where it stands, and its scores so far."""
         return cast(Session, self._send("GET", _path(session)))
 
-    def sessions(self, *, prefix: str = "", page_size: int = 100) -> Iterator[Session]:
+    def sessions(self, *, prefix: str = "") -> Iterator[Session]:
         """All sessions whose id starts with `prefix`, fetched page by page."""
-        query: Query = {"page_size": page_size, **({"prefix": prefix} if prefix else {})}
-        yield from cast(Iterator[Session], self._pages("/v1/sessions", "sessions", query))
+        page = self.sessions_page(prefix=prefix)
+        yield from page["sessions"]
+        while page["next_page_token"]:
+            page = self.sessions_page(prefix=prefix, page_token=page["next_page_token"])
+            yield from page["sessions"]
+
+    def sessions_page(self, *, prefix: str = "", page_size: int = 100, page_token: str = "") -> SessionPage:
+        """One page of the sessions whose id starts with `prefix`, and how many there are."""
+        query = {"page_size": str(page_size), "prefix": prefix, "page_token": page_token}
+        given = {name: value for name, value in query.items() if value}
+        return cast(SessionPage, self._send("GET", "/v1/sessions", params=given))
 
     def observe(
         self,
@@ -119,13 +127,18 @@ class Client:
 
     def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = (80, 95)) -> Forecasts:
         """The next `horizon` steps, with an interval for each level (percent); changes nothing."""
-        query: Query = {"horizon": horizon, "levels": ",".join(map(str, levels))}
+        query = {"horizon": str(horizon), "levels": ",".join(map(str, levels))}
         return cast(Forecasts, self._send("GET", f"{_path(session)}/forecast", params=query))
 
-    def history(self, session: str, *, newest_first: bool = False, page_size: int = 1000) -> Iterator[Record]:
-        """The retained observations, each with the forecast that had been issued for it."""
-        query: Query = {"page_size": page_size, "order_by": "step desc" if newest_first else "step"}
-        yield from cast(Iterator[Record], self._pages(f"{_path(session)}/observations", "observations", query))
+    def history(self, session: str, *, newest_first: bool = False) -> Iterator[Record]:
+        """The retained observations, each with the forecast that had been issued for it, fetched page by page."""
+        query = {"order_by": "step desc" if newest_first else "step"}
+        while True:
+            page = self._send("GET", f"{_path(session)}/observations", params=query)
+            yield from cast(list[Record], page["observations"])
+            if not page["next_page_token"]:
+                return
+            query["page_token"] = page["next_page_token"]
 
     def reset(self, session: str) -> Session:
         """Forget what was observed and keep the settings."""
@@ -150,21 +163,12 @@ class Client:
         answer = self._send("POST", f"{_path(session)}/observations", params=query, json=body, key=idempotency_key)
         return cast(Advance, answer)
 
-    def _pages(self, path: str, member: str, query: Query) -> Iterator[Any]:
-        token = ""
-        while True:
-            page = self._send("GET", path, params={**query, **({"page_token": token} if token else {})})
-            yield from page[member]
-            token = page["next_page_token"]
-            if not token:
-                return
-
     def _send(
         self,
         method: str,
         path: str,
         *,
-        params: Query | None = None,
+        params: Mapping[str, str] | None = None,
         json: object = None,
         key: str | None = None,
     ) -> Any:  # noqa: ANN401 - a JSON document; each caller knows its shape

@@ -102,6 +102,14 @@ class Session(TypedDict):
     expires_at: str | None
 
 
+class SessionPage(TypedDict):
+    """Part of a list; an empty `next_page_token` ends it. The total may lag a few seconds."""
+
+    sessions: list[Session]
+    next_page_token: str
+    total_size: int
+
+
 class Settings(TypedDict, total=False):
     """What can be chosen when a session is created."""
 

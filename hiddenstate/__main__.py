@@ -1,0 +1,3 @@
+from hiddenstate.cli import main
+
+main()

@@ -1,0 +1,69 @@
+"""Results go to stdout, everything said about them to stderr; colour only on a terminal and never with NO_COLOR."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from hiddenstate.cli.faults import Fault
+from hiddenstate.shapes import Forecast
+
+MISSING = "-"
+
+
+def results() -> Console:
+    """Where tables go; wide enough when read by a program rather than shown on a terminal."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+
+
+def messages() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(answer: Mapping[str, object]) -> None:
+    """One JSON document on one line, members in the order of the API."""
+    print(json.dumps(answer, ensure_ascii=False))
+
+
+def print_fault(fault: Fault) -> None:
+    what, *rest = fault.lines
+    console = messages()
+    console.print(what, style="bold red", markup=False, soft_wrap=True)
+    for line in rest:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def number(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.6g}"
+
+
+def percent(share: float | None) -> str:
+    return MISSING if share is None else f"{100 * share:.0f} %"
+
+
+def forecast_table(forecasts: Iterable[Forecast]) -> Table:
+    """One row a step, one column for each interval that the answer has."""
+    rows = list(forecasts)
+    levels = interval_levels(rows[0]) if rows else []
+    table = Table(box=None, pad_edge=False)
+    for column in ("step", "time", "median", *(f"{level} %" for level in levels)):
+        table.add_column(column, justify="left" if column == "time" else "right")
+    for row in rows:
+        intervals = [" to ".join(number(bound) for bound in interval(row, level)) for level in levels]
+        table.add_row(str(row["step"]), row["timestamp"] or MISSING, number(row["value"]), *intervals)
+    return table
+
+
+def interval_levels(forecast: Forecast) -> list[int]:
+    """The levels (percent) that have both their quantiles, narrowest first."""
+    lower = (float(q) for q in forecast["quantiles"] if float(q) < 0.5)
+    return sorted(round(100 * (1 - 2 * q)) for q in lower)
+
+
+def interval(forecast: Forecast, level: int) -> tuple[float, float]:
+    """Lower and upper end of the interval of `level` percent."""
+    bounds = {round(1000 * float(q)): value for q, value in forecast["quantiles"].items()}
+    tail = round(1000 * (1 - level / 100) / 2)
+    return bounds[tail], bounds[1000 - tail]

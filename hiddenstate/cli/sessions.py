@@ -1,0 +1,154 @@
+"""Commands that talk to a running service: observe, forecast, reset, verify, sessions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hiddenstate.cli import faults, output
+from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.client import Client
+from hiddenstate.errors import ProblemError, ServiceUnreachable
+
+SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
+
+
+@contextmanager
+def connected(as_json: bool = False) -> Iterator[Client]:
+    """A client whose errors become faults; with `as_json` a refusal is also printed as the problem it is."""
+    try:
+        with Client() as client:
+            try:
+                yield client
+            except ProblemError as error:
+                if as_json:
+                    output.print_json(error.members)
+                raise faults.refused(error, client.url) from error
+    except ServiceUnreachable as error:
+        raise faults.unreachable(error) from error
+
+
+def observe(
+    session: SessionId,
+    value: Annotated[str, typer.Argument(help="The value; 'null' if it is missing.")],
+    at: Annotated[str | None, typer.Option(help="Its timestamp, for example 2026-11-21.", show_default=False)] = None,
+    create: Annotated[bool, typer.Option("--create", help="Start the session if there is none.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Feed one value and print the forecast of the next step."""
+    parsed = _value(value)
+    with connected(as_json) as client:
+        advance = client.observe(session, parsed, timestamp=at, create=create)
+    if as_json:
+        output.print_json(advance)
+        return
+    observed = advance["observed"]
+    repeated = ", as before" if advance["replayed"] else ""
+    when = observed["timestamp"] or f"step {observed['step']}"
+    output.messages().print(f"{session}: {output.number(observed['value'])} observed at {when}{repeated}", markup=False)
+    if advance["forecast"] is None:
+        output.messages().print("there is no forecast until a first value is known")
+    else:
+        output.results().print(output.forecast_table([advance["forecast"]]))
+
+
+def forecast(
+    session: SessionId,
+    horizon: Annotated[int, typer.Option(min=1, help="How many steps.")] = 1,
+    levels: Annotated[str, typer.Option(help="Intervals, in percent.")] = "80,95",
+    as_json: AsJson = False,
+) -> None:
+    """Print the forecasts of the next steps; changes nothing."""
+    wanted = _levels(levels)
+    with connected(as_json) as client:
+        answer = client.forecast(session, horizon, wanted)
+    if as_json:
+        output.print_json(answer)
+    else:
+        output.results().print(output.forecast_table(answer["forecasts"]))
+
+
+def reset(session: SessionId, as_json: AsJson = False) -> None:
+    """Forget what the session has observed and keep its settings."""
+    with connected(as_json) as client:
+        answer = client.reset(session)
+    if as_json:
+        output.print_json(answer)
+    else:
+        output.messages().print(f"{session} is at step {answer['step']}, its settings kept", markup=False)
+
+
+def verify(session: SessionId, as_json: AsJson = False) -> None:
+    """Fold the retained observations again and compare with the live state. Exit code 1 if they differ."""
+    with connected(as_json) as client:
+        answer = client.verify(session)
+    if as_json:
+        output.print_json(answer)
+    else:
+        identical = "identical bit for bit" if answer["identical"] else "NOT identical"
+        output.messages().print(
+            f"{session}: {answer['observations']} observations folded again, {identical};"
+            f" unrolled at once they differ by {answer['max_rel_difference']:.2g}, {answer['tolerance']:.2g} is allowed",
+            markup=False,
+        )
+        output.results().print("ok" if answer["ok"] else "not ok")
+    if not answer["ok"]:
+        raise typer.Exit(ExitCode.NEGATIVE)
+
+
+def sessions(
+    prefix: Annotated[str, typer.Option(help="Only sessions whose id starts so.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List sessions: where each stands, and how well it is forecast."""
+    with connected(as_json) as client:
+        page = client.sessions_page(prefix=prefix, page_size=limit)
+    if as_json:
+        output.print_json(page)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("session", "model", "freq", "step", "last", "recent MASE", "in the 80 %"):
+        table.add_column(column, justify="right" if column in ("step", "recent MASE", "in the 80 %") else "left")
+    for session in page["sessions"]:
+        recent = session["scores"]["recent"]
+        table.add_row(
+            session["session"],
+            session["model"],
+            session["freq"] or output.MISSING,
+            str(session["step"]),
+            session["last"] or output.MISSING,
+            output.number(recent["mase"]),
+            output.percent(recent["coverage"].get("80")),
+        )
+    output.results().print(table)
+    output.messages().print(f"{len(page['sessions'])} of {page['total_size']} sessions")
+
+
+def _value(text: str) -> float | None:
+    if text == "null":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise Fault(
+            ExitCode.USAGE,
+            f"{text!r} is not a value",
+            "a value is a number, or null for a missing one",
+            "hiddenstate observe store-42 118",
+        ) from None
+
+
+def _levels(text: str) -> list[int]:
+    try:
+        return [int(level) for level in text.split(",")]
+    except ValueError:
+        raise Fault(
+            ExitCode.USAGE,
+            f"{text!r} is no list of levels",
+            "levels are whole percents with commas between them",
+            "--levels 80,95",
+        ) from None
