@@ -1,0 +1,78 @@
+"""Time zones as integer arithmetic: instants and wall clocks in microseconds since 1970."""
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+MICROSECOND = timedelta(microseconds=1)
+SECOND = 1_000_000
+DAY = 86_400 * SECOND
+UTC_NAMES = frozenset({"UTC", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal"})
+HOST_NAMES = frozenset({"localtime", "posixrules"})
+"""Entries of a host's zone folder that mean something else on the next host."""
+EPOCH = datetime(1970, 1, 1)
+EPOCH_UTC = EPOCH.replace(tzinfo=UTC)
+FIRST = (datetime.min - EPOCH) // MICROSECOND + DAY
+LAST = (datetime.max - EPOCH) // MICROSECOND - DAY
+"""Instants with a wall clock inside the years 1 to 9999 in every zone."""
+
+
+class ZoneError(ValueError):
+    """Not the name of an IANA time zone."""
+
+
+class Zone:
+    """An IANA time zone. Instants are microseconds since 1970 UTC; walls are the same count on the zone's own clock."""
+
+    __slots__ = ("fixed", "info", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.info: tzinfo = UTC if name in UTC_NAMES else _info(name)
+        offset = self.info.utcoffset(None)
+        self.fixed = None if offset is None else offset // MICROSECOND
+        """Offset from UTC of a zone that never changes it, None for one that does."""
+
+    def local(self, instant: int) -> datetime:
+        return (EPOCH_UTC + timedelta(microseconds=instant)).astimezone(self.info)
+
+    def wall(self, instant: int) -> int:
+        if self.fixed is not None:
+            return instant + self.fixed
+        return (self.local(instant).replace(tzinfo=None) - EPOCH) // MICROSECOND
+
+    def instant(self, wall: int) -> int:
+        """The first instant at which the zone's clock shows `wall`; where it never does, as far after the jump."""
+        if self.fixed is not None:
+            return wall - self.fixed
+        return self._reading(wall, fold=0)
+
+    def instants(self, wall: int) -> list[int]:
+        """All instants at which the zone's clock shows `wall`: one, none where it is set forward, two where back."""
+        if self.fixed is not None:
+            return [wall - self.fixed]
+        candidates = {self._reading(wall, fold) for fold in (0, 1)}
+        return sorted(candidate for candidate in candidates if self.wall(candidate) == wall)
+
+    def _reading(self, wall: int, fold: int) -> int:
+        shown = (EPOCH + timedelta(microseconds=wall)).replace(tzinfo=self.info, fold=fold)
+        return (shown - EPOCH_UTC) // MICROSECOND
+
+
+def _info(name: str) -> ZoneInfo:
+    try:
+        if name in HOST_NAMES:
+            raise ValueError
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; a path or a control character in it; a folder of names
+        raise ZoneError("not an IANA time zone name, such as UTC, Europe/Berlin or Etc/GMT+5") from None
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> Zone:
+    """The zone of that name, built once.
+
+    Raises:
+        ZoneError: there is no such zone.
+    """
+    return Zone(name)
