@@ -20,15 +20,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer
 def connected(as_json: bool = False) -> Iterator[Client]:
     """A client whose errors become faults; with `as_json` a refusal is also printed as the problem it is."""
     try:
-        with Client() as client:
-            try:
-                yield client
-            except ProblemError as error:
-                if as_json:
-                    output.print_json(error.members)
-                raise faults.refused(error, client.url) from error
-    except ServiceUnreachable as error:
-        raise faults.unreachable(error) from error
+        client = Client()
+    except ValueError as error:
+        raise faults.bad_address(error) from error
+    with client:
+        try:
+            yield client
+        except ProblemError as error:
+            if as_json:
+                output.print_json(error.members)
+            raise faults.refused(error, client.url) from error
+        except ServiceUnreachable as error:
+            raise faults.unreachable(error) from error
 
 
 def observe(
@@ -88,12 +91,10 @@ def verify(session: SessionId, as_json: AsJson = False) -> None:
     if as_json:
         output.print_json(answer)
     else:
-        identical = "identical bit for bit" if answer["identical"] else "NOT identical"
-        output.messages().print(
-            f"{session}: {answer['observations']} observations folded again, {identical};"
-            f" unrolled at once they differ by {answer['max_rel_difference']:.2g}, {answer['tolerance']:.2g} is allowed",
-            markup=False,
-        )
+        identical = "the same bits" if answer["identical"] else "OTHER bits"
+        difference, tolerance = answer["max_rel_difference"], answer["tolerance"]
+        output.messages().print(f"{answer['observations']} observations folded one by one: {identical}")
+        output.messages().print(f"unrolled in one pass: off by at most {difference:.2g} of {tolerance:.2g} allowed")
         output.results().print("ok" if answer["ok"] else "not ok")
     if not answer["ok"]:
         raise typer.Exit(ExitCode.NEGATIVE)
