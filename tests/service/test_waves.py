@@ -1,0 +1,187 @@
+"""The queue in front of the store: who shares a wave, who waits, who is dropped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from service.problems import DeadlineExceeded, NotReady, Overloaded
+from service.waves import Entry, Waves
+
+
+class Recorder:
+    """Real work that remembers what it was given, and that a test can hold up."""
+
+    def __init__(self) -> None:
+        self.waves: list[list[tuple[str, int]]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.taken = asyncio.Event()
+
+    async def wave(self, entries: Sequence[Entry[int, int]]) -> None:
+        self.waves.append([(entry.session, entry.work) for entry in entries])
+        self.taken.set()
+        await self.open.wait()
+        for entry in entries:
+            if entry.work < 0:
+                raise ValueError("negative work")
+            entry.settle(entry.work * 10)
+
+    async def alone(self, entry: Entry[int, int]) -> None:
+        await self.open.wait()
+        entry.settle(entry.work * 100)
+
+    async def hold(self, waves: "Waves[int, int]") -> "asyncio.Task[int]":
+        """Put a wave in flight that stays there until `open` is set."""
+        self.open.clear()
+        self.taken.clear()
+        blocking = asyncio.create_task(waves.submit("first", 0, deadline=soon()))
+        await self.taken.wait()
+        return blocking
+
+
+def soon(seconds: float = 30.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+async def waves(recorder: Recorder) -> AsyncIterator[Waves[int, int]]:
+    waves: Waves[int, int] = Waves(
+        recorder.wave, recorder.alone, clock=asyncio.get_running_loop().time, max_waiting=8, max_waiting_per_session=3
+    )
+    waves.start()
+    yield waves
+    recorder.open.set()
+    await waves.drain()
+
+
+async def test_an_idle_queue_answers_at_once(waves: Waves[int, int], recorder: Recorder) -> None:
+    assert await waves.submit("a", 7, deadline=soon()) == 70
+    assert recorder.waves == [[("a", 7)]]
+
+
+async def test_what_comes_during_a_wave_shares_the_next(waves: Waves[int, int], recorder: Recorder) -> None:
+    blocking = await recorder.hold(waves)
+    later = [asyncio.create_task(waves.submit(name, 1, deadline=soon())) for name in "abc"]
+    await asyncio.sleep(0)
+    recorder.open.set()
+    assert await asyncio.gather(blocking, *later) == [0, 10, 10, 10]
+    assert recorder.waves[1:] == [[("a", 1), ("b", 1), ("c", 1)]]
+
+
+async def test_requests_of_one_session_go_in_order_one_a_wave(waves: Waves[int, int], recorder: Recorder) -> None:
+    blocking = await recorder.hold(waves)
+    later = [asyncio.create_task(waves.submit("a", number, deadline=soon())) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    recorder.open.set()
+    assert await asyncio.gather(blocking, *later) == [0, 10, 20, 30]
+    assert recorder.waves[1:] == [[("a", 1)], [("a", 2)], [("a", 3)]]
+
+
+async def test_a_request_given_up_while_it_waits_is_never_taken(waves: Waves[int, int], recorder: Recorder) -> None:
+    blocking = await recorder.hold(waves)
+    given_up = asyncio.create_task(waves.submit("a", 1, deadline=soon()))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    assert waves.waiting == 0
+    recorder.open.set()
+    await blocking
+    await waves.drain()
+    assert recorder.waves == [[("first", 0)]]
+
+
+async def test_a_request_given_up_in_its_wave_is_worked_off_all_the_same(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    blocking = await recorder.hold(waves)
+    blocking.cancel()
+    await asyncio.wait({blocking})
+    recorder.open.set()
+    assert await waves.submit("first", 5, deadline=soon()) == 50
+    assert recorder.waves == [[("first", 0)], [("first", 5)]]
+
+
+async def test_a_waiting_request_is_dropped_at_its_deadline(waves: Waves[int, int], recorder: Recorder) -> None:
+    blocking = await recorder.hold(waves)
+    with pytest.raises(DeadlineExceeded):
+        await waves.submit("a", 1, deadline=soon(0.02))
+    recorder.open.set()
+    await blocking
+    await waves.drain()
+    assert recorder.waves == [[("first", 0)]]
+
+
+async def test_a_request_in_a_hanging_wave_is_answered_at_its_deadline(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    recorder.open.clear()
+    with pytest.raises(DeadlineExceeded):
+        await waves.submit("a", 1, deadline=soon(0.02))
+
+
+async def test_a_full_queue_refuses_and_says_that_it_can_be_tried_again(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    blocking = await recorder.hold(waves)
+    waiting = [asyncio.create_task(waves.submit(f"s{n}", n, deadline=soon())) for n in range(8)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded) as refused:
+        await waves.submit("one more", 1, deadline=soon())
+    assert refused.value.retry_after_s is not None
+    recorder.open.set()
+    await asyncio.gather(blocking, *waiting)
+
+
+async def test_one_session_cannot_fill_the_queue(waves: Waves[int, int], recorder: Recorder) -> None:
+    blocking = await recorder.hold(waves)
+    waiting = [asyncio.create_task(waves.submit("a", n, deadline=soon())) for n in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await waves.submit("a", 4, deadline=soon())
+    other = asyncio.create_task(waves.submit("b", 4, deadline=soon()))
+    recorder.open.set()
+    assert await other == 40
+    await asyncio.gather(blocking, *waiting)
+
+
+async def test_long_work_runs_beside_the_waves_and_its_session_waits(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    recorder.open.clear()
+    long = asyncio.create_task(waves.submit("a", 1, deadline=soon(), alone=True))
+    after = asyncio.create_task(waves.submit("a", 2, deadline=soon()))
+    other = asyncio.create_task(waves.submit("b", 3, deadline=soon()))
+    await recorder.taken.wait()
+    assert recorder.waves == [[("b", 3)]]
+    recorder.open.set()
+    assert list(await asyncio.gather(long, after, other)) == [100, 20, 30]
+
+
+async def test_an_error_in_a_wave_reaches_its_requests_and_the_next_wave_goes(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    with pytest.raises(ValueError, match="negative"):
+        await waves.submit("a", -1, deadline=soon())
+    assert await waves.submit("a", 2, deadline=soon()) == 20
+
+
+async def test_drain_finishes_what_waits_and_refuses_the_rest(waves: Waves[int, int], recorder: Recorder) -> None:
+    blocking = await recorder.hold(waves)
+    waiting = [
+        asyncio.create_task(waves.submit("a", 1, deadline=soon())),
+        asyncio.create_task(waves.submit("b", 2, deadline=soon(), alone=True)),
+    ]
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(waves.drain())
+    await asyncio.sleep(0)
+    with pytest.raises(NotReady):
+        await waves.submit("c", 3, deadline=soon())
+    recorder.open.set()
+    assert await asyncio.gather(blocking, *waiting) == [0, 10, 200]
+    await draining
