@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hiddenstate.client import Client
-from hiddenstate.shapes import Forecast, Observation
+from hiddenstate.shapes import Observation
 
 VARIABLES = {
     "temp_max": "Highest temperature in Seattle, °C",
@@ -21,7 +21,7 @@ LOWER, UPPER = "0.1", "0.9"
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One day: what had been forecast for it the day before (median, 80 % interval), what came, and the day before's."""
+    """What had been forecast for a day (median, 80 % interval), what then came, and what came the day before."""
 
     date: str
     median: float
@@ -41,42 +41,31 @@ class Summary:
     covered: float
 
 
-def seattle_weather(variable: str) -> list[Observation]:
-    """1,461 days from 2012 to 2015, as the package vega_datasets carries them."""
+def seattle_weather(variable: str) -> list[tuple[str, float]]:
+    """Date and value of 1,461 days from 2012 to 2015, as the package vega_datasets carries them."""
     from vega_datasets import data  # part of the extra "server"
 
     frame = data.seattle_weather()
-    dates = frame["date"].dt.strftime("%Y-%m-%d")
-    return [{"timestamp": date, "value": float(value)} for date, value in zip(dates, frame[variable], strict=True)]
+    return list(zip(frame["date"].dt.strftime("%Y-%m-%d"), frame[variable].astype(float), strict=True))
 
 
-def begin(client: Client, session: str, variable: str, past: Sequence[Observation]) -> Forecast:
-    """Start the session anew, warmed up with `past`; returns the forecast of the day after."""
-    client.delete(session)
-    minimum = 0.0 if variable in NEVER_NEGATIVE else None
-    client.put_session(session, past, freq="D", minimum=minimum)
-    return client.forecast(session, levels=(80,))["forecasts"][0]
+def replay(client: Client, session: str, variable: str, days: int) -> Iterator[Day]:
+    """Start the session anew, warm it up with all but the last `days` days, then feed these one at a time.
 
-
-def replay(
-    client: Client, session: str, before: Observation, forecast: Forecast, future: Sequence[Observation]
-) -> Iterator[Day]:
-    """Feed the days of `future` one at a time, comparing each with the forecast that the last answer gave for it.
-
-    Args:
-        before: the day before the first of `future`.
-        forecast: what had been forecast for the first of `future`.
+    Each is yielded with the forecast that the answer of the day before had given for it.
     """
-    last = before["value"]
-    for observation in future:
-        advance = client.observe(session, observation["value"], timestamp=observation["timestamp"])
-        actual = observation["value"]
-        assert actual is not None and last is not None  # the data set has no missing days
+    weather = seattle_weather(variable)
+    past, future = weather[:-days], weather[-days:]
+    observations: list[Observation] = [{"timestamp": date, "value": value} for date, value in past]
+    client.delete(session)
+    client.put_session(session, observations, freq="D", minimum=0.0 if variable in NEVER_NEGATIVE else None)
+    forecast = client.forecast(session, levels=(80,))["forecasts"][0]
+    before = past[-1][1]
+    for date, actual in future:
+        advance = client.observe(session, actual, timestamp=date)
         quantiles = forecast["quantiles"]
-        yield Day(observation["timestamp"], forecast["value"], quantiles[LOWER], quantiles[UPPER], actual, last)
-        last = actual
-        assert advance["forecast"] is not None  # a value is known
-        forecast = advance["forecast"]
+        yield Day(date, forecast["value"], quantiles[LOWER], quantiles[UPPER], actual, before)
+        before, forecast = actual, advance["forecast"] or forecast
 
 
 def summary(days: Sequence[Day]) -> Summary:

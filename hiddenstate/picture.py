@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from hiddenstate.demo import Day
@@ -14,6 +14,12 @@ INK, BLUE = "#222222", "#2a6fbb"
 
 def draw(days: Sequence[Day], title: str, path: Path) -> None:
     """Write the picture to `path`, over one that is there."""
+    with mpl.rc_context({"date.converter": "concise"}):
+        figure = _figure(days, title)
+        figure.savefig(path, dpi=120)
+
+
+def _figure(days: Sequence[Day], title: str) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     axes = figure.subplots()
     dates = np.array([day.date for day in days], dtype="datetime64[D]")
@@ -24,11 +30,8 @@ def draw(days: Sequence[Day], title: str, path: Path) -> None:
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.margins(x=0.01)
     axes.legend(frameon=False, ncols=3, loc="upper left")
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.12 * (high - low))  # room for the legend
-    figure.savefig(path, dpi=120)
+    return figure

@@ -40,20 +40,17 @@ def demo(
 ) -> None:
     """Replay Seattle's daily weather against the running service and show forecast against actual."""
     try:
-        from hiddenstate.demo import VARIABLES, begin, replay, seattle_weather, summary
+        from hiddenstate.demo import VARIABLES, replay, summary
         from hiddenstate.picture import draw
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     _check_writable(picture)
-    observations = seattle_weather(variable)
-    past, future = observations[:-days], observations[-days:]
     seen: list[Day] = []
     with connected() as client:
-        output.messages().print(f"{VARIABLES[variable]}: {len(past)} days to warm up, then {days} days one by one")
-        forecast = begin(client, session, variable, past)
+        output.messages().print(f"{VARIABLES[variable]}, from 2012: the last {days} days one by one")
         with _progress() as progress:
             task = progress.add_task("", total=days)
-            for day in replay(client, session, past[-1], forecast, future):
+            for day in replay(client, session, variable, days):
                 seen.append(day)
                 progress.update(task, advance=1, description=_sentence(day))
     draw(seen, VARIABLES[variable], picture)
