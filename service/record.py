@@ -88,8 +88,7 @@ def find_foreign(heads: Structured, layout: Layout) -> NDArray[np.bool_]:
 def find_tokens(heads: Structured, tokens: Bytes) -> NDArray[np.int64]:
     """(B,) index in the window at which each head holds its row's token (B, 16), or -1."""
     same: NDArray[np.bool_] = (heads["tokens"]["token"] == tokens[:, None, :]).all(axis=2)
-    given: NDArray[np.bool_] = tokens.any(axis=1, keepdims=True)
-    same &= given
+    same[~np.any(tokens, axis=1)] = False
     return np.where(same.any(axis=1), same.argmax(axis=1), -1)
 
 

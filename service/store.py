@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from importlib import resources
+from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.connection import Command, Failure, Servers, StoreUnavailable, connect
 from service.record import Writes
+from service.status import StoreStatus, read_status
 
-
-class StoreUnavailable(Exception):
-    """The store could not be asked, or refused: nothing was changed."""
+__all__ = [
+    "Change",
+    "Found",
+    "Kind",
+    "Outcome",
+    "OutcomeUnknown",
+    "Reading",
+    "SessionStore",
+    "StoreStatus",
+    "StoreUnavailable",
+    "WholeReading",
+]
 
 
 class OutcomeUnknown(Exception):
@@ -100,23 +114,13 @@ class WholeReading:
     blobs: list[bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
-class StoreStatus:
-    """What the store is and promises, in the words of `/v1/status`."""
-
-    engine: str
-    version: str
-    deployment: str
-    persistence: str
-    eviction: str
-    durability: str
-    used_bytes: int
-    limit_bytes: int | None
-    writable: bool
-
-
 class SessionStore:
     """Sessions in a Redis-protocol store. Calls may run at the same time; none lasts longer than `timeout_s`."""
+
+    def __init__(self, servers: Servers, namespace: str, timeout_s: float) -> None:
+        self.servers = servers
+        self.namespace = namespace
+        self.timeout_s = timeout_s
 
     @classmethod
     @asynccontextmanager
@@ -125,20 +129,49 @@ class SessionStore:
 
         Args:
             url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1:p,h2:p/service/db` or `redis+cluster://h1:p,h2:p`.
+
+        Raises:
+            ValueError: the URL is none of these.
         """
-        raise NotImplementedError
-        yield cls()
+        servers = connect(url, timeout_s)
+        try:
+            yield cls(servers, namespace, timeout_s)
+        finally:
+            await servers.close()
+
+    def key(self, session: str) -> bytes:
+        return f"hs:{{{self.namespace}/{session}}}".encode()
 
     async def read(self, sessions: Sequence[str], length: int) -> Reading:
         """The first `length` bytes (head and state) of each record, in one round trip.
 
         Never raises for the store's faults: see `found`.
         """
-        raise NotImplementedError
+        found = np.full(len(sessions), Found.UNAVAILABLE, np.uint8)
+        rows = np.zeros((len(sessions), length), np.uint8)
+        now_ms = 0
+        for part, reply in await self._read(sessions, length):
+            size = part.stop - part.start
+            now_ms = int.from_bytes(reply[:8], "little")
+            found[part] = np.frombuffer(reply, np.uint8, size, 8)
+            rows[part] = np.frombuffer(reply, np.uint8, offset=8 + size).reshape(size, length)
+        return Reading(now_ms, found, rows)
 
     async def read_whole(self, sessions: Sequence[str]) -> WholeReading:
-        """Whole records, in one round trip."""
-        raise NotImplementedError
+        """Whole records, in one round trip. Never raises for the store's faults: see `found`."""
+        found = [Found.UNAVAILABLE] * len(sessions)
+        blobs: list[bytes | None] = [None] * len(sessions)
+        now_ms = 0
+        for part, reply in await self._read(sessions, 0):
+            size = part.stop - part.start
+            now_ms = int.from_bytes(reply[:8], "little")
+            found[part] = [Found(flag) for flag in reply[8 : 8 + size]]
+            at, lengths = 8 + 5 * size, Struct(f"<{size}I").unpack_from(reply, 8 + size)
+            for row, length in zip(range(part.start, part.stop), lengths, strict=True):
+                if found[row] is Found.PRESENT:
+                    blobs[row] = reply[at : at + length]
+                at += length
+        return WholeReading(now_ms, found, blobs)
 
     async def commit(self, changes: Sequence[Change]) -> list[Outcome]:
         """Apply each change (of different sessions) if its session still stands where it was read, in one round trip.
@@ -146,16 +179,94 @@ class SessionStore:
         Each change is atomic; those of one call are not atomic together. Never raises for the store's faults: a node
         that fails costs its own sessions UNAVAILABLE or UNKNOWN and no others.
         """
-        raise NotImplementedError
+        parts = self._parts(len(changes))
+        commands = [
+            COMMIT.command(
+                [self.key(change.session) for change in changes[part]], [_packed(change) for change in changes[part]]
+            )
+            for part in parts
+        ]
+        outcomes: list[Outcome] = []
+        for part, reply in zip(parts, await self.servers.run(commands, self.timeout_s), strict=True):
+            if isinstance(reply, Failure):
+                outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
+            else:
+                outcomes += map(Outcome, reply)
+        return outcomes
 
     async def read_one(self, session: str) -> bytes | None:
-        """One whole record. Raises StoreUnavailable."""
-        raise NotImplementedError
+        """One whole record; None = there is none.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        reading = await self.read_whole([session])
+        if reading.found[0] is Found.UNAVAILABLE:
+            raise StoreUnavailable("the store did not answer")
+        return reading.blobs[0]
 
     async def commit_one(self, change: Change) -> Outcome:
-        """One change. Raises StoreUnavailable, OutcomeUnknown."""
-        raise NotImplementedError
+        """One change.
+
+        Raises:
+            StoreUnavailable: it was not applied.
+            OutcomeUnknown: it may have been.
+        """
+        [outcome] = await self.commit([change])
+        if outcome is Outcome.UNAVAILABLE:
+            raise StoreUnavailable("the store did not take the change")
+        if outcome is Outcome.UNKNOWN:
+            raise OutcomeUnknown("the store did not answer")
+        return outcome
 
     async def status(self) -> StoreStatus:
-        """Raises StoreUnavailable."""
-        raise NotImplementedError
+        """What the store is and promises; of several servers the weakest promise counts.
+
+        Raises:
+            StoreUnavailable: one of its servers did not answer.
+        """
+        return await read_status(self.servers, self.timeout_s)
+
+    async def _read(self, sessions: Sequence[str], length: int) -> list[tuple[slice, bytes]]:
+        parts = self._parts(len(sessions))
+        arguments = [str(length).encode()]
+        commands = [READ.command([self.key(session) for session in sessions[part]], arguments) for part in parts]
+        replies = await self.servers.run(commands, self.timeout_s, repeatable=True)
+        return [(part, reply) for part, reply in zip(parts, replies, strict=True) if not isinstance(reply, Failure)]
+
+    def _parts(self, count: int) -> list[slice]:
+        batch = self.servers.batch
+        return [slice(at, min(at + batch, count)) for at in range(0, count, batch)]
+
+
+class _Script:
+    """A Lua script beside this file, called by its digest and sent whole only to a server that does not know it."""
+
+    def __init__(self, name: str) -> None:
+        self.source = resources.files("service").joinpath(name).read_bytes()
+        self._sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
+
+    def command(self, keys: list[bytes], arguments: list[bytes]) -> Command:
+        return Command(keys[0], (b"EVALSHA", self._sha, b"%d" % len(keys), *keys, *arguments), script=self.source)
+
+
+COMMIT = _Script("commit.lua")
+READ = _Script("read.lua")
+_CHANGE = Struct("<BB16s8s16s32sQB")
+_WRITE = Struct("<II")
+
+
+def _packed(change: Change) -> bytes:
+    """A change as commit.lua reads it."""
+    head = _CHANGE.pack(
+        change.kind,
+        change.expected is not None,
+        change.token,
+        change.digest,
+        change.expected or b"",
+        change.fingerprint,
+        change.ttl_ms,
+        len(change.writes),
+    )
+    return head + b"".join([_WRITE.pack(offset, len(data)) + data for offset, data in change.writes])
+

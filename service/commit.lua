@@ -1,0 +1,97 @@
+#!lua
+-- Commits changes to sessions. KEYS: one record each; ARGV: one change each, as store.py packs it:
+--   kind u1 | expects u1 | token 16 | digest 8 | expected position 16 | fingerprint 32 | ttl_ms u8 | writes u1,
+--   then for each write: offset u4 | length u4 | bytes.
+-- Returns one byte for each key. layout.py says where things stand in a record; Lua counts from 1.
+
+local APPLIED, REPLAYED, KEY_REUSED, CONFLICT, REGRESSED, MISSING, EXPIRED, WRONG_MODEL = 1, 2, 3, 4, 5, 6, 7, 8
+local WRITE, REPLACE, DELETE = 1, 2, 3
+local HEAD_BYTES, STAMP_AT = 640, 625
+local TOKENS_AT, TOKEN_STRIDE, TOKENS_END = 297, 24, 488
+local NO_TOKEN = string.rep('\0', 16)
+-- The record decides when it has expired; the server frees its memory a minute later, so that clocks need not agree.
+local GRACE_MS = 60000
+
+local sub, byte, unpack_number = string.sub, string.byte, struct.unpack
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+-- The digest stored with a token, or nil.
+local function digest_of(head, token)
+  if token == NO_TOKEN then return nil end
+  local at = string.find(head, token, TOKENS_AT, true)
+  while at and at < TOKENS_END do
+    if (at - TOKENS_AT) % TOKEN_STRIDE == 0 then return sub(head, at + 16, at + 23) end
+    at = string.find(head, token, at + 1, true)
+  end
+  return nil
+end
+
+local function expiry(head)
+  return #head == HEAD_BYTES and unpack_number('<I8', head, 633) or 0
+end
+
+local function compare(head, expected)
+  if #head < HEAD_BYTES then return CONFLICT end
+  local position = sub(head, 113, 128)
+  if position == expected then return APPLIED end
+  local same_life = sub(position, 1, 8) == sub(expected, 1, 8)
+  if same_life and unpack_number('<I8', position, 9) < unpack_number('<I8', expected, 9) then return REGRESSED end
+  return CONFLICT
+end
+
+-- What stands in the way of a change, or APPLIED.
+local function verdict(head, change, kind, expects)
+  local expired = expiry(head) ~= 0 and expiry(head) <= now
+  if #head == 0 or expired then
+    if kind == DELETE or not expects then return APPLIED end
+    return expired and EXPIRED or MISSING
+  end
+  -- A re-sent command must find its own earlier success before it compares: the reply may have been lost, not the write.
+  local known = digest_of(head, sub(change, 3, 18))
+  if known then return known == sub(change, 19, 26) and REPLAYED or KEY_REUSED end
+  if not expects then return kind == DELETE and APPLIED or CONFLICT end
+  -- Incarnation and revision together: a count alone matches again after a reset, and does not see a correction.
+  local compared = compare(head, sub(change, 27, 42))
+  if compared ~= APPLIED or kind == DELETE then return compared end
+  return sub(head, 17, 48) == sub(change, 43, 74) and APPLIED or WRONG_MODEL
+end
+
+local function stamped(data, expires)
+  return sub(data, 1, STAMP_AT - 1) .. struct.pack('<I8I8', now, expires) .. sub(data, HEAD_BYTES + 1)
+end
+
+local function write(key, change, kind, had_expiry)
+  local ttl, at = unpack_number('<I8', change, 75), 84
+  local expires = ttl ~= 0 and now + ttl or 0
+  for _ = 1, byte(change, 83) do
+    local offset, length = unpack_number('<I4I4', change, at)
+    local data = sub(change, at + 8, at + 7 + length)
+    if offset == 0 then data = stamped(data, expires) end
+    if kind == REPLACE then redis.call('SET', key, data) else redis.call('SETRANGE', key, offset, data) end
+    at = at + 8 + length
+  end
+  if expires ~= 0 then
+    redis.call('PEXPIREAT', key, expires + GRACE_MS)
+  elseif had_expiry then
+    redis.call('PERSIST', key)
+  end
+end
+
+local outcomes = {}
+for i, key in ipairs(KEYS) do
+  local change = ARGV[i]
+  local kind = byte(change, 1)
+  local head = redis.pcall('GETRANGE', key, 0, HEAD_BYTES - 1)
+  if type(head) ~= 'string' then head = '?' end -- another type of value: whatever was expected, it is not this
+  local outcome = verdict(head, change, kind, byte(change, 2) == 1)
+  if outcome == APPLIED then
+    if kind == DELETE then
+      redis.call('DEL', key)
+    else
+      write(key, change, kind, expiry(head) ~= 0)
+    end
+  end
+  outcomes[i] = string.char(outcome)
+end
+return table.concat(outcomes)

@@ -1,0 +1,358 @@
+"""Reaching the server that holds a key: one server, the primary that Sentinel names, or a Cluster's primaries.
+
+Commands that go to one server are sent back to back on one connection. A command is sent again only where the server
+said that it did not run it (MOVED, ASK, NOSCRIPT, READONLY), or where running it twice does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.crc import key_slot
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+EMBEDDED_SOCKET = "embedded.sock"
+"""A unix socket of this name belongs to the embedded store."""
+ROUNDS = 4
+"""Attempts at reaching a key that moves while it is asked for."""
+MAX_CONNECTIONS = 16
+"""For each server. A wave needs one; the rest are for whole records, the index and the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; `key` decides which server runs it. `script`: the source behind an EVALSHA."""
+
+    key: bytes
+    args: tuple[bytes, ...]
+    script: bytes = b""
+    asking: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No reply. `sent`: the command may have been run."""
+
+    sent: bool
+    reason: str
+    redirect: RedisError | None = None
+
+
+Node = tuple[str, int]
+Reply = Any
+"""What the server answered (bytes, int, list), or a Failure."""
+
+
+class StoreUnavailable(Exception):
+    """The store could not be asked, or refused: nothing was changed."""
+
+
+class Servers:
+    """One server, the same for every key."""
+
+    batch = 128
+    """Keys that one script call may have."""
+
+    def __init__(self, deployment: str, seeds: Sequence[Node], url_of: Callable[[Node], str], timeout_s: float) -> None:
+        self.deployment = deployment
+        self._seeds = list(seeds)
+        self._url_of = url_of
+        self._timeout_s = timeout_s
+        self._pools: dict[Node, BlockingConnectionPool] = {}
+
+    async def node_of(self, key: bytes, deadline: float) -> Node:
+        return self._seeds[0]
+
+    async def primaries(self, deadline: float) -> list[Node]:
+        return [self._seeds[0]]
+
+    def forget(self) -> None:
+        """The next command asks again where its key is."""
+
+    def moved(self, error: MovedError) -> None:
+        self.forget()
+
+    def pool(self, node: Node) -> BlockingConnectionPool:
+        if node not in self._pools:
+            self._pools[node] = _pool(self._url_of(node), self._timeout_s)
+        return self._pools[node]
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.disconnect()
+        self._pools.clear()
+
+    async def run(self, commands: Sequence[Command], timeout_s: float, *, repeatable: bool = False) -> list[Reply]:
+        """The reply to each command, or the Failure to get one; none takes longer than `timeout_s`."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        replies: list[Reply] = [None] * len(commands)
+        waiting = dict(enumerate(commands))
+        asked: dict[int, Node] = {}
+        for _ in range(ROUNDS):
+            groups = await self._by_node(waiting, asked, replies, deadline)
+            await asyncio.gather(*(self._ask(node, waiting, rows, replies, deadline) for node, rows in groups.items()))
+            waiting, asked = self._again(waiting, replies, repeatable)
+            if not waiting:
+                break
+        return replies
+
+    async def nodes(self, timeout_s: float) -> list[Node]:
+        """The servers that hold sessions. Raises StoreUnavailable."""
+        return await self.primaries(asyncio.get_running_loop().time() + timeout_s)
+
+    async def run_at(self, node: Node, commands: Sequence[tuple[bytes, ...]], timeout_s: float) -> list[Reply]:
+        """The replies of one server, without redirections."""
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        return await exchange(self.pool(node), [Command(b"", args) for args in commands], deadline)
+
+    async def _by_node(
+        self, waiting: dict[int, Command], asked: dict[int, Node], replies: list[Reply], deadline: float
+    ) -> dict[Node, list[int]]:
+        groups: dict[Node, list[int]] = defaultdict(list)
+        for row, command in waiting.items():
+            try:
+                groups[asked.get(row) or await self.node_of(command.key, deadline)].append(row)
+            except StoreUnavailable as error:
+                replies[row] = Failure(sent=False, reason=str(error))
+        return groups
+
+    async def _ask(
+        self, node: Node, waiting: dict[int, Command], rows: list[int], replies: list[Reply], deadline: float
+    ) -> None:
+        answers = await exchange(self.pool(node), [waiting[row] for row in rows], deadline)
+        for row, answer in zip(rows, answers, strict=True):
+            replies[row] = answer
+
+    def _again(
+        self, waiting: dict[int, Command], replies: list[Reply], repeatable: bool
+    ) -> tuple[dict[int, Command], dict[int, Node]]:
+        """Which commands to send once more, and those of them that another node was named for."""
+        again: dict[int, Command] = {}
+        asked: dict[int, Node] = {}
+        for row, command in waiting.items():
+            failure = replies[row]
+            if not isinstance(failure, Failure):
+                continue
+            match failure.redirect:
+                case NoScriptError() if command.script:
+                    again[row] = replace(command, args=(b"EVAL", command.script, *command.args[2:]), asking=False)
+                case AskError() as error:
+                    again[row], asked[row] = replace(command, asking=True), (error.host, error.port)
+                case MovedError() as error:
+                    self.moved(error)
+                    again[row] = replace(command, asking=False)
+                case ReadOnlyError():
+                    self.forget()
+                    again[row] = command
+                case ClusterDownError() | MasterDownError():
+                    self.forget()
+                case ResponseError():
+                    pass
+                case _:
+                    self.forget()
+                    if repeatable or not failure.sent:
+                        again[row] = command
+        return again, asked
+
+
+class SentinelServers(Servers):
+    """The primary of a service, as the first Sentinel that answers names it; asked for again after every fault."""
+
+    def __init__(self, seeds: Sequence[Node], service: str, url_of: Callable[[Node], str], timeout_s: float) -> None:
+        super().__init__("sentinel", seeds, url_of, timeout_s)
+        self._service = service.encode()
+        self._primary: Node | None = None
+        self._sentinels = [_pool(f"redis://{host}:{port}", timeout_s) for host, port in seeds]
+
+    async def node_of(self, key: bytes, deadline: float) -> Node:
+        if self._primary is None:
+            self._primary = await self._discover(deadline)
+        return self._primary
+
+    async def primaries(self, deadline: float) -> list[Node]:
+        return [await self.node_of(b"", deadline)]
+
+    def forget(self) -> None:
+        self._primary = None
+
+    async def close(self) -> None:
+        for pool in self._sentinels:
+            await pool.disconnect()
+        await super().close()
+
+    async def _discover(self, deadline: float) -> Node:
+        question = Command(b"", (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service))
+        for pool in self._sentinels:
+            [answer] = await exchange(pool, [question], _share(deadline, len(self._sentinels)))
+            if isinstance(answer, list):
+                host, port = answer
+                return host.decode(), int(port)
+        raise StoreUnavailable(f"no Sentinel names a primary for service {self._service.decode()!r}")
+
+
+class ClusterServers(Servers):
+    """The primaries of a Cluster by slot; the map is read again whenever a node redirects or does not answer."""
+
+    batch = 1
+
+    def __init__(self, seeds: Sequence[Node], url_of: Callable[[Node], str], timeout_s: float) -> None:
+        super().__init__("cluster", seeds, url_of, timeout_s)
+        self._slots: dict[int, Node] = {}
+        self._stale = True
+        self._refreshing = asyncio.Lock()
+
+    async def node_of(self, key: bytes, deadline: float) -> Node:
+        await self._refresh(deadline)
+        node = self._slots.get(key_slot(key))
+        if node is None:
+            raise StoreUnavailable("no node of the Cluster serves the slot of this session")
+        return node
+
+    async def primaries(self, deadline: float) -> list[Node]:
+        await self._refresh(deadline)
+        return sorted(set(self._slots.values()))
+
+    def forget(self) -> None:
+        self._stale = True
+
+    def moved(self, error: MovedError) -> None:
+        self._slots[error.slot_id] = (error.host, error.port)
+
+    async def _refresh(self, deadline: float) -> None:
+        if not self._stale:
+            return
+        async with self._refreshing:
+            if self._stale:
+                self._slots = await self._read_slots(deadline)
+                self._stale = False
+
+    async def _read_slots(self, deadline: float) -> dict[int, Node]:
+        known = list(dict.fromkeys([*self._slots.values(), *self._seeds]))
+        for asked in known:
+            question = Command(b"", (b"CLUSTER", b"SLOTS"))
+            [ranges] = await exchange(self.pool(asked), [question], _share(deadline, len(known)))
+            if isinstance(ranges, list) and ranges:
+                slots: dict[int, Node] = {}
+                for first, last, (host, port, *_), *_ in ranges:
+                    node = (host.decode() if host else asked[0], int(port))
+                    slots.update(dict.fromkeys(range(first, last + 1), node))
+                return slots
+        raise StoreUnavailable("no node of the Cluster answers")
+
+
+async def exchange(pool: BlockingConnectionPool, commands: Sequence[Command], deadline: float) -> list[Reply]:
+    """Send commands back to back on one connection and read their replies; never raises for what the server does."""
+    replies: list[Reply] = []
+    sent, connection, reason = False, None, ""
+    try:
+        async with asyncio.timeout_at(deadline):
+            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
+            packed = [pack(command.args) for command in commands]
+            if any(command.asking for command in commands):
+                packed = [b"*1\r\n$6\r\nASKING\r\n" * c.asking + data for c, data in zip(commands, packed, strict=True)]
+            sent = True
+            await connection.send_packed_command(packed, check_health=False)
+            for command in commands:
+                if command.asking:
+                    await connection.read_response()
+                replies.append(await _reply(connection))
+    except TimeoutError:
+        reason = "no answer within the time limit"
+    except BusyLoadingError as error:
+        replies.append(Failure(sent=False, reason=str(error)))
+        reason = str(error)
+    except (RedisError, OSError) as error:
+        reason = str(error)
+    finally:
+        if connection is not None:
+            await pool.release(connection)
+    return replies + [Failure(sent, reason)] * (len(commands) - len(replies))
+
+
+def pack(args: Sequence[bytes]) -> bytes:
+    """A command as the protocol writes it (redis-py's own packer takes three times as long for a wave)."""
+    return b"*%d\r\n" % len(args) + b"".join([b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args])
+
+
+def connect(url: str, timeout_s: float) -> Servers:
+    """The servers behind a URL; nothing is sent yet.
+
+    Raises:
+        ValueError: the URL is none of `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1:p,h2:p/service/db`,
+            `redis+cluster://h1:p,h2:p` (the last two also as `rediss+...`).
+    """
+    parts = urlsplit(url)
+    scheme, _, kind = parts.scheme.partition("+")
+    if scheme in ("redis", "rediss", "unix") and not kind:
+        embedded = scheme == "unix" and PurePath(parts.path).name == EMBEDDED_SOCKET
+        return Servers("embedded" if embedded else "server", [("", 0)], lambda node: url, timeout_s)
+    if scheme not in ("redis", "rediss") or kind not in ("sentinel", "cluster"):
+        raise ValueError(
+            "a store URL begins with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://, "
+            f"not with {parts.scheme}://"
+        )
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    service, _, db = parts.path.strip("/").partition("/")
+    seeds = [_node(host, 26379 if kind == "sentinel" else 6379) for host in hosts.split(",")]
+
+    def url_of(node: Node) -> str:
+        host = f"[{node[0]}]" if ":" in node[0] else node[0]
+        return f"{scheme}://{credentials}{at}{host}:{node[1]}/{db or 0}"
+
+    if kind == "cluster":
+        return ClusterServers(seeds, url_of, timeout_s)
+    if not service:
+        raise ValueError("a redis+sentinel:// URL names its service: redis+sentinel://host:port,host:port/SERVICE/0")
+    return SentinelServers(seeds, service, url_of, timeout_s)
+
+
+async def _reply(connection: AbstractConnection) -> Reply:
+    try:
+        return await connection.read_response()
+    except ResponseError as refusal:
+        return Failure(sent=False, reason=str(refusal), redirect=refusal)
+
+
+def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=MAX_CONNECTIONS,
+        timeout=timeout_s,
+        socket_timeout=None,  # every exchange has its own deadline
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),  # a command whose reply was lost must not be sent again behind our back
+        protocol=2,
+    )
+
+
+def _node(text: str, default_port: int) -> Node:
+    parts = urlsplit(f"//{text}")
+    if not parts.hostname:
+        raise ValueError(f"{text!r} is not a host:port of a store")
+    return parts.hostname, parts.port or default_port
+
+
+def _share(deadline: float, askers: int) -> float:
+    """The deadline of one of several that are asked in turn: a silent one must leave time for the others."""
+    now = asyncio.get_running_loop().time()
+    return now + (deadline - now) / askers
