@@ -65,11 +65,10 @@ class Memory(Layer):
         """
         scale = scale_of(state)
         ratios = torch.cat([memory_of(state).matmul(self.views), errors], dim=-1) / scale
-        fast, slow, _ = state["scale"].split(1, dim=-1)
-        floor = 1e-3 * scale
-        speeds = torch.maximum(fast, floor) / torch.maximum(slow, floor)
+        speeds = torch.maximum(state["scale"][..., :2], 1e-3 * scale)
+        speed = speeds[..., :1] / speeds[..., 1:]
         size = scale / (state["level"][..., 1:].abs() + scale)
-        logs = log_argument(torch.cat([speeds, size, 1.0 + state["seen"]], dim=-1))
+        logs = log_argument(torch.cat([speed, size, 1.0 + state["seen"]], dim=-1))
         return torch.asinh(torch.cat([ratios, logs], dim=-1).float())
 
 

@@ -60,11 +60,13 @@ class MixtureHead(nn.Module):
         errors = (log_ratios + smallest).unsqueeze(-2).expand(*lead, horizon, EXPERTS)
         u = self.from_state(hidden).unsqueeze(-2) * (1.0 + self.gain[:horizon]) + self.offset[:horizon]
         u = silu(u + self.from_experts(torch.cat([shown, errors], dim=-1)))
-        gate, centre, spreads = self.out(u).split([EXPERTS, 1, 2 * self.side], dim=-1)
+        raw = self.out(u)
+        gate, centre, spreads = raw[..., :EXPERTS], raw[..., EXPERTS : EXPERTS + 1], raw[..., EXPERTS + 1 :]
         weights = torch.softmax(gate - self.prior[:horizon] * log_ratios.unsqueeze(-2), dim=-1)
-        below, above = smooth_ramp(spreads).split([self.side, self.side], dim=-1)
-        down = centre - torch.cumsum(below, dim=-1)
-        z = torch.cat([down.flip(-1), centre, centre + torch.cumsum(above, dim=-1)], dim=-1)
+        spreads = smooth_ramp(spreads)
+        below = torch.cumsum(spreads[..., : self.side], dim=-1).flip(-1)
+        above = torch.cumsum(spreads[..., self.side :], dim=-1)
+        z = torch.cat([centre - below, centre, centre + above], dim=-1)
         # a product with ones, because the runtime's sum over a row gives other bits at other batch sizes
         mixed = (weights.double() * gaps).matmul(torch.ones(EXPERTS, 1, dtype=torch.float64))
         last = state["ring"][..., -1:].unsqueeze(-1)

@@ -61,5 +61,6 @@ class LocalScale(Layer):
 
 def scale_of(state: Mapping[str, Tensor]) -> Tensor:
     """The session's scale, (..., 1) float64, in units of its values; positive."""
-    fast, slow, peak = state["scale"].split(1, dim=-1)
+    scale = state["scale"]
+    fast, slow, peak = scale[..., :1], scale[..., 1:2], scale[..., 2:]
     return torch.maximum(torch.maximum(fast, 0.1 * slow), 1e-6 * peak).clamp(min=TINY)

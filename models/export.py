@@ -1,0 +1,106 @@
+"""From the torch module to the two graphs that serve it: `step.onnx` and `forecast.onnx`."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from models.calendar import CALENDAR
+from models.fold import TORCH_DTYPES, State
+from models.layout import StateLayout
+from models.mixture import Mixture
+
+OPSET = 18
+EXAMPLE_BATCH = 3
+"""Rows in the example that is traced; neither 0 nor 1, which the exporter would take for constants."""
+
+
+class Blocks:
+    """The state as the graphs take it: one float64 and one float32 block, (B, doubles) and (B, floats)."""
+
+    def __init__(self, layout: StateLayout) -> None:
+        self.layout = layout
+
+    def split(self, doubles: Tensor, floats: Tensor) -> State:
+        """The named arrays of both blocks."""
+        state: State = {}
+        for dtype, block in (("<f8", doubles), ("<f4", floats)):
+            start = 0
+            for field in (f for f in self.layout.fields if f.dtype == dtype):
+                part = block[:, start : start + field.width]
+                state[field.name] = part if len(field.shape) == 1 else part.reshape(-1, *field.shape)
+                start += field.width
+        return state
+
+    def join(self, state: State) -> tuple[Tensor, Tensor]:
+        """Both blocks of the named arrays."""
+        blocks = (
+            [state[f.name].flatten(1) for f in self.layout.fields if f.dtype == dtype] for dtype in TORCH_DTYPES
+        )
+        doubles, floats = (torch.cat(block, dim=1) for block in blocks)
+        return doubles, floats
+
+
+class StepGraph(nn.Module):
+    """(state, observation) -> state; the next step's quantiles are the array `issued` of the new state."""
+
+    def __init__(self, model: Mixture, blocks: Blocks) -> None:
+        super().__init__()
+        self.model, self.blocks = model, blocks
+
+    def forward(self, doubles: Tensor, floats: Tensor, value: Tensor, calendar: Tensor) -> tuple[Tensor, Tensor]:
+        _, state = self.model.step((value, calendar), self.blocks.split(doubles, floats))
+        return self.blocks.join(state)
+
+
+class ForecastGraph(nn.Module):
+    """state -> fan (B, H, Q); folds nothing."""
+
+    def __init__(self, model: Mixture, blocks: Blocks) -> None:
+        super().__init__()
+        self.model, self.blocks = model, blocks
+
+    def forward(self, doubles: Tensor, floats: Tensor) -> Tensor:
+        return self.model.forecast(self.blocks.split(doubles, floats))
+
+
+def export(model: Mixture, folder: Path) -> StateLayout:
+    """Write `step.onnx` and `forecast.onnx` of a model in evaluation mode; the layout of the state that they share."""
+    layout = StateLayout(model.fields)
+    blocks = Blocks(layout)
+    doubles, floats = blocks.join(model.initial_state(EXAMPLE_BATCH))
+    value = torch.zeros(EXAMPLE_BATCH, dtype=torch.float64)
+    calendar = torch.zeros(EXAMPLE_BATCH, CALENDAR)
+    _write(
+        StepGraph(model, blocks),
+        {"doubles": doubles, "floats": floats, "value": value, "calendar": calendar},
+        ["next_doubles", "next_floats"],
+        folder / "step.onnx",
+    )
+    _write(ForecastGraph(model, blocks), {"doubles": doubles, "floats": floats}, ["fan"], folder / "forecast.onnx")
+    return layout
+
+
+def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> None:
+    batch = torch.export.Dim("batch", min=1)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is tested, bit by bit
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            graph.eval(),
+            tuple(inputs.values()),
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=False,  # the exporter's optimiser drops small constants that guard a division
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError(f"the exporter wrote no {path.name}")
+    program.save(str(path), external_data=False)
