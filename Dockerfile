@@ -1,0 +1,28 @@
+# docker build -t hiddenstate . && docker run --rm -p 127.0.0.1:8000:8000 -v hiddenstate:/var/lib/hiddenstate hiddenstate
+FROM python:3.11-slim-bookworm AS build
+RUN python -m venv /opt/hiddenstate
+ENV PATH=/opt/hiddenstate/bin:$PATH
+WORKDIR /src
+# torch without CUDA is a tenth of the size; that build is no package of the index, so it is named by its address.
+RUN pip install --no-cache-dir "https://download.pytorch.org/whl/cpu/torch-2.13.0%2Bcpu-cp311-cp311-manylinux_2_28_$(uname -m).whl"
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY models models
+COPY service service
+COPY hiddenstate hiddenstate
+RUN pip install --no-cache-dir -c constraints.txt '.[server]'
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --home-dir /var/lib/hiddenstate --create-home hiddenstate
+COPY --from=build /opt/hiddenstate /opt/hiddenstate
+ENV PATH=/opt/hiddenstate/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    HIDDENSTATE_HOST=0.0.0.0 \
+    HIDDENSTATE_DATA_DIR=/var/lib/hiddenstate
+USER hiddenstate
+WORKDIR /var/lib/hiddenstate
+VOLUME /var/lib/hiddenstate
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"]
+ENTRYPOINT ["hiddenstate"]
+CMD ["serve"]

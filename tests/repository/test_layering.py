@@ -1,0 +1,55 @@
+"""The tree as a picture of the architecture: imports point one way, files stay short."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LONGEST = 400
+BELOW = {"models": {"service", "hiddenstate"}, "service": {"hiddenstate"}}
+"""What each package must not import."""
+
+CLIENT = ("client.py", "errors.py", "shapes.py", "__init__.py", "cli/__init__.py", "cli/faults.py", "cli/output.py")
+"""What works where only the base install is."""
+
+
+def python_files() -> list[Path]:
+    folders = ("models", "service", "hiddenstate", "tests", "bench")
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path, *, at_import_time: bool = False) -> Iterator[str]:
+    """Top-level names of the packages that a file imports."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_import_time else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield (node.module or "").partition(".")[0]
+
+
+@pytest.mark.parametrize("package", BELOW)
+def test_imports_point_one_way(package: str) -> None:
+    upward = {
+        str(path.relative_to(ROOT)): found
+        for path in (ROOT / package).rglob("*.py")
+        if (found := BELOW[package] & set(imported(path)))
+    }
+    assert upward == {}
+
+
+@pytest.mark.parametrize("name", CLIENT)
+def test_the_client_imports_neither_service_nor_models(name: str) -> None:
+    allowed = {"hiddenstate", "httpx2", "typer", "rich"}
+    path = ROOT / "hiddenstate" / name
+    foreign = set(imported(path, at_import_time=True)) - allowed - sys.stdlib_module_names
+    assert foreign == set()
+
+
+def test_no_file_is_longer_than_four_hundred_lines() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in python_files()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
