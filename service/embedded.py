@@ -29,8 +29,8 @@ SILENCE_S = 30.0
 SOCKET_PATH_BYTES = 107
 """The longest unix socket path that Linux takes."""
 
-# The server must not outlive the service: an orphan and its successor would append to the same file. The signal set here
-# survives exec; it is sent when the *thread* that started us ends. A parent that died before could send none.
+# The server must not outlive the service: an orphan and its successor would append to the same file. The signal set
+# here survives exec; it is sent when the *thread* that started us ends. A parent that died before could send none.
 _LAUNCHER = """
 import ctypes, os, signal, sys
 if sys.platform == "linux":

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
 import redis
 
@@ -37,7 +38,7 @@ class Server:
         self._folder = folder
         self._command = [
             *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
-            *("--appendonly", "yes", "--appendfsync", "always", "--save", ""),
+            *("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--repl-diskless-sync-delay", "0"),
             *settings,
         ]
         if "--cluster-enabled" in settings:
@@ -58,11 +59,8 @@ class Server:
         self.kill()
         self.start()
 
-    def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port, protocol=2)
-
-    def ask(self, *command: str | int) -> object:
-        with self.client() as client:
+    def ask(self, *command: str | int) -> Any:
+        with redis.Redis(port=self.port, protocol=2) as client:
             return client.execute_command(*command)
 
     def _serving(self) -> bool:
@@ -138,10 +136,10 @@ def sentinel(folder: Path) -> Iterator[Deployment]:
         stack.enter_context(_servers(watchers))
 
         def replicating() -> bool:
-            roles = [str(server.ask("INFO", "replication")) for server in pair]
-            linked = any("role:slave" in role and "master_link_status:up" in role for role in roles)
-            seen = [watcher.client().sentinel_master("forecasts") for watcher in watchers]  # type: ignore[no-untyped-call]
-            return linked and all(s["num-slaves"] == 1 and s["num-other-sentinels"] == 1 for s in seen)
+            states = [server.ask("INFO", "replication") for server in pair]
+            linked = any(state["role"] == "slave" and state["master_link_status"] == "up" for state in states)
+            questions = [(watcher, kind) for watcher in watchers for kind in ("REPLICAS", "SENTINELS")]
+            return linked and all(watcher.ask("SENTINEL", kind, "forecasts") for watcher, kind in questions)
 
         def primary() -> object:
             return watchers[0].ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "forecasts")
