@@ -43,4 +43,5 @@ class ProblemError(HiddenstateError):
     def of_text(cls, status: int, text: str) -> Self:
         """An answer that is no problem document: a proxy in between, or another server at this address."""
         first_line = text.strip().partition("\n")[0][:200]
-        return cls(status, {"title": f"HTTP status {status}", "detail": first_line})
+        gateway = status in (502, 503, 504)
+        return cls(status, {"title": f"HTTP status {status}", "detail": first_line, "retryable": gateway})
