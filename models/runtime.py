@@ -1,0 +1,148 @@
+"""A loaded artifact: the compiled graphs, run on plain arrays. Numpy and ONNX Runtime; no torch."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from models.layout import StateLayout
+
+Bytes = npt.NDArray[np.uint8]
+Doubles = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """What `model.json` says of a model.
+
+    Attributes:
+        fingerprint: 32 bytes, SHA-256 over weights, graphs and configuration.
+        quantiles: ascending probabilities with 0.5 in the middle; `levels` are the intervals (percent) that they bound.
+        warm_up: steps after which a session counts as warmed up.
+        covariates: names that the model takes, as `past`, `known` in advance and `static`.
+    """
+
+    name: str
+    version: int
+    fingerprint: bytes
+    freqs: tuple[str, ...]
+    season: int
+    horizon: int
+    quantiles: tuple[float, ...]
+    levels: tuple[int, ...]
+    warm_up: int
+    covariates: dict[str, tuple[str, ...]]
+    layout: StateLayout
+    architecture: dict[str, Any]
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def label(self) -> str:
+        """`name@version`, which sessions are pinned to."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of one session's state."""
+        return self.layout.size
+
+
+class Model:
+    """The fold of one artifact, for any number of sessions at once; one thread, safe to share between threads.
+
+    Rows do not see each other: a session's bits are the same whoever shares the batch.
+    """
+
+    def __init__(self, spec: ModelSpec, folder: Path) -> None:
+        self.spec = spec
+        self._doubles = 8 * spec.layout.doubles
+        self._step = _session(folder / "step.onnx")
+        self._forecast = _session(folder / "forecast.onnx")
+
+    def initial_state(self, batch: int) -> Bytes:
+        """(B, state_bytes): the state of sessions that have seen nothing."""
+        return np.zeros((batch, self.spec.state_bytes), np.uint8)
+
+    def step(self, states: Bytes, values: Doubles, calendar: Floats) -> tuple[Bytes, Doubles]:
+        """Fold one observation of each session.
+
+        Args:
+            states: (B, state_bytes), left as they are.
+            values: (B,), NaN where missing.
+            calendar: (B, 5) features of the observations' local times.
+        Returns:
+            The new states (B, state_bytes), and the next step's quantiles (B, Q), in units of each series.
+        """
+        doubles, floats = self._blocks(states)
+        doubles, floats = self._fold(doubles, floats, values, calendar)
+        return self._joined(doubles, floats), self._issued(doubles)
+
+    def fold(self, state: Bytes, values: Doubles, calendar: Floats) -> tuple[Bytes, Doubles]:
+        """Fold T observations of one session, with the bits of `step` after `step`.
+
+        Args:
+            state: (state_bytes,).
+            values: (T,), NaN where missing; calendar: (T, 5).
+        Returns:
+            The state after the last one, and (T, Q): the quantiles that were issued after each.
+        """
+        doubles, floats = self._blocks(state[None])
+        issued = np.empty((len(values), len(self.spec.quantiles)))
+        for t in range(len(values)):
+            doubles, floats = self._fold(doubles, floats, values[t : t + 1], calendar[t : t + 1])
+            issued[t] = self._issued(doubles)[0]
+        return self._joined(doubles, floats)[0], issued
+
+    def forecast(self, states: Bytes) -> Doubles:
+        """The fan (B, H, Q); its first step has the bits of what the last `step` issued. Folds nothing."""
+        doubles, floats = self._blocks(states)
+        fan: Doubles = self._forecast.run(None, {"doubles": doubles, "floats": floats})[0]
+        return fan
+
+    def issued(self, states: Bytes) -> Doubles:
+        """(B, Q): the next step's quantiles, which the state keeps."""
+        return self.spec.layout.view(states, "issued")
+
+    def seen(self, states: Bytes) -> Doubles:
+        """(B,): steps folded since the first known value; 0 means that there is no forecast yet."""
+        return self.spec.layout.view(states, "seen")[:, 0]
+
+    def _fold(self, doubles: Doubles, floats: Floats, values: Doubles, calendar: Floats) -> tuple[Doubles, Floats]:
+        feeds = {"doubles": doubles, "floats": floats, "value": values, "calendar": calendar}
+        doubles, floats = self._step.run(None, feeds)
+        return doubles, floats
+
+    def _issued(self, doubles: Doubles) -> Doubles:
+        start = self.spec.layout.offsets["issued"] // 8
+        return doubles[:, start : start + len(self.spec.quantiles)]
+
+    def _blocks(self, states: Bytes) -> tuple[Doubles, Floats]:
+        doubles = np.ascontiguousarray(states[:, : self._doubles]).view(np.float64)
+        floats = np.ascontiguousarray(states[:, self._doubles :]).view(np.float32)
+        return doubles, floats
+
+    @staticmethod
+    def _joined(doubles: Doubles, floats: Floats) -> Bytes:
+        return np.concatenate([doubles.view(np.uint8), floats.view(np.uint8)], axis=1)
+
+
+def _session(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def describe() -> str:
+    """The runtime that forecasts' bits depend on: engine, version and processor family."""
+    return f"onnxruntime {ort.__version__} {platform.machine().replace('_', '-')}"
