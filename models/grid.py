@@ -151,8 +151,7 @@ class Grid:
     def format(self, instant: int) -> str:
         """The one written form: the date alone on grids of D or longer at midnight, else RFC 3339 with the offset."""
         if self.dates_only:
-            day = self._zone.wall(instant) // DAY
-            return date.fromordinal(day + EPOCH_ORDINAL).isoformat()
+            return _date(self._zone.wall(instant) // DAY)
         written = self._zone.local(instant).isoformat()
         return written[:-6] + "Z" if self.timezone in UTC_NAMES else written
 
@@ -196,6 +195,11 @@ def grid(freq: str, timezone: str = "UTC", anchor: int | None = None) -> Grid:
         FrequencyError, ZoneError: there is no such frequency or zone.
     """
     return Grid(freq, timezone, anchor)
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return date.fromordinal(day + EPOCH_ORDINAL).isoformat()
 
 
 def _inside(instant: int) -> int:

@@ -1,0 +1,244 @@
+"""The one serialiser: numbers of a session -> JSON bytes of the wire, every documented key in its documented order.
+
+A replay is the stored numbers of an answer written once more by this module, so what it writes for the same numbers
+must never change. Forecasts come here already cut to the session's minimum and maximum.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from math import isnan
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from models.grid import Grid
+from service.answers import Answer, Label, Observed
+from service.layout import NO_TIME, QUANTILES, Structured
+
+Json = dict[str, object]
+LOW_95, LOW_80, MEDIAN, HIGH_80, HIGH_95 = range(len(QUANTILES))
+KEYS = tuple(str(quantile) for quantile in QUANTILES)
+"""Quantiles of every forecast that is stored, as they are keyed."""
+
+
+@lru_cache(maxsize=4096)
+def quantile_keys(levels: tuple[int, ...]) -> tuple[str, ...]:
+    """Levels in percent -> the exact decimals of their quantiles and the median, ascending: (80,) -> 0.1, 0.5, 0.9."""
+    tails = [Decimal(100 - level) / 200 for level in levels]
+    quantiles = sorted({Decimal("0.5"), *tails, *(1 - tail for tail in tails)})
+    return tuple(f"{quantile.normalize():f}" for quantile in quantiles)
+
+
+def etag(incarnation: bytes, revision: int) -> str:
+    """The ETag of a session, unquoted."""
+    return f"{incarnation.hex()}-{revision}"
+
+
+def written(grid: Grid | None, instant: int) -> str | None:
+    """A timestamp of a session in its one written form; null where steps are counted."""
+    return None if grid is None or instant == NO_TIME else grid.format(instant)
+
+
+def moment(ms: int) -> str:
+    """A time of the service's own (milliseconds since 1970): RFC 3339 in UTC, whole seconds."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def forecast(
+    grid: Grid | None, step: int, instant: int, quantiles: Sequence[float], keys: Sequence[str] = KEYS
+) -> Json | None:
+    """A Forecast for one step; None where none had been issued (NaN). `quantiles` are in the order of `keys`."""
+    median = quantiles[len(keys) // 2]
+    if isnan(median):
+        return None
+    return {
+        "step": step,
+        "timestamp": written(grid, instant),
+        "value": median,
+        "quantiles": dict(zip(keys, quantiles, strict=True)),
+    }
+
+
+def record(label: Label, observed: Observed) -> Json:
+    """A Record: one retained observation with the forecast that had been issued for it."""
+    grid, step, instant, value = label.grid, observed.step, observed.timestamp, observed.value
+    return {
+        "step": step,
+        "timestamp": written(grid, instant),
+        "value": None if isnan(value) else value,
+        "covariates": dict(zip(label.covariates, observed.covariates, strict=True)),  # NaN is written as null
+        "imputed": observed.was_imputed,
+        "forecast": forecast(grid, step, instant, observed.issued),
+        "covered": _covered(value, observed.issued),
+        "original": observed.original if observed.was_corrected else None,
+        "revised": forecast(grid, step, instant, observed.revised) if observed.was_revised else None,
+    }
+
+
+def _covered(value: float, issued: Sequence[float]) -> dict[str, bool] | None:
+    if isnan(value) or isnan(issued[MEDIAN]):
+        return None
+    return {
+        "80": issued[LOW_80] <= value <= issued[HIGH_80],
+        "95": issued[LOW_95] <= value <= issued[HIGH_95],
+    }
+
+
+def advance(label: Label, answer: Answer) -> bytes:
+    """An Advance: the answer to every write."""
+    return orjson.dumps(
+        {
+            "session": label.session,
+            "model": label.model,
+            "step": answer.step,
+            "etag": etag(answer.incarnation, answer.revision),
+            "warmed_up": answer.warmed_up,
+            "applied": answer.applied,
+            "replayed": answer.replayed,
+            "corrected": answer.corrected,
+            "imputed": answer.imputed,
+            "observed": record(label, answer.observed),
+            "forecast": forecast(label.grid, answer.step + 1, answer.forecast_time, answer.forecast),
+        }
+    )
+
+
+def observations(label: Label, records: Sequence[Observed], next_page_token: str) -> bytes:
+    """A page of a session's history."""
+    return orjson.dumps(
+        {
+            "session": label.session,
+            "observations": [record(label, observed) for observed in records],
+            "next_page_token": next_page_token,
+        }
+    )
+
+
+def forecasts(
+    label: Label,
+    head: Structured,
+    fan: Sequence[Sequence[float]],
+    levels: Sequence[int],
+    *,
+    warmed_up: bool,
+    direct: int,
+) -> bytes:
+    """The answer to a forecast that commits nothing.
+
+    Args:
+        head: the session's HEAD.
+        fan: (steps ahead, quantiles) as `quantile_keys(levels)` orders them.
+        levels: percents.
+        direct: steps ahead that the model forecasts directly.
+    """
+    grid, step, last = label.grid, int(head["step"]), int(head["last"])
+    keys = quantile_keys(tuple(levels))
+    rows = [
+        forecast(grid, step + ahead, last if grid is None else grid.advance(last, ahead), quantiles, keys)
+        for ahead, quantiles in enumerate(fan, 1)
+    ]
+    return orjson.dumps(
+        {
+            "session": label.session,
+            "model": label.model,
+            "step": step,
+            "etag": head_etag(head),
+            "warmed_up": warmed_up,
+            "direct_horizon": direct,
+            "forecasts": rows,
+        }
+    )
+
+
+def head_etag(head: Structured) -> str:
+    """The ETag of the session whose HEAD this is, unquoted."""
+    return etag(head["incarnation"].tobytes(), int(head["revision"]))
+
+
+def scores(sums: NDArray[np.float64]) -> Json:
+    """Scores from the running sums in a state.
+
+    Args:
+        sums: (6,) steps, |error|, |naive error|, pinball loss, covered at 80, covered at 95.
+
+    A ratio whose denominator is zero is null.
+    """
+    steps, error, naive, pinball, covered_80, covered_95 = sums.tolist()
+
+    def per(total: float, count: float) -> float | None:
+        return total / count if count > 0 else None
+
+    return {
+        "steps": round(steps),
+        "mae": per(error, steps),
+        "mase": per(error, naive),
+        "pinball": per(pinball, steps),
+        "coverage": {"80": per(covered_80, steps), "95": per(covered_95, steps)},
+    }
+
+
+def session(
+    label: Label,
+    head: Structured,
+    *,
+    retained_from: int | None,
+    warmed_up: bool,
+    scores_all: NDArray[np.float64],
+    scores_recent: NDArray[np.float64],
+    static: Mapping[str, float | None],
+    warnings: Sequence[Mapping[str, str]],
+) -> Json:
+    """A Session, as JSON values.
+
+    Args:
+        head: the session's HEAD.
+        retained_from: the oldest step that can be corrected; None where none can.
+    """
+    grid, last, step, ttl_ms = label.grid, int(head["last"]), int(head["step"]), int(head["ttl_ms"])
+    follows = None if grid is None or last == NO_TIME else grid.format(grid.next(last))
+    return {
+        "session": label.session,
+        "model": label.model,
+        "fingerprint": f"sha256:{head['fingerprint'].tobytes().hex()}",
+        "freq": grid.freq if grid is not None else None,
+        "timezone": head["timezone"].item().decode(),
+        "static": dict(static),
+        "gaps": "reject" if head["gaps"] else "impute",
+        "max_gap": int(head["max_gap"]),
+        "history": int(head["history"]),
+        "minimum": _bound(head["minimum"]),
+        "maximum": _bound(head["maximum"]),
+        "ttl_s": seconds(ttl_ms) if ttl_ms else None,
+        "require_if_match": bool(head["require_if_match"]),
+        "step": step,
+        "etag": head_etag(head),
+        "last": written(grid, last),
+        "next": follows,
+        "retained_from": None if retained_from is None else key(label, head, retained_from),
+        "warmed_up": warmed_up,
+        "scores": {"all": scores(scores_all), "recent": scores(scores_recent)},
+        "drift": {"detected": False, "since": None},
+        "warnings": list(warnings),
+        "created_at": moment(int(head["created_ms"])),
+        "updated_at": moment(int(head["updated_ms"])),
+        "expires_at": moment(int(head["expires_ms"])) if head["expires_ms"] else None,
+    }
+
+
+def key(label: Label, head: Structured, step: int) -> str:
+    """How an observation of a session is named in a path: by its timestamp, or by its step where steps are counted."""
+    if label.grid is None:
+        return str(step)
+    return label.grid.format(label.grid.advance(int(head["last"]), step - int(head["step"])))
+
+
+def seconds(ms: int) -> float:
+    """Milliseconds as seconds, a whole number where they are."""
+    return ms // 1000 if ms % 1000 == 0 else ms / 1000
+
+
+def _bound(number: Structured) -> float | None:
+    return None if isnan(number) else float(number)
