@@ -76,8 +76,7 @@ class Waves(Generic[WorkT, AnswerT]):
         self._max_wave = max_wave
         self._lines: dict[str, deque[Entry[WorkT, AnswerT]]] = {}
         self._ready: deque[str] = deque()
-        self._by_deadline: deque[Entry[WorkT, AnswerT]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines: dict[float, _Deadlines[WorkT, AnswerT]] = {}
         self._waiting = 0
         self._wake: asyncio.Future[None] | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -99,8 +98,8 @@ class Waves(Generic[WorkT, AnswerT]):
         """Start the background task; call it on the event loop that will submit."""
         self._pump = asyncio.get_running_loop().create_task(self._run(), name="waves")
 
-    async def submit(self, session: str, work: WorkT, *, deadline: float, alone: bool = False) -> AnswerT:
-        """Wait for a wave to do this work.
+    async def submit(self, session: str, work: WorkT, *, timeout_s: float, alone: bool = False) -> AnswerT:
+        """Wait at most `timeout_s` for a wave to do this work. Few different time limits may be given.
 
         Raises:
             Overloaded: too many requests wait, in all or for this session.
@@ -113,14 +112,18 @@ class Waves(Generic[WorkT, AnswerT]):
         if self._waiting >= self._max_waiting or (line is not None and len(line) >= self._max_waiting_per_session):
             raise Overloaded("too many requests wait; send this one again later")
         loop = asyncio.get_running_loop()
-        entry: Entry[WorkT, AnswerT] = Entry(session, work, loop.create_future(), deadline, alone)
+        entry: Entry[WorkT, AnswerT] = Entry(
+            session, work, loop.create_future(), self._clock() + timeout_s, alone
+        )
         if line is None:
             self._lines[session] = deque((entry,))
             self._ready.append(session)
         else:
             line.append(entry)
         self._waiting += 1
-        self._watch(entry, loop)
+        if timeout_s not in self._deadlines:
+            self._deadlines[timeout_s] = _Deadlines(self._clock)
+        self._deadlines[timeout_s].watch(entry)
         self._wake_up()
         try:
             return await entry.future
@@ -144,8 +147,8 @@ class Waves(Generic[WorkT, AnswerT]):
         self._wake_up()
         if self._pump is not None:
             await self._pump
-        if self._timer is not None:
-            self._timer.cancel()
+        for deadlines in self._deadlines.values():
+            deadlines.stop()
 
     def _withdraw(self, entry: Entry[WorkT, AnswerT]) -> None:
         line = self._lines.get(entry.session)
@@ -234,21 +237,35 @@ class Waves(Generic[WorkT, AnswerT]):
         else:
             del self._lines[session]
 
-    def _watch(self, entry: Entry[WorkT, AnswerT], loop: asyncio.AbstractEventLoop) -> None:
-        """Answer at the deadline, also while a wave hangs. One timer serves all: deadlines come nearly in order."""
-        while self._by_deadline and self._by_deadline[0].future.done():
-            self._by_deadline.popleft()
-        self._by_deadline.append(entry)
+
+class _Deadlines(Generic[WorkT, AnswerT]):
+    """Answers at their deadline the requests of one time limit, also while a wave hangs; one timer serves all."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._entries: deque[Entry[WorkT, AnswerT]] = deque()  # in the order of their deadlines
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, entry: Entry[WorkT, AnswerT]) -> None:
+        while self._entries and self._entries[0].future.done():
+            self._entries.popleft()
+        self._entries.append(entry)
         if self._timer is None:
-            self._timer = loop.call_later(max(entry.deadline - self._clock(), 0), self._expire)
+            self._arm()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        delay = max(self._entries[0].deadline - self._clock(), 0.0)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
 
     def _expire(self) -> None:
         self._timer = None
         now = self._clock()
-        while self._by_deadline and (self._by_deadline[0].future.done() or self._by_deadline[0].deadline <= now):
-            self._by_deadline.popleft().fail(
-                DeadlineExceeded("the answer did not come in time; the same request again settles it")
-            )
-        if self._by_deadline:
-            delay = self._by_deadline[0].deadline - now
-            self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+        while self._entries and (self._entries[0].future.done() or self._entries[0].deadline <= now):
+            error = DeadlineExceeded("the answer did not come in time; the same request again settles it")
+            self._entries.popleft().fail(error)
+        if self._entries:
+            self._arm()

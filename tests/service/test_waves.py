@@ -35,13 +35,9 @@ class Recorder:
         """Put a wave in flight that stays there until `open` is set."""
         self.open.clear()
         self.taken.clear()
-        blocking = asyncio.create_task(waves.submit("first", 0, deadline=soon()))
+        blocking = asyncio.create_task(waves.submit("first", 0, timeout_s=30.0))
         await self.taken.wait()
         return blocking
-
-
-def soon(seconds: float = 30.0) -> float:
-    return asyncio.get_running_loop().time() + seconds
 
 
 @pytest.fixture
@@ -61,13 +57,13 @@ async def waves(recorder: Recorder) -> AsyncIterator[Waves[int, int]]:
 
 
 async def test_an_idle_queue_answers_at_once(waves: Waves[int, int], recorder: Recorder) -> None:
-    assert await waves.submit("a", 7, deadline=soon()) == 70
+    assert await waves.submit("a", 7, timeout_s=30.0) == 70
     assert recorder.waves == [[("a", 7)]]
 
 
 async def test_what_comes_during_a_wave_shares_the_next(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
-    later = [asyncio.create_task(waves.submit(name, 1, deadline=soon())) for name in "abc"]
+    later = [asyncio.create_task(waves.submit(name, 1, timeout_s=30.0)) for name in "abc"]
     await asyncio.sleep(0)
     recorder.open.set()
     assert await asyncio.gather(blocking, *later) == [0, 10, 10, 10]
@@ -76,7 +72,7 @@ async def test_what_comes_during_a_wave_shares_the_next(waves: Waves[int, int], 
 
 async def test_requests_of_one_session_go_in_order_one_a_wave(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
-    later = [asyncio.create_task(waves.submit("a", number, deadline=soon())) for number in (1, 2, 3)]
+    later = [asyncio.create_task(waves.submit("a", number, timeout_s=30.0)) for number in (1, 2, 3)]
     await asyncio.sleep(0)
     recorder.open.set()
     assert await asyncio.gather(blocking, *later) == [0, 10, 20, 30]
@@ -85,7 +81,7 @@ async def test_requests_of_one_session_go_in_order_one_a_wave(waves: Waves[int, 
 
 async def test_a_request_given_up_while_it_waits_is_never_taken(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
-    given_up = asyncio.create_task(waves.submit("a", 1, deadline=soon()))
+    given_up = asyncio.create_task(waves.submit("a", 1, timeout_s=30.0))
     await asyncio.sleep(0)
     given_up.cancel()
     await asyncio.wait({given_up})
@@ -103,14 +99,14 @@ async def test_a_request_given_up_in_its_wave_is_worked_off_all_the_same(
     blocking.cancel()
     await asyncio.wait({blocking})
     recorder.open.set()
-    assert await waves.submit("first", 5, deadline=soon()) == 50
+    assert await waves.submit("first", 5, timeout_s=30.0) == 50
     assert recorder.waves == [[("first", 0)], [("first", 5)]]
 
 
 async def test_a_waiting_request_is_dropped_at_its_deadline(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
     with pytest.raises(DeadlineExceeded):
-        await waves.submit("a", 1, deadline=soon(0.02))
+        await waves.submit("a", 1, timeout_s=0.02)
     recorder.open.set()
     await blocking
     await waves.drain()
@@ -122,17 +118,17 @@ async def test_a_request_in_a_hanging_wave_is_answered_at_its_deadline(
 ) -> None:
     recorder.open.clear()
     with pytest.raises(DeadlineExceeded):
-        await waves.submit("a", 1, deadline=soon(0.02))
+        await waves.submit("a", 1, timeout_s=0.02)
 
 
 async def test_a_full_queue_refuses_and_says_that_it_can_be_tried_again(
     waves: Waves[int, int], recorder: Recorder
 ) -> None:
     blocking = await recorder.hold(waves)
-    waiting = [asyncio.create_task(waves.submit(f"s{n}", n, deadline=soon())) for n in range(8)]
+    waiting = [asyncio.create_task(waves.submit(f"s{n}", n, timeout_s=30.0)) for n in range(8)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded) as refused:
-        await waves.submit("one more", 1, deadline=soon())
+        await waves.submit("one more", 1, timeout_s=30.0)
     assert refused.value.retry_after_s is not None
     recorder.open.set()
     await asyncio.gather(blocking, *waiting)
@@ -140,11 +136,11 @@ async def test_a_full_queue_refuses_and_says_that_it_can_be_tried_again(
 
 async def test_one_session_cannot_fill_the_queue(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
-    waiting = [asyncio.create_task(waves.submit("a", n, deadline=soon())) for n in range(3)]
+    waiting = [asyncio.create_task(waves.submit("a", n, timeout_s=30.0)) for n in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Overloaded):
-        await waves.submit("a", 4, deadline=soon())
-    other = asyncio.create_task(waves.submit("b", 4, deadline=soon()))
+        await waves.submit("a", 4, timeout_s=30.0)
+    other = asyncio.create_task(waves.submit("b", 4, timeout_s=30.0))
     recorder.open.set()
     assert await other == 40
     await asyncio.gather(blocking, *waiting)
@@ -154,9 +150,9 @@ async def test_long_work_runs_beside_the_waves_and_its_session_waits(
     waves: Waves[int, int], recorder: Recorder
 ) -> None:
     recorder.open.clear()
-    long = asyncio.create_task(waves.submit("a", 1, deadline=soon(), alone=True))
-    after = asyncio.create_task(waves.submit("a", 2, deadline=soon()))
-    other = asyncio.create_task(waves.submit("b", 3, deadline=soon()))
+    long = asyncio.create_task(waves.submit("a", 1, timeout_s=30.0, alone=True))
+    after = asyncio.create_task(waves.submit("a", 2, timeout_s=30.0))
+    other = asyncio.create_task(waves.submit("b", 3, timeout_s=30.0))
     await recorder.taken.wait()
     assert recorder.waves == [[("b", 3)]]
     recorder.open.set()
@@ -167,21 +163,21 @@ async def test_an_error_in_a_wave_reaches_its_requests_and_the_next_wave_goes(
     waves: Waves[int, int], recorder: Recorder
 ) -> None:
     with pytest.raises(ValueError, match="negative"):
-        await waves.submit("a", -1, deadline=soon())
-    assert await waves.submit("a", 2, deadline=soon()) == 20
+        await waves.submit("a", -1, timeout_s=30.0)
+    assert await waves.submit("a", 2, timeout_s=30.0) == 20
 
 
 async def test_drain_finishes_what_waits_and_refuses_the_rest(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
     waiting = [
-        asyncio.create_task(waves.submit("a", 1, deadline=soon())),
-        asyncio.create_task(waves.submit("b", 2, deadline=soon(), alone=True)),
+        asyncio.create_task(waves.submit("a", 1, timeout_s=30.0)),
+        asyncio.create_task(waves.submit("b", 2, timeout_s=30.0, alone=True)),
     ]
     await asyncio.sleep(0)
     draining = asyncio.create_task(waves.drain())
     await asyncio.sleep(0)
     with pytest.raises(NotReady):
-        await waves.submit("c", 3, deadline=soon())
+        await waves.submit("c", 3, timeout_s=30.0)
     recorder.open.set()
     assert await asyncio.gather(blocking, *waiting) == [0, 10, 200]
     await draining
