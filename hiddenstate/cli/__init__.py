@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import output, sessions
+from hiddenstate.cli import demo, output, serve, sessions
 from hiddenstate.cli.faults import Fault
 
 # A negative number is a value and not an option.
@@ -18,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # so that a mistyped command costs four lines and not a framed box
 )
+app.command()(serve.serve)
+app.command()(demo.demo)
 app.command(context_settings=NEGATIVE_VALUES)(sessions.observe)
 app.command()(sessions.forecast)
 app.command()(sessions.reset)

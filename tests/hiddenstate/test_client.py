@@ -87,7 +87,7 @@ def test_a_refusal_without_a_problem_document_keeps_its_text() -> None:
 def test_a_gateway_that_has_no_service_behind_it_is_tried_again() -> None:
     gateway = Answer(502, b"bad gateway")
     with scripted(gateway, Answer(body={"ready": True})) as server, Client(server.url) as client:
-        assert client.status() == {"ready": True}
+        assert client.status()["ready"]
 
 
 def test_lists_are_followed_page_by_page() -> None:

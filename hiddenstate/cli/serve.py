@@ -1,0 +1,181 @@
+"""The serve command: check what can be checked, start the service, and say where it is and how to talk to it."""
+
+import asyncio
+import errno
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hiddenstate.cli import faults
+from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.client import Client
+from hiddenstate.errors import HiddenstateError
+from hiddenstate.shapes import Status
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+LOOK_AGAIN_S = 0.05
+PROMISES = {"local": "on disk before each answer", "memory": "a crash may lose the last answers"}
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 = any free one.", show_default="8000")] = None,
+    store_url: Annotated[
+        str | None, typer.Option(help="Redis or Valkey to keep sessions in.", show_default="its own, embedded")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the embedded store.", show_default="~/.local/share/hiddenstate"),
+    ] = None,
+    models_dir: Annotated[Path | None, typer.Option(help="Folder of further models.", show_default=False)] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that answer requests.", show_default="1")] = None,
+) -> None:
+    """Start the service. Every setting can also be given as an environment variable HIDDENSTATE_..., see README.md."""
+    try:
+        from service import supervisor
+        from service.embedded import DataDirectoryInUse, EmbeddedStoreError
+    except ModuleNotFoundError as error:
+        raise faults.not_installed(error.name or "?") from error
+    settings = _settings(
+        host=host, port=port, store_url=store_url, data_dir=data_dir, models_dir=models_dir, workers=workers
+    )
+    settings = settings.model_copy(update={"port": _free_port(settings.host, settings.port)})
+    if settings.store_url is not None:
+        _check_store(settings.store_url, settings.namespace, settings.store_timeout_s)
+    threading.Thread(target=_announce, args=(settings,), daemon=True).start()
+    try:
+        supervisor.serve(settings)
+    except DataDirectoryInUse as error:
+        raise Fault(
+            ExitCode.CANNOT_START,
+            f"the data directory {settings.data_dir} is in use",
+            str(error),
+            "hiddenstate serve --data-dir OTHER, or stop the other service",
+        ) from error
+    except EmbeddedStoreError as error:
+        raise Fault(
+            ExitCode.CANNOT_START,
+            "the embedded store did not start",
+            str(error),
+            "mend that, or name a store of your own: hiddenstate serve --store-url redis://127.0.0.1:6379/0",
+        ) from error
+
+
+def _settings(**flags: Any) -> "Settings":  # noqa: ANN401 - whatever was given, the settings check it
+    """The settings of the environment, and over them the flags that were given."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise Fault(
+            ExitCode.USAGE,
+            f"the setting {name} cannot be used",
+            first["msg"],
+            f"mend --{name.replace('_', '-')} or HIDDENSTATE_{name.upper()}; README.md lists every setting",
+        ) from error
+
+
+def _free_port(host: str, port: int) -> int:
+    """`port`, or a free one for 0. The service binds it again; in between it is nobody's."""
+    family, address = _resolved(host, port)
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            raise Fault(
+                ExitCode.CANNOT_START,
+                f"port {port} is in use" if in_use else f"cannot listen on {host}, port {port}",
+                f"another program listens on {host}:{port}" if in_use else str(error.strerror),
+                "hiddenstate serve --port 0 takes a free one" if in_use else "choose another --host or --port",
+            ) from error
+        return int(probe.getsockname()[1])
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:
+    try:
+        first = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return first[0], first[4]
+    except (OSError, UnicodeError) as error:
+        raise Fault(
+            ExitCode.USAGE,
+            f"cannot listen on {host!r}",
+            f"it is no address of this machine ({error})",
+            "hiddenstate serve --host 127.0.0.1",
+        ) from error
+
+
+def _check_store(url: str, namespace: str, timeout_s: float) -> None:
+    """A service whose store cannot be reached would refuse everything: better to say so at once."""
+    from service.store import SessionStore, StoreUnavailable
+
+    async def ask() -> None:
+        async with SessionStore.open(url, namespace=namespace, timeout_s=timeout_s) as store:
+            await store.status()
+
+    try:
+        asyncio.run(ask())
+    except StoreUnavailable as error:
+        raise Fault(
+            ExitCode.CANNOT_START,
+            "the store cannot be reached",
+            str(error),
+            "start it or mend the address; without --store-url and HIDDENSTATE_STORE_URL the service brings its own",
+        ) from error
+    except ValueError as error:
+        raise Fault(
+            ExitCode.USAGE,
+            "the address of the store cannot be used",
+            str(error),
+            "hiddenstate serve --store-url redis://127.0.0.1:6379/0",
+        ) from error
+
+
+def _announce(settings: "Settings") -> None:
+    """Wait until the service is ready, then say where it is. Runs in a thread that ends with the command."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    url = f"http://{shown}:{settings.port}"
+    with Client(url) as client:
+        while True:
+            try:
+                status = client.status()
+                if status["ready"]:
+                    break
+            except HiddenstateError:
+                pass  # not yet listening, or not yet ready
+            time.sleep(LOOK_AGAIN_S)
+    print(_greeting(url, status, settings), flush=True)
+
+
+def _greeting(url: str, status: Status, settings: "Settings") -> str:
+    store = status["store"]
+    place = f"embedded, {settings.data_dir}" if settings.store_url is None else _without_password(settings.store_url)
+    promise = PROMISES.get(store["durability"], store["durability"])
+    example = f"curl --json '{{\"value\": 118}}' '{url}/v1/sessions/store-42/observations?create=true'"
+    return "\n".join(
+        (
+            f"hiddenstate {status['version']} is ready",
+            f"  url    {url}",
+            f"  docs   {url}/docs",
+            f"  store  {store['engine']} {store['version']} ({place}), {promise}",
+            f"  model  {', '.join(status['models'])}",
+            f"  try    {example}",
+        )
+    )
+
+
+def _without_password(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
