@@ -89,6 +89,8 @@ class EmbeddedStore:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
             self._lock = _lock(self.data_dir)
+        if self._server is not None:
+            self._server.wait()
         _make_private(self._socket.parent)
         with (self.data_dir / "store.log").open("ab") as log:
             self._server = launch(
