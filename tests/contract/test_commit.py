@@ -176,9 +176,10 @@ async def test_a_batch_larger_than_one_call_keeps_its_order(store: SessionStore)
     assert set(await store.commit([creation(name) for name in names])) == {Outcome.APPLIED}
     reading = await store.read(names, LAYOUT.live_bytes)
     assert (reading.found == Found.PRESENT).all()
-    changes = [advance(name, row.tobytes(), float(i)) for i, (name, row) in enumerate(zip(names, reading.rows, strict=True))]
+    blobs = [row.tobytes() for row in reading.rows]
+    changes = [advance(name, blob, float(i)) for i, (name, blob) in enumerate(zip(names, blobs, strict=True))]
     stale = {7, 150, 299}
-    await store.commit([advance(names[i], reading.rows[i].tobytes(), -1.0) for i in stale])
+    await store.commit([advance(names[i], blobs[i], -1.0) for i in stale])
     outcomes = await store.commit(changes)
     assert {i for i, outcome in enumerate(outcomes) if outcome is Outcome.CONFLICT} == stale
     assert set(outcomes) == {Outcome.APPLIED, Outcome.CONFLICT}
