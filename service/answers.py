@@ -8,7 +8,6 @@ from typing import NamedTuple
 from models.grid import Grid
 from service.layout import OutcomeFlag, SlotFlag, Structured, outcome_dtype, slot_dtype
 
-
 # As plain integers: a flag's own operators cost a microsecond each.
 IMPUTED, HAS_ORIGINAL, HAS_REVISED = int(SlotFlag.IMPUTED), int(SlotFlag.HAS_ORIGINAL), int(SlotFlag.HAS_REVISED)
 WARMED_UP = int(OutcomeFlag.WARMED_UP)
