@@ -6,6 +6,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -79,13 +80,15 @@ def export(model: Mixture, folder: Path) -> StateLayout:
         StepGraph(model, blocks),
         {"doubles": doubles, "floats": floats, "value": value, "calendar": calendar},
         ["next_doubles", "next_floats"],
+        model.recurrence.lstm,
         folder / "step.onnx",
     )
-    _write(ForecastGraph(model, blocks), {"doubles": doubles, "floats": floats}, ["fan"], folder / "forecast.onnx")
+    state = {"doubles": doubles, "floats": floats}
+    _write(ForecastGraph(model, blocks), state, ["fan"], model.recurrence.lstm, folder / "forecast.onnx")
     return layout
 
 
-def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> None:
+def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recurrence: nn.LSTM, path: Path) -> None:
     batch = torch.export.Dim("batch", min=1)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is tested, bit by bit
@@ -103,4 +106,26 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path
         )
     if program is None:
         raise RuntimeError(f"the exporter wrote no {path.name}")
-    program.save(str(path), external_data=False)
+    proto = program.model_proto
+    for layer, node in enumerate(node for node in proto.graph.node if node.op_type == "LSTM"):
+        _fix_weights(proto.graph, node, layer, recurrence)
+    path.write_bytes(proto.SerializeToString())
+
+
+def _fix_weights(graph: onnx.GraphProto, node: onnx.NodeProto, layer: int, lstm: nn.LSTM) -> None:
+    """Give an LSTM node its weights as constants, in ONNX's order of gates (input, output, forget, cell).
+
+    The exporter leaves them as some thirty nodes that reorder them at each run, which the runtime can neither fold nor
+    pack; unpacked, a single row also gets other bits than many.
+    """
+    order = [0, 3, 1, 2]  # of torch's input, forget, cell, output
+    reordered = {}
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        blocks = getattr(lstm, f"{name}_l{layer}").detach().chunk(4)
+        reordered[name] = torch.cat([blocks[gate] for gate in order]).unsqueeze(0)
+    bias = torch.cat([reordered["bias_ih"], reordered["bias_hh"]], dim=1)
+    constants = (reordered["weight_ih"], reordered["weight_hh"], bias)
+    for position, (role, tensor) in enumerate(zip("WRB", constants, strict=True), start=1):
+        name = f"lstm_{layer}_{role}"
+        graph.initializer.append(onnx.numpy_helper.from_array(tensor.numpy(), name))
+        node.input[position] = name
