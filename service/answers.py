@@ -42,18 +42,6 @@ class Observed(NamedTuple):
     revised: tuple[float, ...]
     covariates: tuple[float, ...] = ()
 
-    @property
-    def was_imputed(self) -> bool:
-        return self.flags & IMPUTED != 0
-
-    @property
-    def was_corrected(self) -> bool:
-        return self.flags & HAS_ORIGINAL != 0
-
-    @property
-    def was_revised(self) -> bool:
-        return self.flags & HAS_REVISED != 0
-
 
 class Answer(NamedTuple):
     """One OUTCOME: the answer to a write."""

@@ -1,8 +1,8 @@
 """Bodies of requests: bytes -> validated values, or a problem that says what to mend and where.
 
 A plain observation takes the fast way, a typed decoder; whatever that does not plainly accept is read again by the
-slow way, which decides and explains. Both refuse the same: duplicate and unknown keys, strings and booleans for numbers,
-what is not finite, nesting deeper than DEPTH_LIMIT.
+slow way, which decides and explains. Both refuse the same: duplicate and unknown keys, strings and booleans for
+numbers, what is not finite, nesting deeper than DEPTH_LIMIT.
 """
 
 import difflib

@@ -15,13 +15,10 @@ import orjson
 from numpy.typing import NDArray
 
 from models.grid import Grid
-from service.answers import Answer, Label, Observed
-from service.layout import NO_TIME, QUANTILES, Structured
+from service.answers import HAS_ORIGINAL, HAS_REVISED, IMPUTED, Answer, Label, Observed
+from service.layout import NO_TIME, Structured
 
 Json = dict[str, object]
-LOW_95, LOW_80, MEDIAN, HIGH_80, HIGH_95 = range(len(QUANTILES))
-KEYS = tuple(str(quantile) for quantile in QUANTILES)
-"""Quantiles of every forecast that is stored, as they are keyed."""
 
 
 @lru_cache(maxsize=4096)
@@ -47,44 +44,52 @@ def moment(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def forecast(
-    grid: Grid | None, step: int, instant: int, quantiles: Sequence[float], keys: Sequence[str] = KEYS
-) -> Json | None:
-    """A Forecast for one step; None where none had been issued (NaN). `quantiles` are in the order of `keys`."""
-    median = quantiles[len(keys) // 2]
+def forecast(step: int, timestamp: str | None, quantiles: Sequence[float], keys: Sequence[str]) -> Json:
+    """A Forecast for one step; `quantiles` are in the order of `keys`, the median in the middle."""
+    return {
+        "step": step,
+        "timestamp": timestamp,
+        "value": quantiles[len(keys) // 2],
+        "quantiles": dict(zip(keys, quantiles, strict=True)),
+    }
+
+
+def _stored_forecast(step: int, timestamp: str | None, quantiles: Sequence[float]) -> Json | None:
+    """A Forecast from the quantiles that are stored of it; None where there was none."""
+    low_95, low_80, median, high_80, high_95 = quantiles
     if isnan(median):
         return None
     return {
         "step": step,
-        "timestamp": written(grid, instant),
+        "timestamp": timestamp,
         "value": median,
-        "quantiles": dict(zip(keys, quantiles, strict=True)),
+        # Spelled out, because every answer to a write holds two of these.
+        "quantiles": {"0.025": low_95, "0.1": low_80, "0.5": median, "0.9": high_80, "0.975": high_95},
     }
 
 
 def record(label: Label, observed: Observed) -> Json:
     """A Record: one retained observation with the forecast that had been issued for it."""
-    grid, step, instant, value = label.grid, observed.step, observed.timestamp, observed.value
+    step, value, flags = observed.step, observed.value, observed.flags
+    timestamp = written(label.grid, observed.timestamp)
     return {
         "step": step,
-        "timestamp": written(grid, instant),
+        "timestamp": timestamp,
         "value": None if isnan(value) else value,
         "covariates": dict(zip(label.covariates, observed.covariates, strict=True)),  # NaN is written as null
-        "imputed": observed.was_imputed,
-        "forecast": forecast(grid, step, instant, observed.issued),
+        "imputed": flags & IMPUTED != 0,
+        "forecast": _stored_forecast(step, timestamp, observed.issued),
         "covered": _covered(value, observed.issued),
-        "original": observed.original if observed.was_corrected else None,
-        "revised": forecast(grid, step, instant, observed.revised) if observed.was_revised else None,
+        "original": observed.original if flags & HAS_ORIGINAL else None,
+        "revised": _stored_forecast(step, timestamp, observed.revised) if flags & HAS_REVISED else None,
     }
 
 
 def _covered(value: float, issued: Sequence[float]) -> dict[str, bool] | None:
-    if isnan(value) or isnan(issued[MEDIAN]):
+    low_95, low_80, median, high_80, high_95 = issued
+    if isnan(value) or isnan(median):
         return None
-    return {
-        "80": issued[LOW_80] <= value <= issued[HIGH_80],
-        "95": issued[LOW_95] <= value <= issued[HIGH_95],
-    }
+    return {"80": low_80 <= value <= high_80, "95": low_95 <= value <= high_95}
 
 
 def advance(label: Label, answer: Answer) -> bytes:
@@ -101,7 +106,7 @@ def advance(label: Label, answer: Answer) -> bytes:
             "corrected": answer.corrected,
             "imputed": answer.imputed,
             "observed": record(label, answer.observed),
-            "forecast": forecast(label.grid, answer.step + 1, answer.forecast_time, answer.forecast),
+            "forecast": _stored_forecast(answer.step + 1, written(label.grid, answer.forecast_time), answer.forecast),
         }
     )
 
@@ -137,7 +142,7 @@ def forecasts(
     grid, step, last = label.grid, int(head["step"]), int(head["last"])
     keys = quantile_keys(tuple(levels))
     rows = [
-        forecast(grid, step + ahead, last if grid is None else grid.advance(last, ahead), quantiles, keys)
+        forecast(step + ahead, None if grid is None else grid.format(grid.advance(last, ahead)), quantiles, keys)
         for ahead, quantiles in enumerate(fan, 1)
     ]
     return orjson.dumps(
