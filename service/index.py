@@ -52,7 +52,7 @@ class SessionIndex:
         return sum(counts)
 
     async def by_name(self, *, prefix: str = "", after: str = "", limit: int, descending: bool = False) -> list[str]:
-        """At most `limit` ids that begin with `prefix`, in order; only those that follow `after` ("" = from the start)."""
+        """At most `limit` ids that begin with `prefix`, in order; those that follow `after`, "" = all."""
         low, high = b"[" + prefix.encode(), b"(" + prefix.encode() + b"\xff"
         if after and descending:
             high = b"(" + after.encode()

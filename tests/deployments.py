@@ -100,8 +100,8 @@ def valkey_9(folder: Path) -> Iterator[Deployment]:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Deployment]:
-    """Three primaries, each with a third of the slots."""
-    settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+    """Three primaries, each with a third of the slots; each serves them whether or not the others do."""
+    settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no")
     nodes = [Server(server_binary(), folder / f"node{i}", *settings) for i in range(3)]
     with _servers(nodes):
         for i, node in enumerate(nodes):
