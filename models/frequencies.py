@@ -11,7 +11,8 @@ DAY = 86_400 * SECOND
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday; Monday is 0
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-MULTIPLE_LIMIT = 9999
+LONGEST_S = 10 * 366 * 86_400
+"""So that forecasts from any timestamp that is read stay inside the calendar."""
 
 ABSOLUTE = {"s": SECOND, "min": 60 * SECOND, "h": 3600 * SECOND}
 FIXED_DAYS = {"D": 1, "W": 7}
@@ -132,6 +133,8 @@ def frequency(name: str) -> Frequency:
     multiple = int(digits or 1)
     if multiple == 0:
         raise FrequencyError("the multiple must be at least 1")
+    if multiple * {**ABSOLUTE, "D": DAY, "W": 7 * DAY}.get(unit, 0) > LONGEST_S * SECOND:
+        raise FrequencyError("a period is at most ten years")
     canonical = unit if multiple == 1 else name
     if unit in ABSOLUTE:
         period = multiple * ABSOLUTE[unit]

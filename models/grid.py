@@ -14,8 +14,13 @@ from models.zones import EPOCH, FIRST, LAST, MICROSECOND, UTC_NAMES, Zone, zone
 
 PATTERN = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)([Zz]|[+-][0-9]{2}:?[0-9]{2}|[+-][0-9]{2})?)?"
+    r"(?:[Tt ]([0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?)"
+    r"([Zz]|[+-][0-9]{2}(?::?[0-9]{2}|:[0-9]{2}:[0-9]{2})?)?)?"
 )
+
+
+EARLIEST, LATEST = ((datetime(year, 1, 1) - EPOCH) // MICROSECOND for year in (100, 2500))
+"""Timestamps that are read: from any of them, grid and forecasts stay inside the years 1 to 9999."""
 
 
 class TimestampError(ValueError):
@@ -117,12 +122,8 @@ class Grid:
         Raises:
             TimestampError: it is none, or its local time occurs twice or never.
         """
-        if len(text) == 10 and self._zone.fixed is not None:
-            try:
-                if text[4] == text[7] == "-":
-                    return (date.fromisoformat(text).toordinal() - EPOCH_ORDINAL) * DAY - self._zone.fixed
-            except ValueError:
-                raise TimestampError("not a date of the calendar") from None
+        if len(text) == 10 and text[4] == text[7] == "-" and self._zone.fixed is not None:
+            return _readable(_midnight(text) - self._zone.fixed)
         return self._parse(text)
 
     def _parse(self, text: str) -> int:
@@ -132,10 +133,10 @@ class Grid:
         day, time, offset = matched.groups()
         wall = _wall(day, time)
         if offset is not None:
-            return self._settled(_inside(wall - _offset(offset)))
+            return self._settled(_readable(wall - _offset(offset)))
         if time is None and not self._frequency.absolute:
-            return self._zone.instant(_inside(wall))  # a date alone names its day, whatever its midnight
-        instants = self._zone.instants(_inside(wall))
+            return self._zone.instant(_readable(wall))  # a date alone names its day, whatever its midnight
+        instants = self._zone.instants(_readable(wall))
         if len(instants) != 1:
             occurs = "twice" if instants else "never"
             raise TimestampError(f"this local time occurs {occurs} in {self.timezone}: add the offset")
@@ -198,6 +199,15 @@ def grid(freq: str, timezone: str = "UTC", anchor: int | None = None) -> Grid:
 
 
 @lru_cache(maxsize=4096)
+def _midnight(text: str) -> int:
+    """Where a clock without zone shows the beginning of a date."""
+    try:
+        return (date.fromisoformat(text).toordinal() - EPOCH_ORDINAL) * DAY
+    except ValueError:
+        raise TimestampError("not a date of the calendar") from None
+
+
+@lru_cache(maxsize=4096)
 def _date(day: int) -> str:
     return date.fromordinal(day + EPOCH_ORDINAL).isoformat()
 
@@ -205,6 +215,12 @@ def _date(day: int) -> str:
 def _inside(instant: int) -> int:
     if not FIRST <= instant <= LAST:
         raise TimestampError("outside of the years 1 to 9999")
+    return instant
+
+
+def _readable(instant: int) -> int:
+    if not EARLIEST <= instant < LATEST:
+        raise TimestampError("must lie in the years 100 to 2499")
     return instant
 
 
@@ -221,10 +237,11 @@ def _wall(day: str, time: str | None) -> int:
 
 
 def _offset(text: str) -> int:
-    """Microseconds east of UTC of Z, +02, +0200 or +02:00."""
+    """Microseconds east of UTC of Z, +02, +0200, +02:00, or +00:19:32 as zones had before they were rounded."""
     if text in "Zz":
         return 0
-    hours, minutes = int(text[1:3]), int(text[-2:]) if len(text) > 3 else 0
-    if hours > 23 or minutes > 59:
+    digits = text[1:].replace(":", "").ljust(6, "0")
+    hours, minutes, seconds = int(digits[:2]), int(digits[2:4]), int(digits[4:])
+    if hours > 23 or minutes > 59 or seconds > 59:
         raise TimestampError("an offset lies between -23:59 and +23:59")
-    return (hours * 60 + minutes) * 60 * SECOND * (-1 if text[0] == "-" else 1)
+    return (hours * 3600 + minutes * 60 + seconds) * SECOND * (-1 if text[0] == "-" else 1)

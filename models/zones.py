@@ -39,24 +39,33 @@ class Zone:
     def wall(self, instant: int) -> int:
         if self.fixed is not None:
             return instant + self.fixed
-        return (self.local(instant).replace(tzinfo=None) - EPOCH) // MICROSECOND
+        return _wall(self.info, instant)
 
     def instant(self, wall: int) -> int:
         """The first instant at which the zone's clock shows `wall`; where it never does, as far after the jump."""
         if self.fixed is not None:
             return wall - self.fixed
-        return self._reading(wall, fold=0)
+        return _instant(self.info, wall, fold=0)
 
     def instants(self, wall: int) -> list[int]:
         """All instants at which the zone's clock shows `wall`: one, none where it is set forward, two where back."""
         if self.fixed is not None:
             return [wall - self.fixed]
-        candidates = {self._reading(wall, fold) for fold in (0, 1)}
+        candidates = {_instant(self.info, wall, fold) for fold in (0, 1)}
         return sorted(candidate for candidate in candidates if self.wall(candidate) == wall)
 
-    def _reading(self, wall: int, fold: int) -> int:
-        shown = (EPOCH + timedelta(microseconds=wall)).replace(tzinfo=self.info, fold=fold)
-        return (shown - EPOCH_UTC) // MICROSECOND
+
+# Many sessions stand at the same few times, and each question to a zone costs some microseconds.
+@lru_cache(maxsize=8192)
+def _wall(info: tzinfo, instant: int) -> int:
+    shown = (EPOCH_UTC + timedelta(microseconds=instant)).astimezone(info)
+    return (shown.replace(tzinfo=None) - EPOCH) // MICROSECOND
+
+
+@lru_cache(maxsize=8192)
+def _instant(info: tzinfo, wall: int, fold: int) -> int:
+    shown = (EPOCH + timedelta(microseconds=wall)).replace(tzinfo=info, fold=fold)
+    return (shown - EPOCH_UTC) // MICROSECOND
 
 
 def _info(name: str) -> ZoneInfo:
