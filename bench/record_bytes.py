@@ -1,6 +1,6 @@
 """What an idle session costs in the store, by its own MEMORY USAGE, beside the bytes of its record.
 
-    python -m bench.record_bytes STATE_BYTES [--covariates 0] [--sessions 1000]
+python -m bench.record_bytes STATE_BYTES [--covariates 0] [--sessions 1000]
 """
 
 import argparse

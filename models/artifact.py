@@ -1,10 +1,10 @@
-"""Artifacts: a model as a folder `NAME/VERSION/` that is published once, checked whenever it is loaded, and never changed.
+"""Artifacts: a model as a folder `NAME/VERSION/`, published once, checked whenever it is loaded, and never changed.
 
-    weights.safetensors   the module's parameters
-    step.onnx             (state, observation) -> state, which holds the next step's quantiles
-    forecast.onnx         state -> fan
-    model.json            configuration, state layout, metrics, provenance, and the fingerprint over all of it
-    MODEL_CARD.md         for people
+weights.safetensors   the module's parameters
+step.onnx             (state, observation) -> state, which holds the next step's quantiles
+forecast.onnx         state -> fan
+model.json            configuration, state layout, metrics, provenance, and the fingerprint over all of it
+MODEL_CARD.md         for people
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from models.mixture import Mixture
 
 FORMAT = 1
-WEIGHTS, STEP, FORECAST, CONFIG, CARD = "weights.safetensors", "step.onnx", "forecast.onnx", "model.json", "MODEL_CARD.md"
+WEIGHTS, STEP, FORECAST = "weights.safetensors", "step.onnx", "forecast.onnx"
+CONFIG, CARD = "model.json", "MODEL_CARD.md"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 SHIPPED = Path(__file__).parent / "shipped"
 """The artifacts that come with the package."""
@@ -160,7 +161,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _fingerprint(folder: Path, config: dict[str, Any]) -> bytes:
-    """SHA-256 over weights, graphs and configuration; what is said about the model (metrics, provenance) belongs to it."""
+    """SHA-256 over weights, graphs and configuration, what it says of metrics and provenance included."""
     digest = hashlib.sha256()
     for name in (WEIGHTS, STEP, FORECAST):
         digest.update(hashlib.sha256((folder / name).read_bytes()).digest())

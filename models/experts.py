@@ -1,4 +1,4 @@
-"""Ten forecasts that cost nothing: each is linear in what the memory holds, so all of them are one product with a constant.
+"""Ten forecasts that cost nothing: each is linear in what the memory holds, so all are one product with a constant.
 
 Candidates for h steps ahead, with y the last value, A and B the slow and fast seasonal index, phases turned:
     1 y                       2 fast level            3 the last value of the phase    4 mean of the phase's last four
@@ -40,14 +40,15 @@ class Rows:
         self.season = season
         ring = SEASONS_KEPT * season
         eye = torch.eye(ring + 2 + 2 * season + 3, dtype=torch.float64)
-        self.ring, self.level, index, self.smooth = eye.split([ring, 2, 2 * season, 3])
-        self.slow, self.fast = index.split(season)
+        self.ring, self.level, self.smooth = eye[:ring], eye[ring : ring + 2], eye[-3:]
+        self.slow, self.fast = eye[ring + 2 : ring + 2 + season], eye[ring + 2 + season : -3]
         self.last = self.ring[-1]
 
     def same_phase(self, horizon: int, seasons_back: int) -> Tensor:
         """The value of the phase of `horizon` steps ahead, `seasons_back` whole seasons before its latest one."""
         ahead = (horizon - 1) % self.season
-        return self.ring[ahead - self.season * (1 + seasons_back)]
+        row: Tensor = self.ring[ahead - self.season * (1 + seasons_back)]
+        return row
 
 
 def candidates(season: int, horizon: int) -> Tensor:
@@ -95,7 +96,7 @@ class ExpertErrors(Layer):
 
 
 def error_logs(state: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithms of each expert's error over the smallest, (..., K), and of the smallest over the scale, (..., 1); float32.
+    """Logarithms of each expert's error over the smallest, (..., K), and of that over the scale, (..., 1); float32.
 
     The gate raises the first to a power: near zero for the experts that matter, they keep their precision there.
     """

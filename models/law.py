@@ -13,7 +13,7 @@ from models.runtime import Bytes, Doubles, Floats, Model
 
 BATCH_SIZES = (*range(1, 65), 100, 128, 200, 256, 512)
 STEPS = 12
-"""Observations that sessions fold one by one before they are compared; at load time enough to reach every branch's start."""
+"""Observations that sessions fold one by one before they are compared: past the first whole season."""
 
 
 class LawBroken(ValueError):
@@ -63,5 +63,6 @@ def difficult_series(rng: np.random.Generator, count: int, steps: int) -> Double
     gappy[rng.random((count, steps)) < 0.3] = np.nan
     signs = walks * np.where(np.arange(steps) % 2, 1.0, -1.0)
     kinds = [walks, np.zeros_like(walks), np.full_like(walks, 5.0), late, first_missing, np.full_like(walks, np.nan)]
-    kinds += [1e-12 * walks, 1e12 * walks, signs, gappy, counts, np.where(rng.random((count, steps)) < 0.02, 1e9, walks)]
+    spiked = np.where(rng.random((count, steps)) < 0.02, 1e9, walks)
+    kinds += [1e-12 * walks, 1e12 * walks, signs, gappy, counts, spiked]
     return np.stack([kinds[row % len(kinds)][row] for row in range(count)])

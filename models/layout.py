@@ -77,8 +77,9 @@ class StateLayout:
 
     def describe(self) -> list[dict[str, Any]]:
         """The layout as plain values, in order: what `model.json` and an exported state say of it."""
+        offsets = self.offsets
         return [
-            {"name": f.name, "dtype": f.dtype, "shape": list(f.shape), "offset": self.offsets[f.name]} for f in self.fields
+            {"name": f.name, "dtype": f.dtype, "shape": list(f.shape), "offset": offsets[f.name]} for f in self.fields
         ]
 
     @classmethod

@@ -60,7 +60,7 @@ class Memory(Layer):
         """What the network is shown of a state and of the experts' signed errors (..., K); any leading dimensions.
 
         Returns:
-            (..., V + K + 3) float32, compressed by asinh: views of the memory and the errors, in units of the scale, and
+            (..., V + K + 3) float32, compressed by asinh: views of the memory and the errors in units of the scale, and
             the logarithms of fast over slow scale, of the scale over the slow level, and of the steps seen.
         """
         scale = scale_of(state)
@@ -73,8 +73,11 @@ class Memory(Layer):
 
 
 def views(season: int) -> Tensor:
-    """(M, 4 + 2 season): the last change, the last value above its season's mean and above both levels, and for each phase
-    to come its mean value and its index, above the present ones."""
+    """(M, 4 + 2 season): what the memory times this shows the network.
+
+    The last change, the last value above its season's mean and above both levels, and for each phase to come its mean
+    value and its index, above the present ones.
+    """
     r = Rows(season)
     columns = [r.last - r.ring[-2], r.last - r.ring[-season:].mean(0), r.last - r.level[1], r.last - r.level[0]]
     for h in range(1, season + 1):

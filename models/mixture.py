@@ -1,13 +1,15 @@
 """The forecaster: streaming expert forecasts kept by the fold, weighed by an LSTM gate.
 
-One module, two ways to run it. `step` folds one observation and is what gets compiled for serving; `unroll` folds a window
-in one pass, through `nn.LSTM`, and is what training needs, because gradients must cross time. Both are the same function.
+One module, two ways to run it. `step` folds one observation and is what gets compiled for serving; `unroll` folds a
+window in one pass, through `nn.LSTM`, and is what training needs, because gradients must cross time. Both are the same
+function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -146,7 +148,7 @@ class Mixture(Layer):
         unstarted = missing.cumprod(dim=1).any(dim=0).nonzero().flatten() + 1
         edges = sorted({0, *paused, *unstarted.tolist(), values.shape[1]})
         fans, current = [], dict(state)
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             fan, current = self._stretch(values[:, start:end], calendar[:, start:end], current)
             fans.append(fan)
         return torch.cat(fans, dim=1), current

@@ -12,7 +12,7 @@ from models.experts import EXPERTS, candidates, memory_of
 from models.scale import scale_of
 
 PRIOR_POWER = (8.0, 3.0)
-"""Experts are weighed by their error to minus this power, before the network learns better: at the first and last horizon."""
+"""Untrained, experts are weighed by their error to minus this power: at the first horizon and at the last."""
 
 
 class MixtureHead(nn.Module):
@@ -40,9 +40,7 @@ class MixtureHead(nn.Module):
             self.out.bias[EXPERTS + 1 :] = _initial_spreads(quantiles)
         self.register_buffer("gaps", candidates(season, horizon), persistent=False)
 
-    def forward(
-        self, state: Mapping[str, Tensor], hidden: Tensor, logs: tuple[Tensor, Tensor], horizon: int
-    ) -> Tensor:
+    def forward(self, state: Mapping[str, Tensor], hidden: Tensor, logs: tuple[Tensor, Tensor], horizon: int) -> Tensor:
         """Quantiles of the next `horizon` steps.
 
         Args:
@@ -79,7 +77,7 @@ def smooth_ramp(x: Tensor) -> Tensor:
 
 
 def _initial_spreads(quantiles: Sequence[float]) -> Tensor:
-    """What `smooth_ramp` turns into the distances between a normal distribution's quantiles, below and above the median."""
+    """What `smooth_ramp` turns into the distances between the quantiles of a normal distribution, outwards."""
     probabilities = torch.tensor(quantiles, dtype=torch.float64)
     distances = torch.special.ndtri(probabilities).diff()
     side = len(quantiles) // 2

@@ -19,8 +19,8 @@ TINY = 1e-30
 class Arrival:
     """One observation as the layers of the memory see it; each (B, 1) float64.
 
-    `known` is 0 where `value` stands in for a missing one. `seen` counts this observation; it is 0 until a first value is
-    known.
+    `known` is 0 where `value` stands in for a missing one. `seen` counts this observation too; it is 0 until a first
+    value is known.
     """
 
     value: Tensor

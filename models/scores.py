@@ -12,7 +12,7 @@ from models.layout import Field
 
 RECENT_RATE = 1 / 50
 SCORES = ("steps", "error", "naive_error", "pinball", "covered_80", "covered_95")
-"""Sums over the scored steps: their count, |actual - median|, |actual - last value|, mean pinball loss, inside the interval."""
+"""Summed over scored steps: 1, |actual - median|, |actual - last value|, mean pinball loss, inside each interval."""
 
 
 class RunningScores(Layer):
@@ -36,15 +36,13 @@ class RunningScores(Layer):
         self.register_buffer("levels", torch.tensor(quantiles, dtype=torch.float64), persistent=False)
 
     def judge(self, value: Tensor, previous: Tensor, issued: Tensor) -> Tensor:
-        """Scores of values (..., 1) against quantiles (..., Q) and the value before: (..., 6), in the order of SCORES."""
+        """Scores (..., 6), as in SCORES, of values (..., 1) against quantiles (..., Q) and against the value before."""
         error = value - issued
         pinball = torch.maximum(self.levels * error, (self.levels - 1.0) * error)
         # a product with a constant, because the runtime's mean over a row gives other bits at other batch sizes
         loss = pinball.matmul(torch.full((len(self.levels), 1), 1.0 / len(self.levels), dtype=torch.float64))
         median = error[..., self.median : self.median + 1].abs()
-        inside = [
-            ((error[..., lo : lo + 1] >= 0) & (error[..., hi : hi + 1] <= 0)).double() for lo, hi in self.bounds
-        ]
+        inside = [((error[..., lo : lo + 1] >= 0) & (error[..., hi : hi + 1] <= 0)).double() for lo, hi in self.bounds]
         return torch.cat([torch.ones_like(value), median, (value - previous).abs(), loss, *inside], dim=-1)
 
     def step(self, x: tuple[Tensor, Tensor], state: Mapping[str, Tensor]) -> tuple[None, State]:

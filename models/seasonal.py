@@ -1,6 +1,6 @@
 """Seasonal memory: the last four seasons, levels at several speeds, and a centred seasonal index.
 
-Phases turn with the steps: position 0 of an index is the phase of the step just folded, position h that of h steps ahead.
+Phases turn with the steps: position 0 of an index is the phase of the step just folded, position h that of h ahead.
 So nothing here depends on a calendar, and a gap that is folded as missing keeps the phase.
 """
 
@@ -58,8 +58,8 @@ class Levels(Layer):
 class SeasonalIndex(Layer):
     """Deviation of each phase from its season's mean, at two speeds, and the levels without it at three.
 
-    The deviation is taken half a season late, from a mean that is centred on it: a trend cancels, and each phase is in the
-    mean once. Zero before the first whole season.
+    The deviation is taken half a season late, from a mean that is centred on it: a trend cancels, and each phase is in
+    the mean once. Zero before the first whole season.
     """
 
     rates: Tensor
