@@ -53,14 +53,15 @@ class Waves(Generic[WorkT, AnswerT]):
     """Gathers requests while a wave is in flight, then hands all of them over at once.
 
     Args:
-        wave: does the work of many entries and settles each of them.
-        alone: does the long work of one entry and settles it, beside the waves.
+        wave: does the work of many entries and settles each of them, except for those that it returns: they are no
+            ordinary case, and go on beside the waves.
+        alone: does the work of one entry and settles it, beside the waves.
         clock: seconds, monotonic; the event loop's.
     """
 
     def __init__(
         self,
-        wave: Callable[[Sequence[Entry[WorkT, AnswerT]]], Awaitable[None]],
+        wave: Callable[[Sequence[Entry[WorkT, AnswerT]]], Awaitable[Sequence[Entry[WorkT, AnswerT]]]],
         alone: Callable[[Entry[WorkT, AnswerT]], Awaitable[None]],
         *,
         clock: Callable[[], float],
@@ -177,8 +178,9 @@ class Waves(Generic[WorkT, AnswerT]):
 
     async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
         self._wave_over = asyncio.get_running_loop().create_future()
+        handed_on: Sequence[Entry[WorkT, AnswerT]] = ()
         try:
-            await self._wave(entries)
+            handed_on = await self._wave(entries)
         except Exception as error:
             logger.exception("a wave failed")
             for entry in entries:
@@ -186,7 +188,10 @@ class Waves(Generic[WorkT, AnswerT]):
         finally:
             self._wave_over.set_result(None)
             self._wave_over = None
-            for entry in entries:
+        for entry in handed_on:
+            self._leave(entry)
+        for entry in entries:
+            if entry not in self._beside:
                 self._release(entry.session)
 
     def _take(self) -> list[Entry[WorkT, AnswerT]]:
@@ -201,7 +206,7 @@ class Waves(Generic[WorkT, AnswerT]):
             if entry is None:
                 self._release(session)
             elif entry.alone:
-                self._beside[entry] = asyncio.get_running_loop().create_task(self._run_alone(entry))
+                self._leave(entry)
             else:
                 entries.append(entry)
         return entries
@@ -218,6 +223,9 @@ class Waves(Generic[WorkT, AnswerT]):
                 continue
             return entry
         return None
+
+    def _leave(self, entry: Entry[WorkT, AnswerT]) -> None:
+        self._beside[entry] = asyncio.get_running_loop().create_task(self._run_alone(entry))
 
     async def _run_alone(self, entry: Entry[WorkT, AnswerT]) -> None:
         try:

@@ -18,14 +18,16 @@ class Recorder:
         self.open.set()
         self.taken = asyncio.Event()
 
-    async def wave(self, entries: Sequence[Entry[int, int]]) -> None:
+    async def wave(self, entries: Sequence[Entry[int, int]]) -> Sequence[Entry[int, int]]:
         self.waves.append([(entry.session, entry.work) for entry in entries])
         self.taken.set()
         await self.open.wait()
         for entry in entries:
             if entry.work < 0:
                 raise ValueError("negative work")
-            entry.settle(entry.work * 10)
+            if entry.work < 1000:
+                entry.settle(entry.work * 10)
+        return [entry for entry in entries if entry.work >= 1000]
 
     async def alone(self, entry: Entry[int, int]) -> None:
         await self.open.wait()
@@ -157,6 +159,15 @@ async def test_long_work_runs_beside_the_waves_and_its_session_waits(
     assert recorder.waves == [[("b", 3)]]
     recorder.open.set()
     assert list(await asyncio.gather(long, after, other)) == [100, 20, 30]
+
+
+async def test_what_a_wave_hands_on_is_worked_off_beside_it_and_its_session_waits(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    works = [("a", 1000), ("a", 2), ("b", 3)]
+    tasks = [asyncio.create_task(waves.submit(session, work, timeout_s=30.0)) for session, work in works]
+    assert list(await asyncio.gather(*tasks)) == [100_000, 20, 30]
+    assert recorder.waves == [[("a", 1000), ("b", 3)], [("a", 2)]]
 
 
 async def test_an_error_in_a_wave_reaches_its_requests_and_the_next_wave_goes(
