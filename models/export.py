@@ -109,6 +109,7 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recu
     proto = program.model_proto
     for layer, node in enumerate(node for node in proto.graph.node if node.op_type == "LSTM"):
         _fix_weights(proto.graph, node, layer, recurrence)
+    _drop_unused(proto.graph)
     path.write_bytes(proto.SerializeToString())
 
 
@@ -129,3 +130,18 @@ def _fix_weights(graph: onnx.GraphProto, node: onnx.NodeProto, layer: int, lstm:
         name = f"lstm_{layer}_{role}"
         graph.initializer.append(onnx.numpy_helper.from_array(tensor.numpy(), name))
         node.input[position] = name
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    """Remove the nodes that nothing leads from to an output; the runtime would compute them at each run."""
+    used = {output.name for output in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if used.intersection(node.output):
+            used.update(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
+    constants = [constant for constant in graph.initializer if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)

@@ -22,8 +22,8 @@ class Recurrence(Layer):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """Fold inputs (B, F) float32; the top layer's hidden state (B, hidden)."""
-        hidden, new = self.sequence(x.unsqueeze(1), state)
-        return hidden[:, 0], new
+        _, new = self.sequence(x.unsqueeze(1), state)
+        return new["lstm.h"][:, -1], new
 
     def sequence(self, xs: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """Fold inputs (B, T, F) in one call of `nn.LSTM`; the top layer's hidden states (B, T, hidden)."""
