@@ -92,14 +92,12 @@ def inflated(body: bytes, encoding: str | None, limit: int) -> bytes:
 
 
 def _gunzipped(body: bytes, limit: int) -> bytes:
-    plain = b""
-    while body and len(plain) <= limit:  # a gzip file may have several members
-        member = zlib.decompressobj(GZIP_WINDOW)
-        try:
-            plain += member.decompress(body, limit + 1 - len(plain))
-        except zlib.error:
-            raise MalformedRequest("the body is not gzip, as its Content-Encoding says") from None
-        if not member.eof and len(plain) <= limit:
-            raise MalformedRequest("the gzip body is cut short")
-        body = member.unused_data
+    """At most `limit` + 1 bytes of what was compressed, as one member."""
+    member = zlib.decompressobj(GZIP_WINDOW)
+    try:
+        plain = member.decompress(body, limit + 1)
+    except zlib.error:
+        raise MalformedRequest("the body is not gzip, as its Content-Encoding says") from None
+    if len(plain) <= limit and (not member.eof or member.unused_data):
+        raise MalformedRequest("the gzip body is cut short, or something follows it")
     return plain
