@@ -50,8 +50,7 @@ def is_finite(loaded: LoadedModel, states: Bytes) -> NDArray[np.bool_]:
     doubles = 8 * loaded.spec.layout.doubles
     wide = np.ascontiguousarray(states[:, :doubles]).view(np.float64)
     narrow = np.ascontiguousarray(states[:, doubles:]).view(np.float32)
-    finite: NDArray[np.bool_] = np.isfinite(wide).all(axis=1) & np.isfinite(narrow).all(axis=1)
-    return finite
+    return np.logical_and(np.isfinite(wide).all(axis=1), np.isfinite(narrow).all(axis=1))
 
 
 def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:

@@ -21,6 +21,7 @@ from service.rules import NeedsHistory, Plan, require_match
 from service.session_problems import RecordDamaged, ResultNotFinite, SessionNotFound
 from service.store import Change, Found, Kind, Outcome, SessionStore
 from service.waves import Entry
+from service.whole import Committed
 from service.work import Observe, Reply
 
 STEPS_IN_A_WAVE = 64
@@ -34,7 +35,6 @@ class Forecaster:
 
     Args:
         randomness: that many random bytes.
-        committed: is told the sessions that were committed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Forecaster:
         registry: Registry,
         *,
         randomness: Callable[[int], bytes],
-        committed: Callable[[Sequence[str]], None],
+        committed: Committed,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -74,7 +74,7 @@ class Forecaster:
         outcomes = iter(await self._store.commit(changes) if changes else ())
         for advance in advances:
             handed_on += advance.settle([next(outcomes) for _ in advance.changes])
-        self._committed([change.session for change in changes])
+        self._committed([change.session for change in changes], reading.now_ms)
         return handed_on
 
     def _sorted(
@@ -236,8 +236,8 @@ class _Advance:
         ttls: list[int] = heads["ttl_ms"].tolist()
         fingerprint = self._loaded.spec.fingerprint
         return [
-            Change(work.session, tokens[row], work.digest, expected[row], fingerprint, Kind.WRITE, writes[row], ttls[row])
-            for row, work in enumerate(works)
+            Change(work.session, token, work.digest, position, fingerprint, Kind.WRITE, written, ttl_ms)
+            for work, token, position, written, ttl_ms in zip(works, tokens, expected, writes, ttls, strict=True)
         ]
 
     def _attributed(self, heads: Structured) -> tuple[NDArray[np.int64], Structured]:

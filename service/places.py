@@ -16,7 +16,7 @@ COUNTED = 1
 
 
 class Places:
-    """The heads of B sessions as columns, because one number of a structured array costs as much as a hundred of a list."""
+    """The heads of B sessions as columns: one number of a structured array costs as much as a hundred of a list."""
 
     def __init__(self, sessions: Sequence[str], heads: Structured) -> None:
         self.sessions = sessions

@@ -45,7 +45,7 @@ class Registry:
     Args:
         default: name of the model for sessions whose freq no model was trained for.
     Raises:
-        ArtifactError: two models have one `name@version`, one lacks a quantile that records keep, or none is the default.
+        ArtifactError: two models have one `name@version`, one lacks a quantile that records keep, none is the default.
     """
 
     def __init__(self, models: Iterable[LoadedModel], default: str) -> None:
@@ -89,8 +89,9 @@ class Registry:
     def of(self, fingerprint: bytes) -> LoadedModel | None:
         return self._by_fingerprint.get(fingerprint)
 
-    def is_newest(self, loaded: LoadedModel) -> bool:
-        return self._newest[loaded.spec.name] is loaded
+    def newest(self, loaded: LoadedModel) -> LoadedModel:
+        """The newest version of the same model."""
+        return self._newest[loaded.spec.name]
 
     def for_freq(self, freq: str | None) -> LoadedModel:
         """The model of a new session that names none."""

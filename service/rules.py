@@ -6,7 +6,7 @@ from math import isnan, nan
 
 from models.grid import Grid, TimestampError, grid
 from service import headers, render
-from service.answers import Label, Observed
+from service.answers import IMPUTED, Label, Observed
 from service.layout import NO_TIME, QUANTILES
 from service.parsing import Observation
 from service.problems import Fault, InvalidRequest, Standing, pointer
@@ -177,7 +177,7 @@ class Plan:
     def _take_again(self, step: int, instant: int, value: float, where: Where) -> None:
         """An observation of a step that was folded before: a replay where it is the same one, else refused."""
         stored = self._folded(step)
-        if stored is not None and not stored.was_imputed and is_same(stored.value, value):
+        if stored is not None and not stored.flags & IMPUTED and is_same(stored.value, value):
             self.again.append(step)
         elif stored is not None and step == self.step:
             grid = self.label.grid
@@ -191,7 +191,7 @@ class Plan:
         """An observation that this request or an earlier one had folded, if it is retained."""
         planned = step - self.place.step - 1
         if planned >= 0:
-            flags = 1 if self.imputed[planned] else 0
+            flags = IMPUTED if self.imputed[planned] else 0
             moment, value = self.instants[planned], self.values[planned]
             return Observed(flags, step, moment, value, nan, b"", 0, 0, 0, NO_FORECAST, NO_FORECAST)
         if step < 1:

@@ -8,17 +8,9 @@ from typing import NamedTuple
 import msgspec
 
 from service.parsing import Observation
-from service.registry import LoadedModel
+from service.schemas import SessionPut
 
-NO_TOKEN_DIGEST = bytes(8)
-
-
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """The session to create where there is none; freq None = its first observation decides."""
-
-    model: LoadedModel | None
-    freq: str | None
+NO_DIGEST = bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +21,16 @@ class Observe:
         listed: they were sent as a list, so that faults are addressed by index.
         token, digest: of the Idempotency-Key and the payload; token None where no key was sent.
         if_match: the ETags of If-Match; None where it was not sent.
-        creation: what to create where there is no such session; None = refuse.
+        creation: settings to create the session with where there is none; None = refuse.
     """
 
     session: str
     observations: Sequence[Observation]
     listed: bool
     token: bytes | None = None
-    digest: bytes = NO_TOKEN_DIGEST
+    digest: bytes = NO_DIGEST
     if_match: tuple[str, ...] | None = None
-    creation: Creation | None = None
+    creation: SessionPut | None = None
 
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""
