@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import demo, output, serve, sessions
+from hiddenstate.cli import demo, output, serve, sessions, training
 from hiddenstate.cli.faults import Fault
 
 # A negative number is a value and not an option.
@@ -25,6 +25,7 @@ app.command()(sessions.forecast)
 app.command()(sessions.reset)
 app.command()(sessions.verify)
 app.command()(sessions.sessions)
+app.command()(training.evaluate)
 
 
 def main() -> None:
