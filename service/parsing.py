@@ -180,8 +180,6 @@ def read_json(body: bytes) -> object:
         MalformedRequest: it is not JSON in UTF-8.
         InvalidRequest: a key is given twice, or it is nested deeper than DEPTH_LIMIT.
     """
-    if not body.strip():
-        raise MalformedRequest("the body is empty; send JSON, for example with curl --json")
     deep = _is_deep(body)
     twice = False
 
@@ -195,6 +193,8 @@ def read_json(body: bytes) -> object:
 
     try:
         text = body.decode("utf-8-sig")
+        if not text.strip():
+            raise MalformedRequest("the body is empty; send JSON, for example with curl --json")
         tree: object = None if deep else json.loads(text, object_pairs_hook=unique, parse_int=_integer)
         if "\\u" in text:
             json.dumps(tree, ensure_ascii=False).encode()
