@@ -246,7 +246,8 @@ def test_duplicate_keys_anywhere_in_a_put_are_refused(body: bytes) -> None:
     ("setting", "value"),
     [("gaps", '"ignore"'), ("max_gap", "-1"), ("max_gap", "1.5"), ("history", "10001"), ("history", '"all"'),
      ("minimum", "true"), ("maximum", "1e999"), ("ttl_s", "0"), ("require_if_match", "1"),
-     ("require_if_match", '"true"'), ("model", '"a b"'), ("freq", "7"), ("timezone", "null"), ("static", '{"area": "large"}')],
+     ("require_if_match", '"true"'), ("model", '"a b"'), ("freq", "7"), ("timezone", "null"),
+     ("static", '{"area": "large"}')],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused_where_they_stand(setting: str, value: str) -> None:
     [(pointer, _)] = put_refused(f'{{"{setting}": {value}}}'.encode())
