@@ -114,15 +114,15 @@ def is_trained(loaded: LoadedModel, freq: str) -> bool:
     return freq in loaded.spec.freqs or _family(freq) in map(_family, loaded.spec.freqs)
 
 
-def describe(loaded: LoadedModel, *, latest: bool, sessions: int | None) -> Mapping[str, object]:
-    """A Model as JSON values."""
+def describe(loaded: LoadedModel, registry: Registry, sessions: int | None) -> Mapping[str, object]:
+    """A Model as JSON values; `sessions` None = not counted yet."""
     spec = loaded.spec
     return {
         "model": spec.label,
         "name": spec.name,
         "version": spec.version,
         "fingerprint": loaded.fingerprint,
-        "latest": latest,
+        "latest": registry.newest(loaded) is loaded,
         "freqs": list(spec.freqs),
         "horizon": spec.horizon,
         "levels": list(spec.levels),

@@ -275,7 +275,8 @@ class Model(BaseModel):
     state_bytes: int
     metrics: dict[str, object]
     provenance: dict[str, object]
-    sessions: int
+    sessions: int | None
+    """null until they are counted."""
 
 
 class ModelList(BaseModel):

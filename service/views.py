@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service import entries, headers, render
-from service.answers import Label, read_observed
+from service.answers import Label
 from service.layout import Bytes, Structured, snapshot_every
 from service.places import Places
 from service.problems import Fault, InvalidRequest, ServiceError, StoreUnavailable
@@ -169,24 +169,6 @@ def correctable_from(head: Structured) -> int | None:
     kept = [at for at in (newest - every, newest) if at >= 0 and at + 1 >= max(step - history + 1, first)]
     oldest = min(kept, default=step) + 1
     return oldest if history and oldest <= step else None
-
-
-def page(whole: Whole, *, size: int, after: int | None, descending: bool) -> tuple[bytes, int | None]:
-    """A page of a session's history, and the last step on it if more follow.
-
-    Args:
-        after: step that the page follows; None = from the beginning.
-    """
-    record = whole.record
-    steps = list(range(record.retained_from, record.step + 1))
-    if descending:
-        steps.reverse()
-    if after is not None:
-        steps = [step for step in steps if (step < after if descending else step > after)]
-    shown, more = steps[:size], len(steps) > size
-    slots = record.ring[[(step - 1) % record.history for step in shown]] if shown else record.ring[:0]
-    token = str(shown[-1]) if more else ""
-    return render.observations(whole.place.label, read_observed(slots), token), (shown[-1] if more else None)
 
 
 def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:

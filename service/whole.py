@@ -59,6 +59,23 @@ class Whole:
             return observed
         return next((answer.observed for answer in self.answers() if answer.observed.step == step), None)
 
+    def page(self, *, size: int, after: int | None, descending: bool) -> tuple[list[Observed], int | None]:
+        """A page of the history, and the last step on it if more follow.
+
+        Args:
+            after: step that the page follows; None = from the beginning.
+        """
+        steps = list(range(self.record.retained_from, self.record.step + 1))
+        if descending:
+            steps.reverse()
+        if after is not None:
+            steps = [step for step in steps if (step < after if descending else step > after)]
+        if not steps:
+            return [], None
+        shown = steps[:size]
+        slots = self.record.ring[[(step - 1) % self.record.history for step in shown]]
+        return read_observed(slots), shown[-1] if len(steps) > size else None
+
 
 class WholeRecords:
     """Reads, makes and replaces whole records."""

@@ -1,0 +1,204 @@
+"""The ASGI application: the one place where the parts are joined to HTTP."""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+from starlette.types import Message, Receive, Scope, Send
+
+from models.artifact import SHIPPED
+from service import openapi
+from service.core import Clock, Randomness, running
+from service.exchange import ClientGone, as_state, identity
+from service.hot import HotRoute, session_in
+from service.observing import Observing
+from service.problems import (
+    MEDIA_TYPE,
+    Fault,
+    Internal,
+    InvalidRequest,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotFound,
+    NotReady,
+    ServiceError,
+)
+from service.readiness import Readiness
+from service.registry import Registry
+from service.routes import forecast, health, models, observations, problems, sessions
+from service.settings import Settings
+from service.store import SessionStore
+from service.summary import service_version
+
+ROUTERS = (sessions.router, observations.router, forecast.router, models.router, health.router, problems.router)
+
+logger = logging.getLogger(__name__)
+
+
+class Application:
+    """The service as an ASGI application."""
+
+    def __init__(self, api: FastAPI, readiness: Readiness, settings: Settings, randomness: Randomness) -> None:
+        self.readiness = readiness
+        self._randomness = randomness
+        self._api = api
+        self._hot = HotRoute(self._named, self._observing, settings, randomness)
+
+    def drain(self) -> None:
+        """Stop being ready; answers ask clients to come back on another connection."""
+        self.readiness.draining = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.readiness.draining and scope["type"] == "http":
+            send = partial(_send_with, [(b"connection", b"close")], send)
+        await self._hot(scope, receive, send)
+
+    async def _named(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The framework's routes, with the headers that name an exchange."""
+        if scope["type"] == "http":
+            named = identity(scope, self._randomness(8))
+            as_state(scope)["request_id"] = named[0][1].decode("latin-1")
+            send = partial(_send_with, named, send)
+        await self._api(scope, receive, send)
+
+    def _observing(self) -> Observing:
+        if self.readiness.core is None:
+            raise NotReady(["the service is starting"])
+        return self.readiness.core.observing
+
+
+async def _send_with(headers: list[tuple[bytes, bytes]], send: Send, message: Message) -> None:
+    if message["type"] == "http.response.start":
+        message = {**message, "headers": [*message["headers"], *headers]}
+    await send(message)
+
+
+def create_app(
+    settings: Settings,
+    connection: AbstractAsyncContextManager[SessionStore],
+    registry: Registry,
+    *,
+    clock: Clock,
+    randomness: Randomness,
+) -> Application:
+    """The service over an open or opening store; it never starts one.
+
+    Args:
+        connection: entered when the application starts, left after its last answer.
+    """
+    readiness = Readiness()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with running(settings, connection, registry, clock=clock, randomness=randomness) as core:
+            readiness.core = core
+            yield
+            readiness.draining = True
+
+    api = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
+        static_url="/docs/assets",
+        title="hiddenstate",
+        version=service_version(),
+        description="Post today's value, get tomorrow's forecast. The service remembers the rest.",
+        lifespan=lifespan,
+    )
+    api.state.readiness = readiness
+    for router in ROUTERS:
+        api.include_router(router)
+    api.add_exception_handler(ServiceError, _refused)
+    api.add_exception_handler(HTTPException, _not_routed)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(ClientGone, _gone)
+    api.add_exception_handler(Exception, _failed)
+    api.openapi = partial(openapi.describe, api)  # type: ignore[method-assign]
+    return Application(api, readiness, settings, randomness)
+
+
+def from_environment() -> Application:
+    """The service of the environment's settings, for `uvicorn --factory` and worker processes.
+
+    Raises:
+        ValueError: no store is set; `hiddenstate serve` brings its own.
+    """
+    settings = Settings()
+    if settings.store_url is None:
+        raise ValueError("HIDDENSTATE_STORE_URL is not set; hiddenstate serve starts a store of its own")
+    return joined(settings, settings.store_url)
+
+
+def joined(settings: Settings, store_url: str) -> Application:
+    """The service over the store at an address, with the shipped models and those of the settings."""
+    registry = Registry.load(roots(settings), settings.default_model)
+    connection = SessionStore.open(store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s)
+    return create_app(settings, connection, registry, clock=_loop_time, randomness=os.urandom)
+
+
+def roots(settings: Settings) -> list[Path]:
+    """The folders that models are loaded from."""
+    return [SHIPPED] if settings.models_dir is None else [SHIPPED, settings.models_dir.expanduser()]
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _answer(request: Request, problem: ServiceError) -> Response:
+    body = problem.render(as_state(request.scope).get("request_id"))
+    return Response(body, status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServiceError)
+    return _answer(request, error)
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _answer(request, NotFound("there is nothing at this address; /docs lists every call"))
+    if error.status_code == 405:
+        return _answer(request, MethodNotAllowed(_methods(request)))
+    return _answer(request, MalformedRequest("the request cannot be read"))
+
+
+def _methods(request: Request) -> list[str]:
+    """The methods that this address takes."""
+    found = {"POST"} if session_in(request.url.path) is not None else set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return sorted(found)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """What the framework refuses of path and query."""
+    assert isinstance(error, RequestValidationError)
+    faults = []
+    for refused in error.errors():
+        name = str(refused["loc"][-1])
+        unknown = refused["type"] == "extra_forbidden"
+        detail = "unknown parameter" if unknown else str(refused["msg"]).replace("Input should", "must")
+        faults.append(Fault(detail, parameter=name[:64]))
+    return _answer(request, InvalidRequest(faults))
+
+
+async def _gone(request: Request, error: Exception) -> Response:
+    return Response(status_code=400)  # to nobody: the client closed the connection
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    request_id = as_state(request.scope).get("request_id")
+    logger.error("request %s failed", request_id, exc_info=error)
+    return _answer(request, Internal(f"request {request_id}"))

@@ -1,0 +1,72 @@
+"""What all routes need of a request and of an answer."""
+
+from typing import Annotated
+
+import orjson
+from fastapi import Depends, Request
+from fastapi.responses import Response
+
+from service import headers, parsing
+from service.core import Core
+from service.exchange import read_body, require_acceptable, text
+from service.problems import NotReady
+from service.schemas import Problem
+from service.views import is_unchanged
+
+JSON = "application/json"
+REVALIDATE = {"Cache-Control": "private, no-cache"}
+PROBLEMS = {
+    "4XX": {"model": Problem, "description": "Refused; see /problems/{slug}"},
+    "5XX": {"model": Problem, "description": "Failed; see /problems/{slug}"},
+}
+
+
+def core_of(request: Request) -> Core:
+    """The running service. Raises NotReady before it has started."""
+    core: Core | None = request.app.state.readiness.core
+    if core is None:
+        raise NotReady(["the service is starting"])
+    return core
+
+
+def session_of(session: str) -> str:
+    """The session that a path names. Raises InvalidRequest for an id that is not allowed."""
+    return parsing.session_id(session)
+
+
+def acceptable(request: Request) -> None:
+    """Raises NotAcceptable where the client takes no JSON."""
+    require_acceptable(request.headers.get("accept"))
+
+
+CoreDep = Annotated[Core, Depends(core_of)]
+SessionDep = Annotated[str, Depends(session_of)]
+
+
+async def json_body(request: Request, core: Core) -> bytes:
+    """The request's JSON body. Raises what the limits and the media type refuse."""
+    given = dict(request.scope["headers"])
+    headers.require_json(text(given, b"content-type"))
+    settings = core.settings
+    return await read_body(request.receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
+
+
+def if_match(request: Request) -> tuple[str, ...] | None:
+    """The ETags of If-Match."""
+    return headers.entity_tags(request.headers.get("if-match"), "If-Match")
+
+
+def reply(body: object, *, etag: str | None = None, status: int = 200, **extra: str) -> Response:
+    """A JSON answer; `extra` are further headers, underscores standing for hyphens."""
+    named = {name.replace("_", "-"): value for name, value in extra.items()}
+    if etag is not None:
+        named["ETag"] = f'"{etag}"'
+    data = body if isinstance(body, bytes) else orjson.dumps(body)
+    return Response(data, status_code=status, headers=named, media_type=JSON)
+
+
+def read_reply(request: Request, body: object, etag: str) -> Response:
+    """The answer to a GET: 304 where the client has this state."""
+    if is_unchanged(etag, headers.entity_tags(request.headers.get("if-none-match"), "If-None-Match")):
+        return Response(status_code=304, headers={"ETag": f'"{etag}"', **REVALIDATE})
+    return reply(body, etag=etag, Cache_Control=REVALIDATE["Cache-Control"])

@@ -1,0 +1,34 @@
+"""The models that are loaded."""
+
+from collections.abc import Mapping
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from service import schemas
+from service.core import Core
+from service.problems import NotFound
+from service.registry import LoadedModel, describe
+from service.routes.exchange import PROBLEMS, CoreDep, reply
+
+router = APIRouter(tags=["models"], responses=PROBLEMS)
+
+
+@router.get("/v1/models", response_model=schemas.ModelList)
+async def list_models(core: CoreDep) -> Response:
+    """Every version of every model here."""
+    return reply({"models": [await _described(core, loaded) for loaded in core.registry.models]})
+
+
+@router.get("/v1/models/{model}", response_model=schemas.Model)
+async def get_model(model: str, core: CoreDep) -> Response:
+    """One model: NAME is its newest version, NAME@VERSION a certain one."""
+    loaded = core.registry.named(model)
+    if loaded is None:
+        raise NotFound("there is no model of that name here; GET /v1/models lists those there are")
+    return reply(await _described(core, loaded))
+
+
+async def _described(core: Core, loaded: LoadedModel) -> Mapping[str, object]:
+    count = await core.census.count()
+    return describe(loaded, core.registry, None if count is None else count.by_model[loaded.spec.label])

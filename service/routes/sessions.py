@@ -1,0 +1,138 @@
+"""Sessions: create, read, list, change, reset, delete, verify."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from service import headers, parsing, schemas
+from service.core import Core
+from service.pages import read_token, write_token
+from service.problems import Fault, InvalidRequest, ServiceError
+from service.routes.exchange import (
+    PROBLEMS,
+    REVALIDATE,
+    CoreDep,
+    SessionDep,
+    if_match,
+    json_body,
+    read_reply,
+    reply,
+)
+from service.schemas import SessionPatch
+from service.sessions import Conditions
+from service.work import digest_of, token_of
+
+router = APIRouter(tags=["sessions"], responses=PROBLEMS)
+PATH = "/v1/sessions/{session}"
+PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
+
+
+class ListQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    page_size: Annotated[int, Field(ge=1)] | None = None
+    """Sessions on a page; capped."""
+    page_token: str = ""
+    """The `next_page_token` of the page before."""
+    prefix: str = Field(default="", pattern=PREFIX)
+    """Only sessions whose id begins so."""
+    order_by: Literal["session", "session desc", "updated_at", "updated_at desc"] = "session"
+
+
+@router.put(PATH, response_model=schemas.Session, responses={201: {"model": schemas.Session, "description": "Created"}})
+async def put_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """Create a session, with its history if there is one. The same request again changes nothing and answers 200."""
+    asked, observations = parsing.session_put(await json_body(request, core))
+    view, created = await core.sessions.put(session, asked, observations)
+    body = view.body(core.registry)
+    if created:
+        return reply(body, etag=view.etag, status=201, Location=f"/v1/sessions/{session}")
+    return reply(body, etag=view.etag)
+
+
+@router.get(PATH, response_model=schemas.Session)
+async def get_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """A session: its settings, where it stands, how well it is forecast."""
+    view = await core.views.one(session)
+    return read_reply(request, view.body(core.registry), view.etag)
+
+
+@router.patch(PATH, response_model=schemas.Session)
+async def patch_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """Change the settings that are given; the others stay."""
+    body = await json_body(request, core)
+    asked = parsing.request(body, SessionPatch)
+    conditions = _conditions(request, "settings", asked.model_dump(mode="json", exclude_unset=True))
+    view, replayed = await core.sessions.patch(session, asked, conditions)
+    return _changed(core, view.body(core.registry), view.etag, replayed)
+
+
+@router.delete(PATH, status_code=204)
+async def delete_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """Forget a session; again 204 where it is forgotten already."""
+    await core.sessions.delete(session, if_match(request))
+    return Response(status_code=204)
+
+
+@router.post(PATH + ":reset", response_model=schemas.Session)
+async def reset_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """Forget all observations of a session; its settings stay."""
+    view, replayed = await core.sessions.reset(session, _conditions(request, "reset", None))
+    return _changed(core, view.body(core.registry), view.etag, replayed)
+
+
+@router.post(PATH + ":verify", response_model=schemas.Verification)
+async def verify_session(session: SessionDep, core: CoreDep) -> Response:
+    """Fold the retained observations again: step by step against the live state, and unrolled within the tolerance."""
+    return reply(await core.verifier.verify(session, core.settings.long_deadline_s))
+
+
+@router.get("/v1/sessions", response_model=schemas.SessionList)
+async def list_sessions(query: Annotated[ListQuery, Query()], core: CoreDep) -> Response:
+    """Sessions, page by page. Order and total may lag a few seconds."""
+    size = min(query.page_size or core.settings.page_size, core.settings.page_size_limit)
+    names, token = await _page(core, query, size)
+    views = await core.views.many(names)
+    core.bookkeeping.gone([name for name, view in zip(names, views, strict=True) if view is None])
+    shown = [view.body(core.registry) for view in views if view is not None and not isinstance(view, ServiceError)]
+    body = {"sessions": shown, "next_page_token": token, "total_size": await core.index.count()}
+    return reply(body, Cache_Control=REVALIDATE["Cache-Control"])
+
+
+async def _page(core: Core, query: ListQuery, size: int) -> tuple[list[str], str]:
+    """The ids on a page, and the token of the next one."""
+    descending = query.order_by.endswith(" desc")
+    if query.order_by.startswith("updated_at"):
+        return await _page_by_time(core, query, size, descending)
+    after = ""
+    if query.page_token:
+        after = str(read_token(query.page_token, (str, str))[1])
+    names = await core.index.by_name(prefix=query.prefix, after=after, limit=size + 1, descending=descending)
+    return names[:size], write_token("session", names[size - 1]) if len(names) > size else ""
+
+
+async def _page_by_time(core: Core, query: ListQuery, size: int, descending: bool) -> tuple[list[str], str]:
+    if query.prefix:
+        raise InvalidRequest([Fault("goes with order_by=session only", parameter="prefix")])
+    after = None
+    if query.page_token:
+        _, time, name = read_token(query.page_token, (str, int, str))
+        after = int(time), str(name)
+    found = await core.index.by_time(after=after, limit=size + 1, descending=descending)
+    token = write_token("updated_at", *found[size - 1]) if len(found) > size else ""
+    return [name for _, name in found[:size]], token
+
+
+def _conditions(request: Request, operation: str, payload: object) -> Conditions:
+    key = headers.idempotency_key(request.headers.get("idempotency-key"))
+    if key is None:
+        return Conditions(if_match(request))
+    return Conditions(if_match(request), token_of(key), digest_of(operation, payload))
+
+
+def _changed(core: Core, body: object, etag: str, replayed: bool) -> Response:
+    if replayed:
+        return reply(body, etag=etag, Idempotency_Replayed="true")
+    return reply(body, etag=etag)
