@@ -2,12 +2,21 @@
 
 import json
 import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import yaml
+
+from hiddenstate import Client
+from service.embedded import server_binary
+from tests.hiddenstate.command import environment
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,3 +59,51 @@ def test_the_image_runs_as_a_user_without_privileges() -> None:
 
 def test_image_and_compose_file_check_health_in_the_same_way() -> None:
     assert instruction("HEALTHCHECK") == compose()["services"]["service"]["healthcheck"]["test"][1:]
+
+
+def test_what_the_compose_file_starts_works_as_plain_processes(tmp_path: Path) -> None:
+    services = compose()["services"]
+    store_port, port = free_ports(2)
+    settings = dict(services["service"]["environment"])
+    store = settings["HIDDENSTATE_STORE_URL"].replace("store:6379", f"127.0.0.1:{store_port}")
+    settings |= {"HIDDENSTATE_STORE_URL": store, "HIDDENSTATE_PORT": str(port)}
+    command = [sys.executable, "-m", *instruction("ENTRYPOINT"), *services["service"]["command"]]
+    check = [argument.replace(":8000/", f":{port}/") for argument in instruction("HEALTHCHECK")]
+    server, *flags = services["store"]["command"]
+    assert server == "valkey-server"
+    with (
+        plain([str(server_binary()), *flags, "--port", str(store_port)], tmp_path, tmp_path / "store.log"),
+        plain(command, tmp_path, tmp_path / "service.log", **settings) as service,
+    ):
+        assert service.stdout is not None
+        assert "is ready" in service.stdout.readline(), (tmp_path / "service.log").read_text()
+        assert subprocess.run([sys.executable, *check[1:]], timeout=30).returncode == 0
+        with Client(f"http://127.0.0.1:{port}") as client:
+            assert client.observe("store-42", 118.0, create=True)["step"] == 1
+            found = client.status()["store"]
+    assert (found["durability"], found["eviction"], found["persistence"]) == ("local", "noeviction", "aof always")
+    assert (tmp_path / "appendonlydir").is_dir()
+
+
+@contextmanager
+def plain(command: list[str], folder: Path, log: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A process in `folder`, asked to stop at the end, which it must do without complaint."""
+    with (
+        log.open("w") as messages,
+        subprocess.Popen(
+            command, cwd=folder, env=environment(**variables), stdout=subprocess.PIPE, stderr=messages, text=True
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.terminate()
+    assert process.returncode == 0, log.read_text()
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]

@@ -1,0 +1,125 @@
+"""Each command against a real service, run as a user runs it."""
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from hiddenstate import Client
+from hiddenstate.cli.faults import ExitCode
+from hiddenstate.shapes import Observation
+from tests.hiddenstate.command import Result, run
+from tests.hiddenstate.conftest import Running
+
+
+def command(service: Running, *arguments: str, cwd: Path | None = None) -> Result:
+    result = run(*arguments, cwd=cwd, HIDDENSTATE_URL=service.url)
+    assert result.code == ExitCode.DONE, result.lines
+    return result
+
+
+@pytest.fixture
+def session(service: Running) -> str:
+    """The id of a session with thirty dated values."""
+    name = f"store-{uuid4().hex[:8]}"
+    with Client(service.url) as client:
+        days: list[Observation] = [{"timestamp": f"2026-10-{day:02}", "value": 100.0 + day % 7} for day in range(1, 31)]
+        client.put_session(name, days, freq="D")
+    return name
+
+
+def test_serve_greets_with_url_docs_store_model_and_a_line_that_works(service: Running) -> None:
+    greeting = "\n".join(service.greeting)
+    assert f"{service.url}/docs" in greeting
+    assert "on disk before each answer" in greeting
+    assert "daily@1" in greeting
+    line = service.greeting[-1].strip().removeprefix("try").strip()
+    answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=30)
+    assert json.loads(answer.stdout)["forecast"]["step"] == 2
+
+
+def test_observe_prints_the_forecast_of_the_next_step(service: Running) -> None:
+    result = command(service, "observe", f"new-{uuid4().hex[:8]}", "118", "--create")
+    assert result.out.split()[:3] == ["step", "time", "median"]
+    assert result.out.splitlines()[1].split()[0] == "2"
+
+
+def test_observe_takes_dates_negative_and_missing_values(service: Running, session: str) -> None:
+    command(service, "observe", session, "-3.5", "--at", "2026-10-31")
+    result = command(service, "observe", session, "null", "--at", "2026-11-01", "--json")
+    advance = json.loads(result.out)
+    assert advance["step"] == 32
+    assert advance["observed"]["value"] is None
+    assert advance["forecast"]["timestamp"] == "2026-11-02"
+
+
+def test_observe_again_is_a_replay(service: Running, session: str) -> None:
+    first = command(service, "observe", session, "9", "--at", "2026-10-31", "--json")
+    again = command(service, "observe", session, "9", "--at", "2026-10-31", "--json")
+    assert first.out == again.out
+
+
+def test_forecast_prints_a_row_for_each_step(service: Running, session: str) -> None:
+    result = command(service, "forecast", session, "--horizon", "14", "--levels", "50,80")
+    header, *rows = result.out.splitlines()
+    assert header.split() == ["step", "time", "median", "50", "%", "80", "%"]
+    assert [row.split()[1] for row in rows][:2] == ["2026-10-31", "2026-11-01"]
+    assert len(rows) == 14
+
+
+def test_forecast_with_json_is_the_services_answer(service: Running, session: str) -> None:
+    result = command(service, "forecast", session, "--horizon", "3", "--json")
+    with Client(service.url) as client:
+        assert json.loads(result.out) == client.forecast(session, 3)
+
+
+def test_verify_says_ok(service: Running, session: str) -> None:
+    assert command(service, "verify", session).out == "ok\n"
+    assert json.loads(command(service, "verify", session, "--json").out)["identical"] is True
+
+
+def test_reset_forgets_the_observations_and_keeps_the_settings(service: Running, session: str) -> None:
+    answer = json.loads(command(service, "reset", session, "--json").out)
+    assert (answer["step"], answer["freq"], answer["last"]) == (0, "D", None)
+
+
+def test_sessions_lists_where_each_stands(service: Running, session: str) -> None:
+    result = command(service, "sessions", "--prefix", session)
+    assert result.out.splitlines()[1].split()[:5] == [session, "daily@1", "D", "30", "2026-10-30"]
+    page = json.loads(command(service, "sessions", "--prefix", session, "--json").out)
+    assert [one["session"] for one in page["sessions"]] == [session]
+
+
+def test_demo_shows_forecast_against_actual_in_the_terminal_and_as_a_picture(service: Running, tmp_path: Path) -> None:
+    result = command(service, "demo", "--days", "20", "--session", "demo-test", cwd=tmp_path)
+    lines = result.out.splitlines()
+    assert lines[0].split()[:3] == ["day", "forecast", "actual"]
+    assert lines[14].split()[0] == "2015-12-31"
+    assert all("[" in line and "]" in line and "*" in line for line in lines[1:15])
+    assert "of 20 days" in result.out
+    assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_feeds_what_it_says(service: Running, tmp_path: Path) -> None:
+    command(service, "demo", "--days", "5", "--variable", "wind", "--session", "demo-wind", cwd=tmp_path)
+    with Client(service.url) as client:
+        last = next(client.history("demo-wind", newest_first=True))
+        session = client.session("demo-wind")
+    assert (last["timestamp"], last["value"]) == ("2015-12-31", 3.5)
+    assert (session["step"], session["minimum"]) == (1461, 0.0)
+
+
+def test_demo_can_be_run_again(service: Running, tmp_path: Path) -> None:
+    first = command(service, "demo", "--days", "5", "--session", "demo-again", cwd=tmp_path)
+    again = command(service, "demo", "--days", "5", "--session", "demo-again", cwd=tmp_path)
+    assert first.out == again.out
+
+
+def test_the_python_example_of_the_readme_runs(service: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    example = readme.split("```python\n")[1].split("```")[0]
+    exec(compile(example.replace("http://127.0.0.1:8000", service.url), "README.md", "exec"), {})
+    assert capsys.readouterr().out.splitlines()[1].startswith("2026-11-22 ")
