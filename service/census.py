@@ -1,4 +1,4 @@
-"""Counting sessions: how many each model has, how many are overdue, what one costs. Done when asked for, and kept a while."""
+"""Counting sessions: how many each model has, how many are overdue, what one costs. Done when asked, kept a while."""
 
 import asyncio
 from collections import Counter

@@ -9,7 +9,7 @@ from service.places import COUNTED
 from service.problems import Fault, InvalidRequest, NotFound, Standing, pointer
 from service.record import Record
 from service.registry import LoadedModel, Registry
-from service.schemas import SessionPatch, SessionPut
+from service.schemas import SessionPatch, SessionSettings
 from service.settings import Settings
 
 PERIODS_KEPT = 10
@@ -24,7 +24,9 @@ class Creator:
     registry: Registry
     settings: Settings
 
-    def record(self, session: str, asked: SessionPut, *, incarnation: bytes, now_ms: int) -> tuple[Record, LoadedModel]:
+    def record(
+        self, session: str, asked: SessionSettings, *, incarnation: bytes, now_ms: int
+    ) -> tuple[Record, LoadedModel]:
         """A session without observations, not yet committed.
 
         Raises:
@@ -52,7 +54,7 @@ class Creator:
         change(head, asked)
         return record, loaded
 
-    def settle_expiry(self, record: Record, asked: SessionPut) -> None:
+    def settle_expiry(self, record: Record, asked: SessionSettings) -> None:
         """Once the freq is known: give the session its time to live.
 
         Raises:
@@ -63,7 +65,7 @@ class Creator:
             record.head["ttl_ms"] = round(1000 * max(self.settings.session_ttl_s, PERIODS_KEPT * _period_s(freq)))
         require_long_life(record.head)
 
-    def _model(self, asked: SessionPut) -> LoadedModel:
+    def _model(self, asked: SessionSettings) -> LoadedModel:
         if asked.model is None:
             return self.registry.for_freq(asked.freq)
         loaded = self.registry.named(asked.model)
@@ -72,7 +74,7 @@ class Creator:
             raise NotFound(f"there is no model of that name; this server has {known}")
         return loaded
 
-    def _check(self, session: str, asked: SessionPut, loaded: LoadedModel) -> None:
+    def _check(self, session: str, asked: SessionSettings, loaded: LoadedModel) -> None:
         taken = loaded.spec.covariates["static"]
         unknown = [name for name in asked.static if name not in taken]
         if unknown:
@@ -86,7 +88,7 @@ class Creator:
             raise InvalidRequest([fault], at=Standing(session))
 
 
-def change(head: Structured, asked: SessionPut | SessionPatch) -> None:
+def change(head: Structured, asked: SessionSettings | SessionPatch) -> None:
     """Write those settings into a head that were given and need no refolding."""
     given = asked.model_fields_set
     if "gaps" in given:

@@ -89,15 +89,13 @@ class EmbeddedStore:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         if self._lock is None:
             self._lock = _lock(self.data_dir)
-        if self._server is not None:
-            self._server.wait()
-        _make_private(self._socket.parent)
-        with (self.data_dir / "store.log").open("ab") as log:
-            self._server = launch(
-                [str(self._binary), *self._settings()], log=log.fileno(), keep=(self._lock,)
-            )
-        os.pwrite(self._lock, f"{os.getpid()} {self._server.pid}\n".encode().ljust(32), 0)
+        self._launch()
         self._wait_until_serving()
+
+    def revive(self) -> None:
+        """Start the server again where it has died; does not wait until it serves."""
+        if self._server is not None and self._server.poll() is not None:
+            self._launch()
 
     def stop(self) -> None:
         """End the server and wait for it: what it acknowledged is on disk. Lets go of the directory."""
@@ -118,6 +116,17 @@ class EmbeddedStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _launch(self) -> None:
+        if self._server is not None:
+            self._server.wait()
+        assert self._lock is not None
+        _make_private(self._socket.parent)
+        with (self.data_dir / "store.log").open("ab") as log:
+            self._server = launch(
+                [str(self._binary), *self._settings()], log=log.fileno(), keep=(self._lock,)
+            )
+        os.pwrite(self._lock, f"{os.getpid()} {self._server.pid}\n".encode().ljust(32), 0)
 
     def _settings(self) -> list[str]:
         return [

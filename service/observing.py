@@ -9,7 +9,7 @@ from service.exchange import RawHeaders, require_acceptable, text
 from service.forecaster import STEPS_IN_A_WAVE
 from service.problems import Fault, InvalidRequest, NotFound
 from service.registry import Registry
-from service.schemas import SessionPut
+from service.schemas import SessionSettings
 from service.settings import Settings
 from service.waves import Waves
 from service.work import Observe, Reply, digest_of, token_of
@@ -42,7 +42,7 @@ class Observing:
         timeout_s = self._settings.long_deadline_s if long else self._settings.deadline_s
         return await self._waves.submit(session, work, timeout_s=timeout_s, alone=long)
 
-    def _creation(self, query: bytes) -> SessionPut | None:
+    def _creation(self, query: bytes) -> SessionSettings | None:
         """What to create the session with; None = do not."""
         given = _parameters(query)
         if given.get("on_conflict", "reject") != "reject":
@@ -57,9 +57,9 @@ class Observing:
                 raise InvalidRequest(faults)
             return None
         try:
-            asked = SessionPut.model_validate(settings)
+            asked = SessionSettings.model_validate(settings)
         except ValidationError as error:
-            refused = parsing.faults(error, SessionPut)
+            refused = parsing.faults(error, SessionSettings)
             raise InvalidRequest(
                 [Fault(fault.detail, parameter=(fault.pointer or "").lstrip("/")) for fault in refused]
             ) from None

@@ -16,7 +16,7 @@ from service.problems import Fault, InvalidRequest, Standing, pointer
 from service.record import Record
 from service.registry import Registry
 from service.rules import Plan, require_match
-from service.schemas import SessionPatch, SessionPut
+from service.schemas import SessionPatch, SessionSettings
 from service.session_problems import (
     ConcurrentUpdate,
     ModelMismatch,
@@ -73,7 +73,7 @@ class Sessions:
         self._forgotten = forgotten
 
     async def put(
-        self, session: str, asked: SessionPut, observations: Sequence[Observation] | None
+        self, session: str, asked: SessionSettings, observations: Sequence[Observation] | None
     ) -> tuple[View, bool]:
         """The session, created with these settings and observations if it was not there, and whether it was created.
 
@@ -128,7 +128,7 @@ class Sessions:
             raise PreconditionFailed(Standing(session), None)
         return None
 
-    async def _created(self, whole: Whole, asked: SessionPut, observations: Sequence[Observation]) -> bool:
+    async def _created(self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation]) -> bool:
         """Fold the history and store the new session; False = another request created it meanwhile."""
         token, record = self._records.randomness(TOKEN_BYTES), whole.record
         place = whole.place
@@ -161,7 +161,7 @@ class Sessions:
         raise ConcurrentUpdate("others changed the session at the same time; send the request again")
 
     def _the_same(
-        self, whole: Whole, asked: SessionPut, observations: Sequence[Observation] | None, digest: bytes
+        self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation] | None, digest: bytes
     ) -> View:
         """The session as it is, if it is the one asked for. Raises SessionExists."""
         view = View.of(whole)
@@ -211,7 +211,7 @@ def _deletion(session: str, expected: bytes | None) -> Change:
     return Change(session, NO_TOKEN, NO_DIGEST, expected, bytes(32), Kind.DELETE, (), 0)
 
 
-def _differences(body: render.Json, asked: SessionPut) -> list[str]:
+def _differences(body: render.Json, asked: SessionSettings) -> list[str]:
     """Names of the settings that were given and are not the session's."""
     different = []
     for name in SETTINGS:

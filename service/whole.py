@@ -13,7 +13,7 @@ from service.problems import DeadlineExceeded, StoreUnavailable
 from service.record import DamagedRecord, Record, find_damage, heads_of
 from service.registry import LoadedModel, Registry
 from service.rules import Place
-from service.schemas import SessionPut
+from service.schemas import SessionSettings
 from service.session_problems import RecordDamaged, SessionNotFound
 from service.store import Change, Found, Kind, Outcome, SessionStore
 
@@ -117,7 +117,7 @@ class WholeRecords:
             raise SessionNotFound(session)
         return whole
 
-    def new(self, session: str, asked: SessionPut, now_ms: int) -> Whole:
+    def new(self, session: str, asked: SessionSettings, now_ms: int) -> Whole:
         """The record of a session to create, not yet stored.
 
         Raises:
@@ -128,7 +128,7 @@ class WholeRecords:
         )
         return Whole(session, record, loaded, None, now_ms)
 
-    def settle_expiry(self, whole: Whole, asked: SessionPut) -> None:
+    def settle_expiry(self, whole: Whole, asked: SessionSettings) -> None:
         """Give a new session its time to live, once its freq is known."""
         self._creator.settle_expiry(whole.record, asked)
 

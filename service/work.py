@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from service.parsing import Observation
-from service.schemas import SessionPut
+from service.schemas import SessionSettings
 
 NO_DIGEST = bytes(8)
 
@@ -30,7 +30,7 @@ class Observe:
     token: bytes | None = None
     digest: bytes = NO_DIGEST
     if_match: tuple[str, ...] | None = None
-    creation: SessionPut | None = None
+    creation: SessionSettings | None = None
 
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""

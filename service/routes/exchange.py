@@ -1,6 +1,6 @@
 """What all routes need of a request and of an answer."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Depends, Request
@@ -15,7 +15,7 @@ from service.views import is_unchanged
 
 JSON = "application/json"
 REVALIDATE = {"Cache-Control": "private, no-cache"}
-PROBLEMS = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "Refused; see /problems/{slug}"},
     "5XX": {"model": Problem, "description": "Failed; see /problems/{slug}"},
 }

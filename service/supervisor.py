@@ -1,0 +1,188 @@
+"""Serving: the embedded store before any worker, the workers, and a stop that loses no request."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from socket import socket
+from types import FrameType
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from service.app import Application, joined
+from service.embedded import EmbeddedStore
+from service.settings import Settings
+
+KEEP_ALIVE_S = 75
+"""Idle connections stay open longer than load balancers keep theirs, so that it is they who close."""
+LAST_REQUESTS_S = 1.0
+"""At a stop, how long open connections are given to send what they have begun, before idle ones are closed."""
+LOOK_AGAIN_S = 0.02
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; every request that was taken up is answered before this returns.
+
+    Without a store's address it starts the embedded one, and starts it again whenever it dies.
+
+    Raises:
+        EmbeddedStoreError: the embedded store cannot run.
+        ArtifactError: a model cannot be served.
+        OSError: the address is in use.
+    """
+    with contextlib.ExitStack() as stack:
+        revive: Callable[[], None] = _nothing
+        store_url = settings.store_url
+        if store_url is None:
+            store = stack.enter_context(EmbeddedStore(settings.data_dir.expanduser()))
+            store_url, revive = store.url, store.revive
+        stack.enter_context(_own_signals())
+        if settings.workers == 1:
+            config = configured(settings, joined(settings, store_url))
+            server = GracefulServer(config, revive)
+            server.run(sockets=[config.bind_socket()])
+        else:
+            _export(settings, store_url)
+            config = configured(settings, "service.app:from_environment")
+            Workers(config, [config.bind_socket()], revive).run()
+
+
+class GracefulServer(uvicorn.Server):
+    """Stops without losing a request: it takes no new connection, and closes those it has between two requests."""
+
+    def __init__(self, config: uvicorn.Config, revive: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._revive = revive
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if isinstance(self.config.loaded_app, Application):
+            self.config.loaded_app.drain()
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        self._revive()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listening in sockets or ():
+            listening.close()
+        await self._last_requests()
+        await super().shutdown(sockets)
+
+    async def _last_requests(self) -> None:
+        """Wait until every connection has had an answer that closed it; those that stay silent are closed after."""
+        for _ in range(round(LAST_REQUESTS_S / LOOK_AGAIN_S)):
+            self._revive()
+            if not self.server_state.connections:
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+class Workers(Multiprocess):
+    """Several processes that answer requests on one socket; this one starts them, and keeps the store alive."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], revive: Callable[[], None]) -> None:
+        super().__init__(config, sockets)
+        self._revive = revive
+
+    def init_processes(self) -> None:
+        self.processes = [self._started() for _ in range(self.processes_num)]
+
+    def terminate_all(self) -> None:
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
+
+    def keep_subprocess_alive(self) -> None:
+        self._revive()
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set() or process.process.is_alive():
+                continue
+            process.join()
+            if process.exitcode == STARTUP_FAILURE:
+                logger.error("a worker could not start; stopping")
+                self.should_exit.set()
+                return
+            self.processes[index] = self._started()
+
+    def _started(self) -> Process:
+        process = _Worker(self.config, self.sockets)
+        process.start()
+        return process
+
+
+class _Worker(Process):
+    """A worker that ends with its parent."""
+
+    def target(self, sockets: list[socket] | None = None) -> None:
+        die_with_parent()
+        with _own_signals():
+            super().target(sockets)
+
+    @property
+    def server(self) -> uvicorn.Server:
+        if self._server is None:
+            self._server = GracefulServer(self.config, _nothing)
+        return self._server
+
+
+def die_with_parent() -> None:
+    """Have this process sent SIGTERM when the one that started it ends, however it does."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
+def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        factory=isinstance(app, str),
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_level="warning",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
+    )
+
+
+def _export(settings: Settings, store_url: str) -> None:
+    """Hand the settings to worker processes, through the environment that they read."""
+    given = settings.model_copy(update={"store_url": store_url}).model_dump(mode="json", exclude_none=True)
+    for name, value in given.items():
+        os.environ[f"HIDDENSTATE_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """A stop on request is a success: without this the server would end itself by the signal it was stopped with."""
+    before = {sig: signal.signal(sig, lambda *_: None) for sig in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for sig, handler in before.items():
+            signal.signal(sig, handler)
+
+
+def _nothing() -> None:
+    """There is no store of ours to keep alive."""

@@ -1,0 +1,96 @@
+"""A running service for the tests: a real server over a real embedded store, with a small model nobody trained."""
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from models.artifact import Description, publish
+from models.mixture import Mixture, MixtureConfig
+from service.app import create_app
+from service.embedded import EmbeddedStore
+from service.registry import Registry
+from service.settings import Settings
+from service.store import SessionStore
+from service.supervisor import GracefulServer, configured
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server that answers at `url`."""
+
+    url: str
+    registry: Registry
+    store_url: str
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the models tiny@1 and tiny@2, random weights."""
+    import torch
+
+    root = tmp_path_factory.mktemp("models")
+    for version in (1, 2):
+        torch.manual_seed(version)
+        module = Mixture(MixtureConfig(hidden=8))
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        description = Description(name="tiny", version=version, freqs=("D",), warm_up=28, card="Random weights.")
+        publish(module, description, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def registry(models_dir: Path) -> Registry:
+    return Registry.load([models_dir], "tiny")
+
+
+@pytest.fixture(scope="session")
+def service(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with EmbeddedStore(tmp_path_factory.mktemp("store")) as store, serving(registry, store.url) as running:
+        yield running
+
+
+@pytest.fixture
+def api(service: Service) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=service.url, timeout=60.0) as client:
+        yield client
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A session id that no other test uses."""
+    return f"{request.node.name[:100]}-{os.urandom(4).hex()}".replace("[", "-").replace("]", "").replace(" ", "-")
+
+
+@contextmanager
+def serving(registry: Registry, store_url: str, **changed: object) -> Iterator[Service]:
+    """A server on a thread of its own."""
+    settings = Settings.model_validate({"default_model": "tiny", "port": 0, **changed})
+    connection = SessionStore.open(store_url, timeout_s=settings.store_timeout_s)
+    app = create_app(settings, connection, registry, clock=loop_time, randomness=os.urandom)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = GracefulServer(configured(settings, app), lambda: None)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive(), "the server did not start"
+                time.sleep(0.01)
+            yield Service(f"http://127.0.0.1:{listening.getsockname()[1]}", registry, store_url)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
