@@ -38,6 +38,7 @@ def serve(
 ) -> None:
     """Start the service. Every setting can also be given as an environment variable HIDDENSTATE_..., see README.md."""
     try:
+        from models.artifact import ArtifactError
         from service import supervisor
         from service.embedded import DataDirectoryInUse, EmbeddedStoreError
     except ModuleNotFoundError as error:
@@ -64,6 +65,20 @@ def serve(
             "the embedded store did not start",
             str(error),
             "mend that, or name a store of your own: hiddenstate serve --store-url redis://127.0.0.1:6379/0",
+        ) from error
+    except ArtifactError as error:
+        raise Fault(
+            ExitCode.CANNOT_START,
+            "a model cannot be served",
+            str(error),
+            "remove its folder, or publish it anew",
+        ) from error
+    except OSError as error:
+        raise Fault(
+            ExitCode.CANNOT_START,
+            "the service did not start",
+            str(error),
+            "mend that; hiddenstate serve --data-dir and --port choose another folder and port",
         ) from error
 
 

@@ -3,6 +3,7 @@
 import json
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from uuid import uuid4
 
@@ -87,6 +88,9 @@ def test_reset_forgets_the_observations_and_keeps_the_settings(service: Running,
 
 
 def test_sessions_lists_where_each_stands(service: Running, session: str) -> None:
+    with Client(service.url) as client:
+        while not list(client.sessions(prefix=session)):  # the list lags behind by a moment
+            time.sleep(0.05)
     result = command(service, "sessions", "--prefix", session)
     assert result.out.splitlines()[1].split()[:5] == [session, "daily@1", "D", "30", "2026-10-30"]
     page = json.loads(command(service, "sessions", "--prefix", session, "--json").out)
