@@ -82,6 +82,7 @@ def publish(module: Mixture, description: Description, root: Path, *, pictures: 
         draft = Path(unfinished)
         draft.chmod(0o755)
         save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, draft / WEIGHTS)
+        (draft / WEIGHTS).chmod(0o644)  # its writer lets no other user read it, a service's own user for one
         layout = export(module.eval(), draft)
         config: dict[str, Any] = {
             "format": FORMAT,

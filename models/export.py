@@ -110,6 +110,7 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recu
     for layer, node in enumerate(node for node in proto.graph.node if node.op_type == "LSTM"):
         _fix_weights(proto.graph, node, layer, recurrence)
     _drop_unused(proto.graph)
+    _drop_origins(proto.graph)
     path.write_bytes(proto.SerializeToString())
 
 
@@ -145,3 +146,9 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
     constants = [constant for constant in graph.initializer if constant.name in used]
     del graph.initializer[:]
     graph.initializer.extend(constants)
+
+
+def _drop_origins(graph: onnx.GraphProto) -> None:
+    """Remove what the exporter notes beside the nodes: stack traces with this machine's paths, most of the file."""
+    for noted in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        noted.ClearField("metadata_props")
