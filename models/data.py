@@ -26,6 +26,8 @@ import pyarrow.feather
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from models.calendar import CALENDAR, features
+
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
 
 
@@ -109,6 +111,15 @@ def digest(series: Iterable[Series]) -> str:
         sha.update(np.where(np.isnan(one.values), np.nan, one.values).astype("<f8").tobytes())
         sha.update(one.imputed.astype("u1").tobytes())
     return sha.hexdigest()
+
+
+def calendar_of(series: Series) -> NDArray[np.float32]:
+    """(T, 5) calendar features of every step; zeros where the series has no timestamps."""
+    if series.timestamps is None:
+        return np.zeros((len(series), CALENDAR), dtype=np.float32)
+    moments, where = np.unique(series.timestamps, return_inverse=True)
+    table = np.array([features(moment) for moment in moments.astype("datetime64[s]").tolist()], dtype=np.float32)
+    return table[where]
 
 
 def _series(

@@ -1,7 +1,7 @@
 """What a model is trained on and how, as a file: architecture, hyperparameters, sources with weights and licences."""
 
 import tomllib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +59,17 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides a training but its seed, its length and the rows in the files."""
+    """Everything that decides a training but its seed, its length and the rows in the files.
+
+    `scored` names the files whose test parts the model card reports.
+    """
 
     name: str
     freqs: tuple[str, ...]
     model: MixtureConfig
     schedule: Schedule
-    sources: tuple[Source, ...] = field(default_factory=tuple)
+    sources: tuple[Source, ...]
+    scored: tuple[str, ...] = ()
 
 
 def load(name: str | Path) -> Recipe:
@@ -86,6 +90,7 @@ def load(name: str | Path) -> Recipe:
             model=MixtureConfig(**table.get("model", {})),
             schedule=Schedule(**table.get("training", {})),
             sources=tuple(_source(entry) for entry in table.get("source", ())),
+            scored=tuple(table.get("scored", ())),
         )
     except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
         raise DataError(f"{path}: not a recipe ({error}); see {SHIPPED / 'daily.toml'} for one") from error

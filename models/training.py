@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from models import checkpoints, plots, synthetic
 from models.data import Series, digest
 from models.mixture import Mixture, Views
-from models.recipe import Recipe
+from models.recipe import Recipe, Source
 from models.scale import scale_of
 from models.validation import Validation, validation_parts
 from models.windows import Sampler, Windows, loss_positions, pool_of
 
-BATCHES_FOLDED = 24
-"""Batches whose memory is folded together: a fold over time costs about the same for many windows as for few."""
+BATCHES_DRAWN = 24
+"""Batches whose windows are drawn together, and whose missing values are stood in for by the same weights."""
+
+BATCHES_FOLDED = 8
+"""Batches whose memory is folded together: more do not stay in the processor's cache, fewer cost more per window."""
 
 POSITIONS = 4
 """One in so many steps of a window is judged: the fans of neighbouring steps teach almost the same."""
@@ -77,6 +80,16 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """The training rows that were read from one source: how many, and their SHA-256 (see `data.digest`)."""
+
+    source: Source
+    series: int
+    steps: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """What a training gives: the module, what it saw, and its curve; `curve[0]` is the mixture without a network."""
 
@@ -86,7 +99,7 @@ class Trained:
     seconds: float
     seed: int
     sha256: str
-    sources: dict[str, str]
+    rows: list[Rows]
     curve: list[Point]
     picture: Path
 
@@ -126,25 +139,31 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     report = report or Report()
     torch.set_num_threads(options.threads)
     recipe, schedule = options.recipe, options.recipe.schedule
-    read = {source: source.read(options.data) for source in recipe.sources}
-    sha256 = digest(one for series in read.values() for one in series)
-    sources = {f"{source.name}/{k}": digest(series) for k, (source, series) in enumerate(read.items())}
-    report.note(f"{sum(map(len, read.values()))} series, SHA-256 of the rows read: {sha256}")
-    named = [(source.name, series) for source, series in read.items()]
+    read = [source.read(options.data) for source in recipe.sources]
+    sha256 = digest(one for series in read for one in series)
+    rows = [
+        Rows(source, len(series), sum(map(len, series)), digest(series))
+        for source, series in zip(recipe.sources, read, strict=True)
+    ]
+    report.note(f"{sum(map(len, read))} series, SHA-256 of the rows read: {sha256}")
+    named = [(source.name, series) for source, series in zip(recipe.sources, read, strict=True)]
     parts, validation = validation_parts(named, recipe.model)
     sampler = _sampler(options, parts, report)
     torch.manual_seed(options.seed)
     module = Mixture(recipe.model)
     optimizer = _optimizer(module, schedule.learning_rate)
     identity = {"recipe": recipe.name, "model": asdict(recipe.model), "schedule": asdict(schedule)}
-    identity |= {"seed": options.seed, "sha256": sha256, "updates": options.updates, "minutes": options.minutes}
+    identity |= {"seed": options.seed, "sha256": sha256, "synthetic_series": options.synthetic_series}
+    identity |= {"updates": options.updates, "minutes": options.minutes}
     progress = checkpoints.resume(options.run, identity, module, optimizer) or Progress()
     if progress.update:
         report.note(f"resumed after {progress.update} updates")
     _loop(options, module, optimizer, sampler, validation, progress, identity, report)
     picture = plots.training_curve(progress.curve, options.run / "curve.png")
-    counts = (progress.update, progress.seconds, options.seed, sha256, sources)
-    return Trained(module, recipe, *counts, progress.curve, picture)
+    module.eval()
+    return Trained(
+        module, recipe, progress.update, progress.seconds, options.seed, sha256, rows, progress.curve, picture
+    )
 
 
 def _loop(
@@ -166,7 +185,7 @@ def _loop(
     while (done := _done(options, progress)) < 1.0:
         # each draw has a generator of its own, so that a resumed training draws what an uninterrupted one would have
         rng = np.random.default_rng([options.seed, progress.update])
-        windows = sampler.draw(rng, schedule.batch * BATCHES_FOLDED)
+        windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
         for batch in batches(module, windows, rng, schedule.batch):
             progress.seconds = time.monotonic() - resumed_at
             done = _done(options, progress)
@@ -208,22 +227,25 @@ class Batch:
 
 
 def batches(module: Mixture, windows: Windows, rng: np.random.Generator, size: int) -> Iterator[Batch]:
-    """Fold the memory of all windows at once, then give them out in batches of `size`."""
-    values = torch.from_numpy(windows.values)
-    calendar = torch.from_numpy(windows.calendar)
+    """Fold the memory of many windows at once, and give them out in batches of `size`."""
+    values, calendar = torch.from_numpy(windows.values), torch.from_numpy(windows.calendar)
     known = (~torch.isnan(values)).double()
     values = stand_ins(module, values, calendar)
-    views, _ = module.unroll_memory(values, known, calendar, module.initial_state(len(windows)))
     length, horizon = windows.values.shape[1], module.config.horizon
-    positions = np.sort(loss_positions(rng, windows.steps, max(length // POSITIONS, 1)), axis=1)
+    places = np.sort(loss_positions(rng, windows.steps, max(length // POSITIONS, 1)), axis=1)
     rows = np.arange(len(windows))[:, None, None]
-    targets = windows.ahead[rows, positions[:, :, None] + np.arange(1, horizon + 1)]
-    for start in range(0, len(windows), size):
-        part = slice(start, start + size)
-        memory = {name: array[part] for name, array in views.memory.items()}
-        logs = (views.logs[0][part], views.logs[1][part])
-        some = Views(memory, views.inputs[part], logs)
-        yield Batch(some, torch.from_numpy(positions[part]), torch.from_numpy(targets[part]))
+    targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.arange(1, horizon + 1)])
+    positions = torch.from_numpy(places)
+    for start in range(0, len(windows), BATCHES_FOLDED * size):
+        fold = slice(start, start + BATCHES_FOLDED * size)
+        parts = (positions[fold].split(size), targets[fold].split(size))
+        initial = module.initial_state(len(parts[0]) * size)
+        views, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial)
+        for k, (position, target) in enumerate(zip(*parts, strict=True)):
+            part = slice(k * size, (k + 1) * size)
+            memory = {name: array[part] for name, array in views.memory.items()}
+            logs = (views.logs[0][part], views.logs[1][part])
+            yield Batch(Views(memory, views.inputs[part], logs), position, target)
 
 
 def stand_ins(module: Mixture, values: Tensor, calendar: Tensor) -> Tensor:

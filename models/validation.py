@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data import Series
+from models.data import Series, calendar_of
 from models.mixture import Mixture, MixtureConfig
-from models.windows import calendar_of
 
 HELD_OUT = 56
 """Steps at the end of a held-out series; its earlier steps are trained on."""

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import synthetic
-from models.calendar import CALENDAR, features
-from models.data import Series
+from models.calendar import CALENDAR
+from models.data import Series, calendar_of
 from models.recipe import Schedule
 
 Array = NDArray[np.float64]
@@ -137,15 +137,6 @@ class Sampler:
         windows.values[gaps] = np.nan
         windows.ahead[:, :length][gaps] = np.nan
         return windows
-
-
-def calendar_of(series: Series) -> NDArray[np.float32]:
-    """(T, 5) calendar features of every step; zeros where the series has no timestamps."""
-    if series.timestamps is None:
-        return np.zeros((len(series), CALENDAR), dtype=np.float32)
-    moments, where = np.unique(series.timestamps, return_inverse=True)
-    table = np.array([features(moment) for moment in moments.astype("datetime64[s]").tolist()], dtype=np.float32)
-    return table[where]
 
 
 def pool_of(series: Sequence[Series]) -> Pool:
