@@ -75,6 +75,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     records = WholeRecords(
         store, registry, Creator(registry, settings), randomness=randomness, committed=bookkeeping.committed
     )
+    views = Views(store, registry)
     forecaster = Forecaster(store, registry, randomness=randomness, committed=bookkeeping.committed)
 
     async def between() -> None:
@@ -99,7 +100,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         waves=waves,
         observing=Observing(waves, registry, settings),
         records=records,
-        sessions=Sessions(records, advancing, registry, settings, bookkeeping.gone),
-        views=Views(store, registry),
+        sessions=Sessions(records, advancing, registry, settings, views, bookkeeping.gone),
+        views=views,
         verifier=Verifier(records, folding, Unroller()),
     )

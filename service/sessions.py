@@ -12,7 +12,7 @@ from service.advancing import Advancing, remembers
 from service.creation import change, require_long_life, require_order
 from service.parsing import Observation
 from service.places import COUNTED
-from service.problems import Fault, InvalidRequest, Standing, pointer
+from service.problems import Fault, InvalidRequest, ServiceError, Standing, pointer
 from service.record import Record
 from service.registry import Registry
 from service.rules import Plan, require_match
@@ -27,7 +27,7 @@ from service.session_problems import (
 )
 from service.settings import Settings
 from service.store import Change, Kind, Outcome
-from service.views import View
+from service.views import View, Views
 from service.whole import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, Whole, WholeRecords
 from service.work import NO_DIGEST
 
@@ -64,9 +64,11 @@ class Sessions:
         advancing: Advancing,
         registry: Registry,
         settings: Settings,
+        views: Views,
         forgotten: Forgotten,
     ) -> None:
         self._records = records
+        self._views = views
         self._advancing = advancing
         self._registry = registry
         self._settings = settings
@@ -89,7 +91,7 @@ class Sessions:
             whole.record.head["created_digest"] = np.frombuffer(digest, np.uint8)
             require_order(whole.record.head)
             if await self._created(whole, asked, observations or ()):
-                return View.of(whole), True
+                return await self._stored(whole), True
         raise ConcurrentUpdate("others changed the session at the same time; send the request again")
 
     async def patch(self, session: str, asked: SessionPatch, conditions: Conditions) -> tuple[View, bool]:
@@ -157,8 +159,17 @@ class Sessions:
             changed.record.bump(token, conditions.digest)
             outcome = await self._records.replace(changed, token, conditions.digest)
             if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and conditions.token is None):
-                return View.of(changed), False
+                return await self._stored(changed), False
         raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+
+    async def _stored(self, whole: Whole) -> View:
+        """A record that was just stored, with the times that the store gave it."""
+        made = View.of(whole)
+        try:
+            stored = await self._views.one(whole.session)
+        except ServiceError:
+            return made
+        return stored if stored.etag == made.etag else made
 
     def _the_same(
         self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation] | None, digest: bytes

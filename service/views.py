@@ -14,7 +14,7 @@ from service.problems import Fault, InvalidRequest, ServiceError, StoreUnavailab
 from service.record import find_damage, find_foreign, heads_of
 from service.registry import LoadedModel, Registry, is_trained
 from service.rules import Place
-from service.session_problems import RecordDamaged, SessionEmpty, SessionNotFound
+from service.session_problems import RecordDamaged, ResultNotFinite, SessionEmpty, SessionNotFound
 from service.store import Found, SessionStore
 from service.whole import Whole
 
@@ -59,6 +59,7 @@ class View:
         Raises:
             InvalidRequest: the model has no such level, or does not reach so far.
             SessionEmpty: no value is known yet.
+            ResultNotFinite: the values are so large that no finite forecast follows.
         """
         spec, model = self.loaded.spec, self.loaded.model
         columns = self._columns(levels)
@@ -69,6 +70,8 @@ class View:
         if not model.seen(states)[0] > 0:
             raise SessionEmpty(self._place.standing())
         fan = model.issued(states) if horizon == 1 else self._fan(horizon)
+        if not np.isfinite(fan).all():
+            raise ResultNotFinite(self._place.standing())
         cut = entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
         return render.forecasts(
             self.label,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import threading
 import time
@@ -69,7 +70,7 @@ def api(service: Service) -> Iterator[httpx2.Client]:
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A session id that no other test uses."""
-    return f"{request.node.name[:100]}-{os.urandom(4).hex()}".replace("[", "-").replace("]", "").replace(" ", "-")
+    return re.sub(r"[^A-Za-z0-9_]+", "-", request.node.name[:80]) + os.urandom(4).hex()
 
 
 @contextmanager
@@ -94,3 +95,10 @@ def serving(registry: Registry, store_url: str, **changed: object) -> Iterator[S
 
 def loop_time() -> float:
     return asyncio.get_running_loop().time()
+
+
+@pytest.fixture(scope="session")
+def second(service: Service) -> Iterator[Service]:
+    """Another service over the same store."""
+    with serving(service.registry, service.store_url) as running:
+        yield running
