@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import demo, output, serve, sessions, training
+from hiddenstate.cli import demo, evaluation, output, serve, sessions, training
 from hiddenstate.cli.faults import Fault
 
 # A negative number is a value and not an option.
@@ -25,7 +25,8 @@ app.command()(sessions.forecast)
 app.command()(sessions.reset)
 app.command()(sessions.verify)
 app.command()(sessions.sessions)
-app.command()(training.evaluate)
+app.command()(training.train)
+app.command()(evaluation.evaluate)
 
 
 def main() -> None:

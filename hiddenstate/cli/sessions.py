@@ -36,7 +36,7 @@ def connected(as_json: bool = False) -> Iterator[Client]:
 
 def observe(
     session: SessionId,
-    value: Annotated[str, typer.Argument(help="The value; 'null' if it is missing.")],
+    value: Annotated[str, typer.Argument(metavar="VALUE", help="A number, or null if it is missing.")],
     at: Annotated[str | None, typer.Option(help="Its timestamp, for example 2026-11-21.", show_default=False)] = None,
     create: Annotated[bool, typer.Option("--create", help="Start the session if there is none.")] = False,
     as_json: AsJson = False,

@@ -1,109 +1,144 @@
-"""Commands that make and judge models: train, evaluate, study."""
+"""The train command: from data files to a published model, with progress and a training curve."""
 
+import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hiddenstate.cli import faults, output
+from hiddenstate.cli import output
 from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.cli.modelling import modelling, score_table, versions
 
 if TYPE_CHECKING:
-    from models.evaluation import Evaluation
+    from models.recipe import Recipe
+    from models.training import Report
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
+
+
+def train(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A file with columns unique_id, ds, y; or the folder of a recipe's files."),
+    ],
+    freq: Annotated[str, typer.Option(help="Frequency of a file's series, as pandas names it.")] = "D",
+    recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "daily",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the model.", show_default="the file's, or the recipe's")
+    ] = None,
+    models_dir: Annotated[
+        Path, typer.Option(help="Where to publish.", envvar="HIDDENSTATE_MODELS_DIR")
+    ] = Path("trained"),
+    run: Annotated[
+        Path | None, typer.Option(help="Folder of checkpoints; the same again resumes.", show_default="runs/NAME")
+    ] = None,
+    updates: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 10_000,
+    minutes: Annotated[float | None, typer.Option(help="Length by the clock instead.", show_default=False)] = None,
+    synthetic_series: Annotated[int, typer.Option(min=1, help="Synthetic series to draw.")] = 40_000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = os.cpu_count() or 1,
+    unroll: Count = None,
+    chunks: Count = None,
+    hidden: Count = None,
+    layers: Count = None,
+    season: Count = None,
+) -> None:
+    """Train a model on your series and publish it.
+
+    By truncated BPTT: gradients cross --unroll steps, the state is carried through --chunks such pieces.
+    """
+    with modelling():
+        from models import publishing, training
+
+        plan = _plan(data, recipe, freq)
+        plan = replace(
+            plan,
+            schedule=replace(plan.schedule, **_given(unroll=unroll, chunks=chunks)),
+            model=replace(plan.model, **_given(hidden=hidden, layers=layers, season=season)),
+        )
+        label = name or plan.name
+        version = _next_version(label, models_dir)
+        folder = data if data.is_dir() else data.parent
+        options = training.TrainOptions(
+            recipe=plan,
+            data=folder,
+            run=run or Path("runs") / label,
+            updates=updates,
+            minutes=minutes,
+            seed=seed,
+            synthetic_series=synthetic_series,
+            processes=threads,
+            threads=threads,
+        )
+        with _progress() as report:
+            trained = training.train(options, report)
+        note = output.messages().print
+        note(f"training curve: {trained.picture}", markup=False, soft_wrap=True)
+        published, evaluation = publishing.publish(
+            trained, name=label, version=version, root=models_dir, data=folder, note=note
+        )
+    if evaluation is not None:
+        output.results().print(score_table(evaluation))
+    output.results().print(f"published {label}@{version}: {published}", markup=False, soft_wrap=True)
+    note(f"serve it: hiddenstate serve --models-dir {models_dir}", markup=False, soft_wrap=True)
+
+
+def _plan(data: Path, recipe: str, freq: str) -> "Recipe":
+    """The recipe itself for a folder of its files, and its architecture and schedule for a single file."""
+    from models.recipe import load, of_file
+
+    plan = load(recipe)
+    return plan if data.is_dir() else of_file(data, freq=freq, model=plan.model, schedule=plan.schedule)
+
+
+def _next_version(name: str, models_dir: Path) -> int:
+    """One above the newest; refuses a name that could not be published, before hours are spent."""
+    from models.artifact import NAME
+
+    if not NAME.fullmatch(name):
+        raise Fault(
+            ExitCode.USAGE,
+            f"{name!r} cannot be a model's name",
+            "a name has lower-case letters, digits, - and _, at most 40, and begins with a letter",
+            "--name sales",
+        )
+    return max((version for known, version in versions(models_dir) if known == name), default=0) + 1
+
+
+def _given(**changes: int | None) -> dict[str, Any]:
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 @contextmanager
-def training_parts() -> Iterator[None]:
-    """Turn a part that is not installed, and a file that cannot be used, into faults."""
-    try:
-        from models.artifact import ArtifactError
-        from models.data import DataError
-    except ModuleNotFoundError as error:
-        raise faults.not_installed(error.name or "?") from error
-    try:
-        yield
-    except DataError as error:
-        what, _, cure = str(error).partition(";")
-        raise Fault(
-            ExitCode.USAGE, "the data cannot be used", what, cure or "see 'Training your own' in README.md"
-        ) from error
-    except ArtifactError as error:
-        raise Fault(
-            ExitCode.USAGE, "the model cannot be used", str(error), "hiddenstate evaluate --help lists the options"
-        ) from error
+def _progress() -> "Iterator[Report]":
+    """Bars on a terminal, lines elsewhere."""
+    from models.training import Point, Report
 
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
+    console = output.messages()
+    with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bars:
+        drawing = bars.add_task("synthetic series", total=None)
+        learning = bars.add_task("training", total=1.0)
 
-def evaluate(
-    data: Annotated[list[Path], typer.Argument(help="Data files with a test part.")],
-    model: Annotated[str, typer.Option(help="NAME, NAME@VERSION, or the folder of an artifact.")] = "daily",
-    models_dir: Annotated[
-        Path | None, typer.Option(help="Folder of further models.", envvar="HIDDENSTATE_MODELS_DIR")
-    ] = None,
-    season: Annotated[
-        int | None, typer.Option(min=1, help="Steps of a season.", show_default="the model's own")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder to write the forecasts to, as Parquet.", show_default=False)
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Score a model by the streaming protocol (predict, then observe), beside naive forecasts."""
-    with training_parts():
-        from models.artifact import load
-        from models.evaluation import EvaluateOptions
-        from models.evaluation import evaluate as run
+        class Shown(Report):
+            def note(self, text: str) -> None:
+                console.print(text, markup=False, soft_wrap=True)
 
-        options = EvaluateOptions(data, season=season, out=out)
-        evaluation = run(load(find_model(model, models_dir)), options, output.messages().print)
-    if as_json:
-        output.print_json(asdict(evaluation))
-    else:
-        output.results().print(score_table(evaluation))
+            def synthetic(self, done: int, total: int) -> None:
+                bars.update(drawing, completed=done, total=total)
 
+            def updated(self, done: float, loss: float) -> None:
+                bars.update(learning, completed=done, description=f"training, loss {loss:.4f}")
 
-def score_table(evaluation: "Evaluation") -> Table:
-    table = Table(box=None, pad_edge=False)
-    for column in ("collection", "forecaster"):
-        table.add_column(column)
-    for column in ("series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "MASE of the horizon"):
-        table.add_column(column, justify="right")
-    for row in evaluation.rows:
-        stream = row.stream
-        table.add_row(
-            row.collection,
-            row.forecaster,
-            str(stream.series),
-            f"{stream.relative_mae:.4f}",
-            f"{stream.mase:.4f}",
-            output.MISSING if stream.crps is None else f"{stream.crps:.4f}",
-            output.percent(stream.coverage.get(80)),
-            output.percent(stream.coverage.get(95)),
-            f"{row.horizon.mase:.4f}",
-        )
-    return table
+            def validated(self, point: Point) -> None:
+                errors = ", ".join(f"{name} {error:.4f}" for name, error in point.relative_error.items())
+                loss = "" if math.isnan(point.loss) else f"loss {point.loss:.4f}, "
+                self.note(f"update {point.update}: {loss}validation relMAE: {errors or 'no series is long enough'}")
 
-
-def find_model(name: str, models_dir: Path | None) -> Path:
-    """The folder of a model: a path as it is; NAME@VERSION, or the newest of NAME, shipped or in `models_dir`."""
-    from models.artifact import CONFIG, SHIPPED, find
-
-    if (Path(name) / CONFIG).is_file():
-        return Path(name)
-    folders = find([SHIPPED, *([models_dir] if models_dir else [])])
-    label, _, version = name.partition("@")
-    versions = [folder for folder in folders if folder.parent.name == label and version in ("", folder.name)]
-    if not versions:
-        known = ", ".join(f"{folder.parent.name}@{folder.name}" for folder in folders)
-        raise Fault(
-            ExitCode.USAGE,
-            f"there is no model {name}",
-            f"known are {known or 'none'}",
-            "--models-dir names a folder with further models, --model PATH one model",
-        )
-    return max(versions, key=lambda folder: int(folder.name))
+        yield Shown()

@@ -1,0 +1,41 @@
+"""The evaluate command: a model beside naive forecasts, on data with a test part."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli import output
+from hiddenstate.cli.modelling import find_model, modelling, score_table
+
+
+def evaluate(
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA", help="Data files; 'test' is true on the last rows of each series."),
+    ],
+    model: Annotated[str, typer.Option(help="NAME, NAME@VERSION, or the folder of a model.")] = "daily",
+    models_dir: Annotated[
+        Path | None, typer.Option(help="Folder of further models.", envvar="HIDDENSTATE_MODELS_DIR")
+    ] = None,
+    season: Annotated[
+        int | None, typer.Option(min=1, help="Steps of a season.", show_default="the model's own")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write the forecasts to, as Parquet.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Score a model by the streaming protocol (predict, then observe), beside naive forecasts."""
+    with modelling():
+        from models.artifact import load
+        from models.evaluation import EvaluateOptions
+        from models.evaluation import evaluate as score
+
+        options = EvaluateOptions(data, season=season, out=out)
+        evaluation = score(load(find_model(model, models_dir)), options, output.messages().print)
+    if as_json:
+        output.print_json(asdict(evaluation))
+    else:
+        output.results().print(score_table(evaluation))
