@@ -1,0 +1,45 @@
+"""kill -9 of each process while observations are posted; twenty rounds of it by `python -m tests.faults.load`."""
+
+import pytest
+
+from tests.faults import policies
+from tests.faults.load import TARGETS, Plan, run
+
+SLOW_MS = 1500
+"""A disk on which an fsync takes this long."""
+SEED = 7
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_nothing_acknowledged_is_lost_and_no_process_left_behind(target: str) -> None:
+    await _survives(Plan(observations=3000, sessions=120, connections=16, kills=3, seed=SEED, target=target))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+async def test_nothing_acknowledged_is_lost_behind_a_slow_fsync(target: str) -> None:
+    plan = Plan(observations=256, sessions=64, connections=32, kills=2, seed=SEED, target=target, fsync_ms=SLOW_MS)
+    await _survives(plan)
+
+
+@pytest.mark.parametrize("engine", policies.ENGINES)
+async def test_a_server_that_syncs_every_second_is_seen_to_lose_behind_a_slow_fsync(engine: str) -> None:
+    rounds = await policies.run(engine, "everysec", rounds=2, fsync_ms=SLOW_MS, seed=SEED)
+    print(f"seed {SEED}: {rounds}")
+    assert sum(one.lost for one in rounds) > 0
+
+
+@pytest.mark.parametrize("engine", policies.ENGINES)
+async def test_a_server_that_syncs_always_loses_nothing_behind_a_slow_fsync(engine: str) -> None:
+    rounds = await policies.run(engine, "always", rounds=2, fsync_ms=SLOW_MS, seed=SEED)
+    print(f"seed {SEED}: {rounds}")
+    assert all(one.acknowledged for one in rounds)
+    assert sum(one.lost for one in rounds) == 0
+
+
+async def _survives(plan: Plan) -> None:
+    findings = await run(plan)
+    print(f"seed {plan.seed}: {findings}")
+    assert findings.wrong == []
+    assert findings.left_behind == []
+    assert findings.kills == plan.kills
+    assert findings.checked == plan.observations // plan.sessions * plan.sessions
