@@ -15,6 +15,8 @@ from hiddenstate.shapes import Observation
 from tests.hiddenstate.command import Result, run
 from tests.hiddenstate.conftest import Running
 
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
 
 def command(service: Running, *arguments: str, cwd: Path | None = None) -> Result:
     result = run(*arguments, cwd=cwd, HIDDENSTATE_URL=service.url)
@@ -102,7 +104,7 @@ def test_demo_shows_forecast_against_actual_in_the_terminal_and_as_a_picture(ser
     lines = result.out.splitlines()
     assert lines[0].split()[:3] == ["day", "forecast", "actual"]
     assert lines[14].split()[0] == "2015-12-31"
-    assert all("[" in line and "]" in line and "*" in line for line in lines[1:15])
+    assert all("-" in line[30:] and "*" in line for line in lines[1:15])
     assert "of 20 days" in result.out
     assert (tmp_path / "demo.png").read_bytes().startswith(b"\x89PNG")
 
@@ -122,8 +124,19 @@ def test_demo_can_be_run_again(service: Running, tmp_path: Path) -> None:
     assert first.out == again.out
 
 
+def test_the_first_screen_of_the_readme_is_true(service: Running) -> None:
+    line = next(line for line in README.splitlines() if line.startswith("curl") and "store-43" in line)
+    line = line.replace("localhost:8000", service.url.removeprefix("http://"))
+    answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=30)
+    given, shown = json.loads(answer.stdout), json.loads(README.split("```json\n")[1].split("```")[0])
+    forecast, shown_forecast = given.pop("forecast"), shown.pop("forecast")
+    assert given | {"etag": shown["etag"]} == shown
+    assert forecast["timestamp"] == shown_forecast["timestamp"]
+    # Other processors give other last digits.
+    assert forecast["quantiles"] == pytest.approx(shown_forecast["quantiles"], rel=1e-4)
+
+
 def test_the_python_example_of_the_readme_runs(service: Running, capsys: pytest.CaptureFixture[str]) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    example = readme.split("```python\n")[1].split("```")[0]
+    example = README.split("```python\n")[1].split("```")[0]
     exec(compile(example.replace("http://127.0.0.1:8000", service.url), "README.md", "exec"), {})
     assert capsys.readouterr().out.splitlines()[1].startswith("2026-11-22 ")
