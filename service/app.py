@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi_offline import FastAPIOffline
@@ -18,8 +18,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from models.artifact import SHIPPED
 from service import openapi
+from service import problems as problem_types
 from service.core import Clock, Randomness, running
-from service.exchange import ClientGone, as_state, identity
+from service.exchange import ClientGone, as_state, closing, identity
 from service.hot import HotRoute, session_in
 from service.observing import Observing
 from service.problems import (
@@ -36,8 +37,9 @@ from service.problems import (
 from service.readiness import Readiness
 from service.registry import Registry
 from service.routes import forecast, health, models, observations, problems, sessions
+from service.routes.exchange import acceptable
 from service.settings import Settings
-from service.store import SessionStore
+from service.store import SessionStore, StoreUnavailable
 from service.summary import service_version
 
 ROUTERS = (sessions.router, observations.router, forecast.router, models.router, health.router, problems.router)
@@ -116,10 +118,11 @@ def create_app(
     )
     api.state.readiness = readiness
     for router in ROUTERS:
-        api.include_router(router)
+        api.include_router(router, dependencies=[] if router is problems.router else [Depends(acceptable)])
     api.add_exception_handler(ServiceError, _refused)
     api.add_exception_handler(HTTPException, _not_routed)
     api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(StoreUnavailable, _unavailable)
     api.add_exception_handler(ClientGone, _gone)
     api.add_exception_handler(Exception, _failed)
     api.openapi = partial(openapi.describe, api)  # type: ignore[method-assign]
@@ -156,7 +159,8 @@ def _loop_time() -> float:
 
 def _answer(request: Request, problem: ServiceError) -> Response:
     body = problem.render(as_state(request.scope).get("request_id"))
-    return Response(body, status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE)
+    headers = {**problem.headers(), **closing(problem)}
+    return Response(body, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -176,7 +180,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> list[str]:
     """The methods that this address takes."""
     found = {"POST"} if session_in(request.url.path) is not None else set()
-    for route in request.app.routes:
+    for route in (route for router in ROUTERS for route in router.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
             found |= getattr(route, "methods", None) or set()
     return sorted(found)
@@ -192,6 +196,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
         detail = "unknown parameter" if unknown else str(refused["msg"]).replace("Input should", "must")
         faults.append(Fault(detail, parameter=name[:64]))
     return _answer(request, InvalidRequest(faults))
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return _answer(request, problem_types.StoreUnavailable(f"{error}; nothing was changed"))
 
 
 async def _gone(request: Request, error: Exception) -> Response:

@@ -96,10 +96,14 @@ async def refuse(send: Send, named: list[tuple[bytes, bytes]], error: ServiceErr
     """Send a problem."""
     extra = [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers().items()]
     instance = named[0][1].decode("latin-1")
+    extra += [(name.encode(), value.encode()) for name, value in closing(error).items()]
     headers = [*named, (b"content-type", MEDIA_TYPE.encode()), *extra]
-    if isinstance(error, (TooLarge, RequestTimeout)):
-        headers.append((b"connection", b"close"))  # the rest of the body is not read
     await respond(send, error.status, headers, error.render(instance))
+
+
+def closing(error: ServiceError) -> dict[str, str]:
+    """The header that ends a connection whose request is not read to its end."""
+    return {"connection": "close"} if isinstance(error, TooLarge | RequestTimeout) else {}
 
 
 def as_state(scope: Scope) -> dict[str, Any]:
