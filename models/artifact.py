@@ -153,9 +153,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     if missing:
         raise ArtifactError(f"{folder} lacks {', '.join(missing)}")
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        config = json.loads((folder / CONFIG).read_text())
     except ValueError as error:
         raise ArtifactError(f"{folder / CONFIG} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{folder / CONFIG} is not a JSON object")
     if config.get("format") != FORMAT:
         raise ArtifactError(f"{folder}: format {config.get('format')!r}; this version reads format {FORMAT}")
     return config

@@ -192,7 +192,8 @@ class Network:
 
 
 def silu(x: Array) -> Array:
-    return x / (1 + np.exp(-x))
+    activated: Array = x / (1 + np.exp(-x))
+    return activated
 
 
 def forecasts(network: Network, values: Array, features: Array) -> Array:

@@ -28,7 +28,7 @@ def random_module(config: MixtureConfig, seed: int) -> Mixture:
     module = Mixture(config)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
+            parameter.add_(0.2 * torch.randn_like(parameter))
     return module.eval()
 
 
