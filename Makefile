@@ -32,6 +32,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
+	$(BIN)/python -m bench.step
 	$(BIN)/python -m bench.requests $(ARGS)
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.

@@ -55,3 +55,19 @@ def test_a_name_that_cannot_be_published_is_refused_before_training(sales: Path)
     assert result.code == ExitCode.USAGE
     assert "'My Model'" in result.err
     assert len(result.err.splitlines()) <= 5
+
+
+def test_the_study_writes_a_table_and_a_plot(tmp_path: Path) -> None:
+    short = ("--lengths", "1,32", "--observations", "64", "--updates", "2")
+    result = run("study", "unroll", "--out", "study", *short, cwd=tmp_path)
+    assert result.code == ExitCode.DONE, result.err
+    assert (tmp_path / "study/unroll.png").read_bytes().startswith(b"\x89PNG")
+    table = (tmp_path / "study/unroll.md").read_text().splitlines()
+    rows = [line.split("|")[1].strip() for line in table if "|" in line]
+    assert rows.count("1") == rows.count("32") == 2
+
+
+def test_unroll_lengths_that_are_no_numbers() -> None:
+    result = run("study", "unroll", "--lengths", "1 2")
+    assert result.code == ExitCode.USAGE
+    assert "--lengths 1,8,64" in result.err
