@@ -11,7 +11,8 @@ import argparse
 import asyncio
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,8 @@ class Round:
     lost: int
 
 
-async def run(engine: str, policy: str, *, rounds: int, fsync_ms: int, seed: int) -> list[Round]:
-    """Kill the server so many times; nothing is posted between a kill and the count."""
+async def run(engine: str, policy: str, *, rounds: int, fsync_ms: int, seed: int) -> AsyncGenerator[Round, None]:
+    """Kill the server so many times; nothing is posted between a kill and the count. Close it (`aclosing`)."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="hs-policy-") as folder, slow_fsync(fsync_ms):
         server = Server(ENGINES[engine], Path(folder) / "server", "--appendfsync", policy)
@@ -50,7 +51,8 @@ async def run(engine: str, policy: str, *, rounds: int, fsync_ms: int, seed: int
         try:
             with service(Path(folder), f"redis://127.0.0.1:{server.port}/0") as running:
                 await running.until_ready()
-                return [await _round(server, running, chance, f"round{number}-") for number in range(rounds)]
+                for number in range(rounds):
+                    yield await _round(server, running, chance, f"round{number}-")
         finally:
             server.kill()
 
@@ -88,13 +90,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
     given = parser.parse_args()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        found = runner.run(
-            run(given.engine, given.policy, rounds=given.rounds, fsync_ms=given.fsync_ms, seed=given.seed)
-        )
-    for number, one in enumerate(found, 1):
-        print(f"round {number}: {one.lost} of {one.acknowledged} acknowledged observations lost")
-    losing = sum(one.lost > 0 for one in found)
-    print(f"seed {given.seed}: {given.engine}, appendfsync {given.policy}: lost in {losing} of {given.rounds} rounds")
+        runner.run(_show(**vars(given)))
+
+
+async def _show(engine: str, policy: str, rounds: int, fsync_ms: int, seed: int) -> None:
+    losing = 0
+    async with aclosing(run(engine, policy, rounds=rounds, fsync_ms=fsync_ms, seed=seed)) as killed:
+        async for one in killed:
+            print(f"{one.lost} of {one.acknowledged} acknowledged observations lost", flush=True)
+            losing += one.lost > 0
+    print(f"seed {seed}: {engine}, appendfsync {policy}: lost in {losing} of {rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """However a series reaches its session, in one piece or step by step, the session is the same, bit by bit."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from service.store import SessionStore
 from tests.deployments import deployment
 from tests.faults.load import serving_model
 from tests.faults.processes import Service, service
-from tests.faults.series import Series, Told, folded, quantiles, same
+from tests.faults.series import Doubles, Series, Told, folded, quantiles, same
 from tests.faults.wire import Connection, request
 
 STEPS, WARM_UP, RETAINED = 80, 50, 64
@@ -35,33 +35,39 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """A service over each kind of deployment; `embedded` is the one it starts itself."""
     with ExitStack() as stack:
         url = None if request.param == "embedded" else stack.enter_context(deployment(request.param)).url
-        yield stack.enter_context(service(_folder(tmp_path_factory), url))
+        yield stack.enter_context(service(tmp_path_factory.mktemp("service"), url))
 
 
 async def test_warmed_up_and_continued_equals_the_whole_series_at_once(running: Service, loaded: LoadedModel) -> None:
     await running.until_ready()
     series = _difficult()
     _, issued = folded(loaded.model, series)
-    async with Connection(running.port) as connection:
-        for one, right in zip(series, issued, strict=True):
+
+    async def post(one: Series, right: Doubles) -> None:
+        async with Connection(running.port) as connection:
             await _put(connection, f"whole-{one.session}", one, STEPS)
             await _put(connection, f"warmed-{one.session}", one, WARM_UP)
             for step in range(WARM_UP, STEPS):
                 answer = await _post(connection, f"warmed-{one.session}", one, step, step + 1)
                 assert same(quantiles(answer["observed"]["forecast"]), right[step])
                 assert same(quantiles(answer["forecast"]), right[step + 1])
+
+    await asyncio.gather(*map(post, series, issued))
     await _the_same(running, loaded, ["whole", "warmed"], series)
 
 
 async def test_single_steps_equal_lists_of_any_length(running: Service, loaded: LoadedModel) -> None:
     await running.until_ready()
-    series = _difficult()[:6]
-    async with Connection(running.port) as connection:
-        for one in series:
+    series = _difficult()
+
+    async def post(one: Series) -> None:
+        async with Connection(running.port) as connection:
             for way, cuts in (("single", range(STEPS + 1)), ("listed", (0, 1, 3, 70, STEPS))):
                 await _put(connection, f"{way}-{one.session}", one, 0)
                 for first, last in pairwise(cuts):
                     await _post(connection, f"{way}-{one.session}", one, first, last)
+
+    await asyncio.gather(*map(post, series))
     await _the_same(running, loaded, ["single", "listed"], series)
 
 
@@ -69,17 +75,22 @@ async def test_a_session_goes_on_where_it_was_after_its_service_was_killed(
     running: Service, loaded: LoadedModel
 ) -> None:
     await running.until_ready()
-    series = _difficult()[:6]
-    async with Connection(running.port) as connection:
-        for one in series:
+    series = _difficult()
+
+    async def warm_up(one: Series) -> None:
+        async with Connection(running.port) as connection:
             await _put(connection, f"killed-{one.session}", one, WARM_UP)
+
+    async def go_on(one: Series) -> None:
+        async with Connection(running.port) as connection:
+            for step in range(WARM_UP, STEPS):
+                await _post(connection, f"killed-{one.session}", one, step, step + 1)
+
+    await asyncio.gather(*map(warm_up, series))
     running.kill("service")
     running.start()
     await running.until_ready()
-    async with Connection(running.port) as connection:
-        for one in series:
-            for step in range(WARM_UP, STEPS):
-                await _post(connection, f"killed-{one.session}", one, step, step + 1)
+    await asyncio.gather(*map(go_on, series))
     await _the_same(running, loaded, ["killed"], series)
 
 
@@ -143,7 +154,3 @@ def _difficult() -> list[Series]:
     values = difficult_series(np.random.default_rng(3), 2 * KINDS, STEPS)
     told = [Told.TIMESTAMP if row < KINDS else Told.STEP for row in range(2 * KINDS)]
     return [Series(f"{row}", told[row], values[row]) for row in range(2 * KINDS)]
-
-
-def _folder(factory: pytest.TempPathFactory) -> Path:
-    return factory.mktemp("service")
