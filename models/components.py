@@ -133,7 +133,8 @@ def noise(rng: Generator, count: int, length: int, phase: NDArray[np.int64], sea
     slow = autoregressive(rng.standard_normal((count, length)), rng.uniform(0.8, 0.995, count))
     out *= np.exp(slow * (chance(rng, 0.3, count) * rng.uniform(0.2, 1.0, count))[:, None])
     daily = np.exp(rng.standard_normal((count, season)) * (0.7 * chance(rng, 0.2, count))[:, None])
-    return out * np.take_along_axis(daily, phase, axis=1)
+    sized: Array = out * np.take_along_axis(daily, phase, axis=1)
+    return sized
 
 
 def bursts(rng: Generator, count: int, length: int) -> Array:

@@ -3,8 +3,8 @@
 Long format, one row per step. Columns:
 
     unique_id   name of the series (may be absent: then the file is one series, named after the file)
-    ds          timestamp of the step (may be absent or empty)
-    t           whole-numbered step; where given, it orders the rows and its gaps are missing values
+    ds          timestamp of the step, in UTC where it has an offset (may be absent or empty)
+    t           whole-numbered step; where given, it orders the rows and its gaps are missing values, else `ds` does
     y           the value; empty = missing
     imputed     true where the source had no value and one was filled in (optional)
     test        true on the last rows of a series, which no fitting may see (optional)
@@ -27,6 +27,7 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from models.calendar import CALENDAR, features
+from models.grid import grid
 
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
 
@@ -65,11 +66,15 @@ class Series:
         return Series(self.unique_id, self.values[:steps], self.imputed[:steps], stamps)
 
 
-def read(path: Path, *, prefixes: Sequence[str] = (), test: bool = False) -> list[Series]:
+def read(
+    path: Path, *, freq: str | None = None, prefixes: Sequence[str] = (), test: bool = False
+) -> list[Series]:
     """Read the series of one file, in the order in which they first appear.
 
     Args:
         path: a file in one of `FORMATS`.
+        freq: frequency of the series: timestamps that it has and the file lacks are missing values. Not used where the
+            file has a column `t`; None takes the rows as they follow each other.
         prefixes: keep only series whose `unique_id` up to its first dot is one of these; empty keeps all.
         test: also read the rows whose `test` is true (for scoring, never for fitting).
     Raises:
@@ -80,18 +85,22 @@ def read(path: Path, *, prefixes: Sequence[str] = (), test: bool = False) -> lis
     values = _floats(table, path)
     flags = {name: _flags(table, name, path) for name in ("imputed", "test")}
     steps, stamps = _steps(table, path)
-    wanted = np.array([not prefixes or name.split(".")[0] in prefixes for name in names], dtype=bool)
-    keep = wanted[codes] & (test | ~flags["test"])
-    if not keep.any():
-        raise DataError(f"{path}: no rows left to read{_asked(prefixes)}; it has {_some(names)}")
-    rows = np.flatnonzero(keep)
     clock = steps if steps is not None else stamps
+    wanted = np.array([not prefixes or name.split(".")[0] in prefixes for name in names], dtype=bool)
+    if not (wanted[codes] & (test | ~flags["test"])).any():
+        raise DataError(f"{path}: no rows left to read{_asked(prefixes)}; it has {_some(names)}")
+    rows = np.flatnonzero(wanted[codes])
     order = np.lexsort((clock[rows], codes[rows])) if clock is not None else np.argsort(codes[rows], kind="stable")
     rows = rows[order]
     cuts = np.flatnonzero(np.diff(codes[rows])) + 1
-    return [
-        _series(names[codes[part[0]]], part, values, flags, steps, stamps, path) for part in np.split(rows, cuts)
-    ]
+    series = []
+    for part in np.split(rows, cuts):
+        one = _series(names[codes[part[0]]], part, values, flags, clock, stamps, path)
+        where = steps[part] - steps[part[0]] if steps is not None else _on_grid(one, freq, path)
+        whole = one if where is None else _without_gaps(one, where)
+        if test or whole.train_steps:
+            series.append(whole if test else whole.head(whole.train_steps))
+    return series
 
 
 def digest(series: Iterable[Series]) -> str:
@@ -127,24 +136,35 @@ def _series(
     rows: NDArray[np.intp],
     values: NDArray[np.float64],
     flags: dict[str, NDArray[np.bool_]],
-    steps: NDArray[np.int64] | None,
+    clock: NDArray[Any] | None,
     stamps: NDArray[np.datetime64] | None,
     path: Path,
 ) -> Series:
-    clock = steps if steps is not None else stamps
     if clock is not None and (np.diff(clock[rows].astype(np.int64)) <= 0).any():
         raise DataError(f"{path}: series {name!r} has two rows for one step; keep one row per step and series")
     tested = flags["test"][rows]
     if (tested[:-1] & ~tested[1:]).any():
         raise DataError(f"{path}: series {name!r} has train rows after test rows; the test part must come last")
     stamp = None if stamps is None or np.isnat(stamps[rows]).any() else stamps[rows]
-    whole = Series(name, values[rows], flags["imputed"][rows], stamp, int(tested.sum()))
-    return whole if steps is None else _without_gaps(whole, steps[rows])
+    return Series(name, values[rows], flags["imputed"][rows], stamp, int(tested.sum()))
 
 
-def _without_gaps(series: Series, steps: NDArray[np.int64]) -> Series:
-    """Put a missing value where a step has no row."""
-    where = steps - steps[0]
+def _on_grid(series: Series, freq: str | None, path: Path) -> NDArray[np.int64] | None:
+    """(T,) each row's step on the grid of `freq` from the first timestamp on; None without freq or timestamps."""
+    if freq is None or series.timestamps is None:
+        return None
+    instants = (series.timestamps.astype(np.int64) * 1_000_000).tolist()
+    points = grid(freq).anchored(instants[0])
+    for instant, stamp in zip(instants, series.timestamps, strict=True):
+        if not points.is_on(instant):
+            raise DataError(
+                f"{path}: series {series.unique_id!r} has {stamp}, which {freq} does not; give the data's own --freq"
+            )
+    return np.array([points.steps_between(instants[0], instant) for instant in instants])
+
+
+def _without_gaps(series: Series, where: NDArray[np.int64]) -> Series:
+    """Put a missing value at every step, from the first one on, that has no row; `where` (T,) is each row's step."""
     length = int(where[-1]) + 1
     if length == len(where):
         return series
@@ -181,7 +201,7 @@ def _identities(table: pa.Table, path: Path) -> tuple[list[str], NDArray[np.int6
     column = pc.cast(table["unique_id"], pa.string()).combine_chunks()
     if column.null_count:
         raise DataError(f"{path}: column 'unique_id' is empty in {column.null_count} rows; name every row's series")
-    encoded = pc.dictionary_encode(column)
+    encoded: Any = pc.dictionary_encode(column)
     return encoded.dictionary.to_pylist(), np.asarray(encoded.indices, dtype=np.int64)
 
 
@@ -192,7 +212,8 @@ def _floats(table: pa.Table, path: Path) -> NDArray[np.float64]:
     column = table["y"]
     if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
         raise DataError(f"{path}: column 'y' is {column.type}; it must hold numbers (empty = missing)")
-    values: NDArray[np.float64] = np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan), dtype=np.float64)
+    numbers: Any = pc.cast(column, pa.float64())
+    values = np.asarray(numbers.fill_null(np.nan), dtype=np.float64)
     if np.isinf(values).any():
         raise DataError(f"{path}: column 'y' has infinite values; leave them empty if they are missing")
     return values
@@ -204,7 +225,8 @@ def _flags(table: pa.Table, name: str, path: Path) -> NDArray[np.bool_]:
     column = table[name]
     if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
         raise DataError(f"{path}: column {name!r} is {column.type}; it must hold true or false")
-    return np.asarray(pc.fill_null(pc.cast(column, pa.bool_()), False), dtype=bool)
+    flags: Any = pc.cast(column, pa.bool_())
+    return np.asarray(flags.fill_null(False), dtype=np.bool_)
 
 
 def _steps(table: pa.Table, path: Path) -> tuple[NDArray[np.int64] | None, NDArray[np.datetime64] | None]:
@@ -222,7 +244,7 @@ def _steps(table: pa.Table, path: Path) -> tuple[NDArray[np.int64] | None, NDArr
     return steps, stamps
 
 
-def _timestamps(column: Any, path: Path) -> NDArray[np.datetime64]:
+def _timestamps(column: "pa.ChunkedArray[Any]", path: Path) -> NDArray[np.datetime64]:
     if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
         raise DataError(f"{path}: column 'ds' is {column.type}; write timestamps as 2024-01-31 or 2024-01-31T06:00:00")
     naive = pc.cast(column, pa.timestamp("s", tz=getattr(column.type, "tz", None)), safe=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from models.study import Outcome, Task
     from models.training import Point
 
 
@@ -25,4 +26,29 @@ def training_curve(curve: "Sequence[Point]", path: Path) -> Path:
         right.legend(fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
+    return path
+
+
+def unroll_study(outcomes: "Sequence[Outcome]", tasks: "Sequence[Task]", path: Path) -> Path:
+    """Draw score, memory and time over the unroll length, a row for each task; returns `path`."""
+    figure = Figure(figsize=(12, 3.6 * len(tasks)), layout="constrained")
+    for task, axes in zip(tasks, figure.subplots(len(tasks), 3, squeeze=False), strict=True):
+        score, memory, seconds = axes
+        for carried, label in ((False, "fresh state"), (True, "carried state")):
+            chosen = [o for o in outcomes if o.task == task.name and o.carried == carried]
+            lengths = [o.length for o in chosen]
+            score.plot(lengths, [o.score for o in chosen], marker="o", label=label)
+            memory.plot(lengths, [o.saved_bytes / 1024 for o in chosen], marker="o", label=label)
+            seconds.plot(lengths, [o.seconds for o in chosen], marker="o", label=label)
+        score.axhline(task.chance, color="grey", linewidth=0.8)
+        score.set(title=task.title, ylabel=task.measure, xscale="log")
+        memory.set(title="Memory of one update", ylabel="KiB kept for the backward pass")
+        seconds.set(title="Time of the training", ylabel="seconds", xscale="log")
+        for axis in axes:
+            axis.set(xlabel="unroll length")
+            axis.set_xticks(lengths, [str(length) for length in lengths])
+            axis.minorticks_off()
+        score.legend(fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
     return path

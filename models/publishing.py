@@ -88,9 +88,10 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
     parts = [
         f"# {name}@{version}",
         "",
-        f"Forecasts the next {model.horizon} steps of a series of frequency {', '.join(trained.recipe.freqs)} from one state, "
-        f"as {len(model.quantiles)} quantiles that cannot cross. The state remembers {model.season}-step seasons, levels, the "
-        "errors of ten simple forecasts, and an LSTM that weighs them; it is folded one observation at a time.",
+        f"Forecasts the next {model.horizon} steps of a series of frequency {', '.join(trained.recipe.freqs)} from one "
+        f"state, as {len(model.quantiles)} quantiles that cannot cross. The state remembers {model.season}-step "
+        "seasons, levels, the errors of ten simple forecasts, and an LSTM that weighs them; it is folded one "
+        "observation at a time.",
         "",
         f"LSTM: {model.layers} layer{'s' if model.layers > 1 else ''}, {model.hidden} hidden units; "
         f"{sum(p.numel() for p in trained.module.parameters()):,} parameters.",
@@ -98,9 +99,9 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         "## How it was trained",
         "",
         f"Truncated BPTT over {schedule.unroll} steps, {trained.updates:,} updates of {schedule.batch} windows, "
-        f"seed {trained.seed}, {trained.seconds / 60:.0f} minutes on a CPU. {100 * (schedule.synthetic + schedule.walks):.0f} % of "
-        "the windows are synthetic (`models/synthetic.py`). Only training rows were read; the ends of some series were held "
-        "out of the windows for the validation curve.",
+        f"seed {trained.seed}, {trained.seconds / 60:.0f} minutes on a CPU. "
+        f"{100 * (schedule.synthetic + schedule.walks):.0f} % of the windows are synthetic (`models/synthetic.py`). "
+        "Only training rows were read; the ends of some series were held out of the windows for the validation curve.",
         "",
         f"![training curve]({trained.picture.name})",
         "",
@@ -126,10 +127,11 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
 def scores_table(evaluation: Evaluation) -> list[str]:
     """Markdown: every forecaster on every collection."""
     lines = [
-        "Streaming protocol: predict, then observe, one step ahead over the test part; the state is warmed on at most the "
-        f"last {evaluation.warm_up} training steps. relMAE: error over that of repeating the last value, geometric mean over "
-        "series. Horizon: the whole fan from the end of the training part, MASE scaled by the seasonal step. The test parts "
-        "follow the training parts, of the series trained on and of others of their kind: other kinds may score worse.",
+        "Streaming protocol: predict, then observe, one step ahead over the test part; the state is warmed on at most "
+        f"the last {evaluation.warm_up} training steps. relMAE: error over that of repeating the last value, geometric "
+        "mean over series. Horizon: the whole fan from the end of the training part, MASE scaled by the seasonal step. "
+        "The test parts follow the training parts, of the series trained on and of others of their kind: other kinds "
+        "may score worse.",
         "",
         "| collection | forecaster | relMAE | MASE | CRPS | 80 % | 95 % | horizon MASE |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",

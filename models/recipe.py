@@ -27,9 +27,9 @@ class Source:
     def name(self) -> str:
         return Path(self.file).name.split(".")[0]
 
-    def read(self, folder: Path) -> list[Series]:
+    def read(self, folder: Path, freq: str) -> list[Series]:
         """The train split of the series that this source names; DataError if there are none."""
-        series = read(folder / self.file, prefixes=self.prefixes)
+        series = read(folder / self.file, freq=freq, prefixes=self.prefixes)
         kept = [one for one in series if self.shortest <= len(one) <= self.longest]
         if not kept:
             raise DataError(f"{folder / self.file}: no series of {self.shortest} to {self.longest} training steps")
@@ -97,8 +97,10 @@ def load(name: str | Path) -> Recipe:
 
 
 def of_file(path: Path, *, freq: str, model: MixtureConfig, schedule: Schedule) -> Recipe:
-    """The recipe for one data file of the user's own."""
-    return Recipe(path.name.split(".")[0], (freq,), model, schedule, (Source(path.name),))
+    """The recipe for one data file of the user's own; its test part, if it has one, is scored."""
+    tested = any(one.test_steps for one in read(path, freq=freq, test=True))
+    scored = (path.name,) if tested else ()
+    return Recipe(path.name.split(".")[0], (freq,), model, schedule, (Source(path.name),), scored)
 
 
 def _source(entry: dict[str, Any]) -> Source:

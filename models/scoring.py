@@ -37,7 +37,7 @@ class StreamScores:
     """One step ahead over the test part.
 
     Attributes:
-        relative_mae: relMAE, geometric mean over series of MAE over that of repeating the last value; below 1 is better.
+        relative_mae: relMAE, geometric mean over series of MAE over that of repeating the last value.
         mase: MAE over the mean absolute step of the training part.
         smape: percent.
         win_share: share of the series with a relMAE below 1.
@@ -58,7 +58,7 @@ class StreamScores:
 
 @dataclass(frozen=True, slots=True)
 class HorizonScores:
-    """The whole fan from the end of the training part; `mase` is scaled by the seasonal step, as in the M4 competition."""
+    """The whole fan from the end of the training part; `mase` is scaled by the seasonal step, as in M4."""
 
     series: int
     horizon: int

@@ -1,8 +1,8 @@
 """Why unroll at all? What the unroll length buys a learner, with carried and with fresh state.
 
-A plain `nn.LSTM` is trained by truncated BPTT at several unroll lengths on streams, always on the same number of
-observations, so that short lengths get more updates, not fewer. It is then scored as it would be served: one step at a
-time over unseen data, its state carried all the way.
+A plain `nn.LSTM` is trained by truncated BPTT at several unroll lengths. No length is short of practice: each gets
+at least `StudyOptions.observations` of every stream and at least `StudyOptions.updates` updates. It is then scored as
+it would be served: one step at a time over unseen data, its state carried all the way.
 """
 
 import math
@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models import plots
+
 LENGTHS = (1, 2, 4, 8, 16, 32, 64)
 DELAY = 20
 """Steps between the cue of the recall task and the question for it."""
@@ -24,6 +26,7 @@ PERIOD = 32
 """Steps from one cue of a stream to the next, on average."""
 
 HIDDEN = 24
+RATE = 5e-3
 RECALL_STREAMS = 64
 DAILY_VARIABLES = ("temp_max", "temp_min", "wind", "precipitation")
 DAILY_STREAMS_EACH = 4
@@ -32,11 +35,11 @@ DAILY_TEST_STEPS = 365
 
 @dataclass(frozen=True, slots=True)
 class StudyOptions:
-    """What `study_unroll` runs: unroll lengths, seed, and the number of observations each learner sees a stream."""
+    """What `study_unroll` runs: unroll lengths, seed, and the least that each learner gets of every stream."""
 
     lengths: Sequence[int] = LENGTHS
-    recall_steps: int = 38_400
-    daily_passes: int = 36
+    observations: int = 12_800
+    updates: int = 1_600
     seed: int = 0
 
 
@@ -60,9 +63,9 @@ class Task:
 
     name: str
     title: str
+    explanation: str
     measure: str
     chance: float
-    passes: int
     train: Streams
     unseen: Streams
     loss: Callable[[Tensor, Streams], Tensor]
@@ -89,6 +92,9 @@ class Learner(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(inputs, HIDDEN)
         self.out = nn.Linear(HIDDEN, 1)
+        with torch.no_grad():
+            bias = self.lstm.get_parameter("bias_hh_l0")
+            bias[HIDDEN : 2 * HIDDEN] += 1.0  # forget gates start open (Gers et al. 2000)
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor] | None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Outputs (T, B) of inputs (T, B, F), and the state after them."""
@@ -96,23 +102,26 @@ class Learner(nn.Module):
         return self.out(hidden)[..., 0], state
 
 
-def study_unroll(options: StudyOptions, advance: Callable[[str], None] | None = None) -> list[Outcome]:
-    """Train and score a learner for each task, unroll length and kind of state, in that order.
+def study_unroll(options: StudyOptions, folder: Path, advance: Callable[[str], None] | None = None) -> list[Outcome]:
+    """Train and score a learner for each task, kind of state and unroll length.
 
     Args:
+        folder: where the table and the picture go (see `write_report`).
         advance: called with a line of text after each learner.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the layers are too small to share, and times are compared
     try:
-        outcomes = []
-        for task in (recall_task(options), daily_task(options)):
+        outcomes: list[Outcome] = []
+        tasks = (recall_task(options), daily_task(options))
+        for task in tasks:
             for carried in (False, True):
                 for length in options.lengths:
-                    outcome = learn(task, length, carried=carried, seed=options.seed)
+                    outcome = learn(task, length, carried=carried, options=options)
                     outcomes.append(outcome)
                     if advance is not None:
                         advance(describe(task, outcome))
+        write_report(outcomes, tasks, folder)
         return outcomes
     finally:
         torch.set_num_threads(threads)
@@ -121,34 +130,34 @@ def study_unroll(options: StudyOptions, advance: Callable[[str], None] | None = 
 def describe(task: Task, outcome: Outcome) -> str:
     """One line about one learner."""
     state = "carried" if outcome.carried else "fresh"
-    kib = outcome.saved_bytes / 1024
-    return f"{task.name}: unroll {outcome.length}, {state}: {task.measure} {outcome.score:.3f}, {kib:.0f} KiB, {outcome.seconds:.1f} s"
+    cost = f"{outcome.saved_bytes / 1024:.0f} KiB, {outcome.seconds:.1f} s"
+    return f"{task.name}: unroll {outcome.length}, {state}: {task.measure} {outcome.score:.3f}, {cost}"
 
 
-def learn(task: Task, length: int, *, carried: bool, seed: int) -> Outcome:
+def learn(task: Task, length: int, *, carried: bool, options: StudyOptions) -> Outcome:
     """Truncated BPTT over `task.train` in chunks of `length` steps, then score the learner on `task.unseen`."""
-    torch.manual_seed(seed)
+    torch.manual_seed(options.seed)
     model = Learner(task.train.inputs.shape[-1])
-    chunks = list(_chunks(task.train, length))
-    updates = task.passes * len(chunks)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-3, fused=True)
+    chunks = _chunks(task.train, length)
+    updates = max(options.updates, options.observations // length)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=1e-3, fused=True)
     saved = saved_bytes(model, task, chunks[0])
     started = time.perf_counter()
-    done = 0
-    for _ in range(task.passes):
-        state = None
-        for chunk in chunks:
-            for group in optimizer.param_groups:
-                group["lr"] = 3e-3 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done / updates)))
-            outputs, after = model(chunk.inputs, state)
-            loss = task.loss(outputs, chunk)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            # the values cross the edge of the chunk, the gradient does not
-            state = (after[0].detach(), after[1].detach()) if carried else None
-            done += 1
+    state = None
+    for update in range(updates):
+        chunk = chunks[update % len(chunks)]
+        if chunk is chunks[0] or not carried:
+            state = None
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * update / updates)))
+        outputs, after = model(chunk.inputs, state)
+        loss = task.loss(outputs, chunk)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        # the values cross the edge of the chunk, the gradient does not
+        state = (after[0].detach(), after[1].detach())
     seconds = time.perf_counter() - started
     with torch.no_grad():
         outputs, _ = model(task.unseen.inputs, None)
@@ -183,10 +192,10 @@ def recall_task(options: StudyOptions) -> Task:
     return Task(
         name="recall",
         title=f"Recall a sign shown {DELAY} steps back",
+        explanation="Accuracy of the answer; guessing gives 0.5.",
         measure="accuracy",
         chance=0.5,
-        passes=1,
-        train=_recall_streams(rng, options.recall_steps),
+        train=_recall_streams(rng, options.observations),
         unseen=_recall_streams(rng, 100 * PERIOD),
         loss=_asked_loss(nn.functional.binary_cross_entropy_with_logits),
         score=_accuracy,
@@ -199,14 +208,15 @@ def daily_task(options: StudyOptions) -> Task:
     train = series[:, :-DAILY_TEST_STEPS]
     mean, deviation = train.mean(axis=1, keepdims=True), train.std(axis=1, keepdims=True)
     unit = ((series - mean) / deviation).astype(np.float32)
-    known = unit.shape[1] - DAILY_TEST_STEPS
+    known = unit[:, :-DAILY_TEST_STEPS]
+    turned = [np.roll(known, -71 * k, axis=1) for k in range(DAILY_STREAMS_EACH)]
     return Task(
         name="daily",
         title="Seattle's daily weather, one day ahead",
+        explanation="relMAE on the last year: error over that of repeating the last value; lower is better.",
         measure="relMAE",
         chance=1.0,
-        passes=options.daily_passes,
-        train=_forecasting(np.concatenate([np.roll(unit[:, :known], -71 * k, axis=1) for k in range(DAILY_STREAMS_EACH)])),
+        train=_forecasting(np.concatenate(turned)),
         unseen=_forecasting(unit, scored=DAILY_TEST_STEPS),
         loss=_asked_loss(nn.functional.l1_loss),
         score=_relative_error,
@@ -219,6 +229,38 @@ def seattle_weather() -> NDArray[np.float64]:
 
     frame = data.seattle_weather()
     return np.stack([frame[name].to_numpy(dtype=np.float64) for name in DAILY_VARIABLES])
+
+
+def write_report(outcomes: Sequence[Outcome], tasks: Sequence[Task], folder: Path) -> tuple[Path, Path]:
+    """Write the study's table, `unroll.md`, and its picture, `unroll.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    picture = plots.unroll_study(outcomes, tasks, folder / "unroll.png")
+    table = folder / "unroll.md"
+    table.write_text("\n".join(_report(outcomes, tasks)) + "\n")
+    return table, picture
+
+
+def _report(outcomes: Sequence[Outcome], tasks: Sequence[Task]) -> list[str]:
+    lines = ["# What the unroll length buys", "", "Made by `hiddenstate study unroll`.", ""]
+    lines += ["![accuracy, memory and time by unroll length](unroll.png)", ""]
+    lines += [
+        "Memory is what one update keeps for its backward pass, counted from the tensors that autograd saves. It is",
+        "the same for carried and fresh state. Seconds are those of the whole training.",
+        "",
+    ]
+    for task in tasks:
+        lines += [f"## {task.title}", "", f"{task.explanation}", ""]
+        lines += [f"| unroll | {task.measure}, fresh | {task.measure}, carried | memory (KiB) | updates | seconds |"]
+        lines += ["| ---: | ---: | ---: | ---: | ---: | ---: |"]
+        found = {(o.length, o.carried): o for o in outcomes if o.task == task.name}
+        for length in sorted({length for length, _ in found}):
+            fresh, carried = found[length, False], found[length, True]
+            lines.append(
+                f"| {length} | {fresh.score:.3f} | {carried.score:.3f} | {carried.saved_bytes / 1024:,.1f} | "
+                f"{carried.updates:,} | {carried.seconds:.1f} |"
+            )
+        lines.append("")
+    return lines[:-1]
 
 
 def _recall_streams(rng: np.random.Generator, steps: int) -> Streams:
@@ -244,10 +286,10 @@ def _forecasting(series: NDArray[np.float32], scored: int | None = None) -> Stre
 
 
 def _chunks(streams: Streams, length: int) -> Sequence[Streams]:
-    """Successive pieces of `length` steps; a shorter rest is left out."""
-    pieces = streams.inputs.shape[0] // length
-    cut = [(k * length, (k + 1) * length) for k in range(pieces)]
-    return [Streams(streams.inputs[a:b], streams.targets[a:b], streams.asked[a:b]) for a, b in cut]
+    """Successive pieces of `length` steps, each in memory of its own; a shorter rest is left out."""
+    arrays = (streams.inputs, streams.targets, streams.asked)
+    edges = range(0, streams.inputs.shape[0] - length + 1, length)
+    return [Streams(*(array[start : start + length].clone() for array in arrays)) for start in edges]
 
 
 def _asked_loss(loss: Callable[..., Tensor]) -> Callable[[Tensor, Streams], Tensor]:

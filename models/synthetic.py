@@ -1,12 +1,13 @@
 """Synthetic training series: what the model can learn about weeks, levels and noise without anybody's data.
 
-One fifth comes from Gaussian processes, four fifths are structural: 12 % of those are pure random walks, the others sums
-of a weekly shape, other cycles, a level, noise, bursts and outliers, then transformed as real series are (growth,
+One fifth comes from Gaussian processes, four fifths are structural: 12 % of those are pure random walks, the others
+sums of a weekly shape, other cycles, a level, noise, bursts and outliers, then transformed as real series are (growth,
 offsets, holidays, counts, clipping). The same seed gives the same series, however many processes draw them.
 """
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 
 import numpy as np
@@ -45,8 +46,9 @@ def draw(
     sizes = [min(CHUNK, count - CHUNK * k) for k in range(chunks)]
     work = partial(_chunk, length=length, season=season)
     out = np.empty((count, length), dtype=np.float32)
-    with ProcessPoolExecutor(max_workers=processes) if processes > 1 else _Here() as pool:
-        for k, part in enumerate(pool.map(work, seeds, sizes)):
+    with ProcessPoolExecutor(max_workers=processes) if processes > 1 else nullcontext() as pool:
+        parts = pool.map(work, seeds, sizes) if pool else map(work, seeds, sizes)
+        for k, part in enumerate(parts):
             out[k * CHUNK : k * CHUNK + sizes[k]] = part
             if advance is not None:
                 advance(sizes[k])
@@ -96,19 +98,8 @@ def weekly_shape_added(rng: Generator, windows: Array, season: int) -> Array:
     multiply = (np.nanmin(windows, axis=1) > 0) & chance(rng, 0.5, count)
     relative = np.minimum(size / np.maximum(np.abs(centre), 1e-300), 1.0)
     grown = windows * np.exp(np.clip(shape * relative[:, None], -3.0, 3.0))
-    return np.where(multiply[:, None], grown, windows + shape * size[:, None])
-
-
-class _Here:
-    """Stands in for a pool of processes: maps in this one."""
-
-    map = staticmethod(map)
-
-    def __enter__(self) -> "_Here":
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        return None
+    changed: Array = np.where(multiply[:, None], grown, windows + shape * size[:, None])
+    return changed
 
 
 def _chunk(seed: np.random.SeedSequence, count: int, *, length: int, season: int) -> NDArray[np.float32]:
@@ -145,7 +136,8 @@ def _as_observed(rng: Generator, series: Array) -> Array:
 def _counts(rng: Generator, series: Array) -> Array:
     """Poisson or negative-binomial counts whose mean follows the series."""
     positive = series - series.min(axis=1, keepdims=True)
-    mean = positive / np.maximum(positive.mean(axis=1, keepdims=True), 1e-9) * lognormal(rng, 3.0, 1.2, len(series))[:, None]
+    relative = positive / np.maximum(positive.mean(axis=1, keepdims=True), 1e-9)
+    mean = relative * lognormal(rng, 3.0, 1.2, len(series))[:, None]
     spread = np.where(chance(rng, 0.5, len(series)), lognormal(rng, 3.0, 0.7, len(series)), 1e6)[:, None]
     out: Array = rng.poisson(rng.gamma(spread, 1.0, mean.shape) / spread * mean).astype(np.float64)
     return out

@@ -6,7 +6,7 @@ batches of `Schedule.batch`, unrolled, and its loss is taken at some positions o
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -139,7 +139,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     report = report or Report()
     torch.set_num_threads(options.threads)
     recipe, schedule = options.recipe, options.recipe.schedule
-    read = [source.read(options.data) for source in recipe.sources]
+    read = [source.read(options.data, recipe.freqs[0]) for source in recipe.sources]
     sha256 = digest(one for series in read for one in series)
     rows = [
         Rows(source, len(series), sum(map(len, series)), digest(series))
@@ -152,7 +152,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     torch.manual_seed(options.seed)
     module = Mixture(recipe.model)
     optimizer = _optimizer(module, schedule.learning_rate)
-    identity = {"recipe": recipe.name, "model": asdict(recipe.model), "schedule": asdict(schedule)}
+    identity: dict[str, object] = {"recipe": recipe.name, "model": asdict(recipe.model), "schedule": asdict(schedule)}
     identity |= {"seed": options.seed, "sha256": sha256, "synthetic_series": options.synthetic_series}
     identity |= {"updates": options.updates, "minutes": options.minutes}
     progress = checkpoints.resume(options.run, identity, module, optimizer) or Progress()
@@ -235,13 +235,13 @@ def batches(module: Mixture, windows: Windows, rng: np.random.Generator, size: i
     places = np.sort(loss_positions(rng, windows.steps, max(length // POSITIONS, 1)), axis=1)
     rows = np.arange(len(windows))[:, None, None]
     targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.arange(1, horizon + 1)])
-    positions = torch.from_numpy(places)
+    pairs = (torch.from_numpy(places), targets)
     for start in range(0, len(windows), BATCHES_FOLDED * size):
         fold = slice(start, start + BATCHES_FOLDED * size)
-        parts = (positions[fold].split(size), targets[fold].split(size))
-        initial = module.initial_state(len(parts[0]) * size)
+        judged = [torch.split(array[fold], size) for array in pairs]
+        initial = module.initial_state(len(judged[0]) * size)
         views, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial)
-        for k, (position, target) in enumerate(zip(*parts, strict=True)):
+        for k, (position, target) in enumerate(zip(*judged, strict=True)):
             part = slice(k * size, (k + 1) * size)
             memory = {name: array[part] for name, array in views.memory.items()}
             logs = (views.logs[0][part], views.logs[1][part])

@@ -1,4 +1,4 @@
-"""Validation while a model trains: the streaming protocol on the last steps of some training series, held out of windows."""
+"""Validation while a model trains: the streaming protocol on the ends of some training series, held out of windows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Validation:
     judged: Tensor
 
     def relative_error(self, module: Mixture) -> dict[str, float]:
-        """Streaming relMAE by source: predict, then observe; geometric mean over series of MAE over that of repeating."""
+        """Streaming relMAE by source: predict, then observe; the geometric mean over its held-out ends."""
         if not self.sources:
             return {}
         with torch.no_grad():
@@ -54,7 +54,8 @@ class Validation:
         floor = 1e-3 * self.values.diff(dim=1).abs().mean(1) + 1e-12
         ratio = torch.log((error + floor) / (naive + floor))
         named = np.array(self.sources)
-        return {name: float(ratio[torch.from_numpy(named == name)].mean().exp()) for name in dict.fromkeys(self.sources)}
+        rows = {name: torch.from_numpy(named == name) for name in dict.fromkeys(self.sources)}
+        return {name: float(ratio[chosen].mean().exp()) for name, chosen in rows.items()}
 
 
 def validation_parts(

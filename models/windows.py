@@ -1,4 +1,4 @@
-"""Training windows: stretches of real and synthetic series, drawn by weight, with the positions whose forecasts count."""
+"""Training windows: stretches of real and synthetic series, drawn by weight, and the positions that the loss judges."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,12 +128,12 @@ class Sampler:
     def _with_gaps(self, rng: np.random.Generator, windows: Windows) -> Windows:
         """Leave single values and short stretches out of some windows; nothing that is left out is judged either."""
         count, length = windows.values.shape
-        gappy = rng.random(count) < self.schedule.gappy
+        gappy = rng.random((count, 1)) < self.schedule.gappy
         starts = rng.random((count, length)) < rng.uniform(0.005, 0.08, (count, 1))
         again = rng.random((count, length)) < 0.5
         gaps = starts | (np.roll(starts, 1, axis=1) & again)
         gaps[:, 0] = False
-        gaps &= gappy[:, None]
+        gaps &= gappy
         windows.values[gaps] = np.nan
         windows.ahead[:, :length][gaps] = np.nan
         return windows
@@ -145,7 +145,7 @@ def pool_of(series: Sequence[Series]) -> Pool:
 
 
 def loss_positions(rng: np.random.Generator, steps: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """(N, count) steps whose forecasts are judged: a quarter among the first `COLD`, the rest anywhere; never the first."""
+    """(N, count) steps that are judged: a quarter among the first `COLD`, the rest anywhere; never the first."""
     first = np.minimum(1, steps - 1)[:, None]
     last = steps[:, None] - first
     room = np.where(np.arange(count)[None, :] < count // 4, np.minimum(last, COLD), last)

@@ -1,0 +1,105 @@
+import hashlib
+import struct
+from pathlib import Path
+
+import numpy as np
+
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from models.calendar import features
+from models.data import DataError, calendar_of, digest, read
+from tests.models.collection import TEST_STEPS, write_collection
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write_collection(tmp_path / "weekly.csv")
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "given.csv"
+    path.write_text(text)
+    return path
+
+
+def test_only_training_rows_are_read_unless_the_test_part_is_asked_for(file: Path) -> None:
+    train, both = read(file), read(file, test=True)
+    assert {len(one) for one in train} == {420 - TEST_STEPS}
+    assert {one.test_steps for one in train} == {0}
+    assert {(len(one), one.test_steps) for one in both} == {(420, TEST_STEPS)}
+    assert all(np.array_equal(a.values, b.values[: b.train_steps]) for a, b in zip(train, both, strict=True))
+
+
+def test_the_digest_is_recomputed_from_the_documented_bytes_of_the_rows(file: Path) -> None:
+    sha = hashlib.sha256()
+    rows = [line.split(",") for line in file.read_text().splitlines()[1:]]
+    for name in dict.fromkeys(row[0] for row in rows):
+        mine = [row for row in rows if row[0] == name and row[4] == "false"]
+        sha.update(struct.pack("<I", len(name)) + name.encode() + struct.pack("<Q", len(mine)))
+        days = [int(np.datetime64(row[1], "s").astype(np.int64)) for row in mine]
+        sha.update(struct.pack(f"<{len(mine)}q", *days))
+        sha.update(struct.pack(f"<{len(mine)}d", *(float(row[2]) for row in mine)))
+        sha.update(bytes(row[3] == "true" for row in mine))
+    assert digest(read(file)) == sha.hexdigest()
+
+
+def test_csv_parquet_and_arrow_files_of_the_same_rows_read_alike(file: Path, tmp_path: Path) -> None:
+    table = pyarrow.csv.read_csv(file)
+    pyarrow.parquet.write_table(table, tmp_path / "weekly.parquet")
+    pyarrow.feather.write_feather(table, str(tmp_path / "weekly.arrow"))
+    digests = {digest(read(tmp_path / f"weekly.{kind}", test=True)) for kind in ("csv", "parquet", "arrow")}
+    assert len(digests) == 1
+
+
+def test_a_step_without_a_row_is_a_missing_value(tmp_path: Path) -> None:
+    [by_step] = read(written(tmp_path, "unique_id,t,y\na,0,1\na,3,4\na,1,2\n"))
+    np.testing.assert_array_equal(by_step.values, [1, 2, np.nan, 4])
+    dated = written(tmp_path, "ds,y\n2024-01-01,1\n2024-01-04,\n2024-01-02,2\n")
+    [by_date] = read(dated, freq="D")
+    np.testing.assert_array_equal(by_date.values, [1, 2, np.nan, np.nan])
+    assert by_date.unique_id == "given"
+    assert str(by_date.timestamps[2]) == "2024-01-03T00:00:00"  # type: ignore[index]
+
+
+def test_prefixes_choose_series_by_their_name_up_to_the_first_dot(file: Path) -> None:
+    assert [one.unique_id for one in read(file, prefixes=["s1", "s4"])] == ["s1.daily", "s4.daily"]
+
+
+def test_calendar_features_are_those_of_each_timestamp(file: Path) -> None:
+    [one, *_] = read(file)
+    expected = [features(stamp) for stamp in one.timestamps.tolist()]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(calendar_of(one), np.array(expected, dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("unique_id,ds,value\na,2024-01-01,1\n", r"no column 'y'; it has unique_id, ds, value. Needed: unique_id, ds, y"),
+        ("ds,y\n2024-01-01,high\n", "column 'y' is string; it must hold numbers"),
+        ("ds,y\nyesterday,1\n", "column 'ds' is string; write timestamps as 2024-01-31"),
+        ("ds,y\n2024-01-01,1\n2024-01-01,2\n", "two rows for one step"),
+        ("t,y,test\n0,1,true\n1,2,false\n", "train rows after test rows"),
+        ("ds,y\n2024-01-01T00:00:00,1\n2024-01-01T07:00:00,2\n", "which D does not; give the data's own --freq"),
+        ("t,y,test\n0,1,true\n", "no rows left to read"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(DataError, match=reason):
+        read(written(tmp_path, text), freq="D")
+
+
+def test_a_missing_file_and_an_unknown_format_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        read(tmp_path / "none.csv")
+    with pytest.raises(DataError, match="unknown format"):
+        read(tmp_path / "none.xlsx")
+
+
+def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "given.parquet"
+    path.write_bytes(b"unique_id,ds,y")
+    with pytest.raises(DataError, match="cannot be read as parquet"):
+        read(path)

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from models.baselines import NAIVE, NO_NETWORK, SEASONAL_NAIVE
+from models.data import DataError, calendar_of, digest, read
+from models.evaluation import EvaluateOptions, evaluate, stream
+from models.runtime import Model
+from tests.models.collection import TEST_STEPS, write_collection
+
+
+def test_a_forecast_of_the_stream_has_the_bits_of_the_session_folded_alone(model: Model, tmp_path: Path) -> None:
+    series = read(write_collection(tmp_path / "weekly.csv", series=3, steps=60), test=True)
+    short = series[1]
+    cut = type(short)(short.unique_id, short.values[30:], short.imputed[30:], short.timestamps[30:], TEST_STEPS)  # type: ignore[index]
+    issued = stream(model, [series[0], cut, series[2]], model.spec.quantiles, None)
+    _, alone = model.fold(model.initial_state(1)[0], cut.values, calendar_of(cut))
+    np.testing.assert_array_equal(issued[1].stream, alone[cut.train_steps - 1 : -1])
+    np.testing.assert_array_equal(issued[1].fan[0], issued[1].stream[0])
+
+
+def test_a_forecast_does_not_change_with_what_comes_after_it(model: Model, tmp_path: Path) -> None:
+    series = read(write_collection(tmp_path / "weekly.csv", series=1, steps=60), test=True)
+    before = stream(model, series, model.spec.quantiles, None)[0].stream
+    series[0].values[-5:] += 100.0
+    after = stream(model, series, model.spec.quantiles, None)[0].stream
+    np.testing.assert_array_equal(before[:-4], after[:-4])
+    assert not np.array_equal(before[-4:], after[-4:])
+
+
+def test_the_model_is_scored_beside_the_three_baselines(model: Model, tmp_path: Path) -> None:
+    files = [write_collection(tmp_path / f"{name}.csv", seed=k) for k, name in enumerate(("one", "two"))]
+    evaluation = evaluate(model, EvaluateOptions(files, season=7, warm_up=100))
+    names = [model.spec.label, NO_NETWORK, SEASONAL_NAIVE, NAIVE]
+    assert [(row.collection, row.forecaster) for row in evaluation.rows] == [
+        (collection, name) for collection in ("one", "two", "all") for name in names
+    ]
+    assert evaluation.row("all", NAIVE).stream.relative_mae == pytest.approx(1.0)
+    assert evaluation.row("one", SEASONAL_NAIVE).stream.relative_mae < 0.8
+    assert evaluation.row("one", NO_NETWORK).stream.relative_mae < 1.0
+    assert evaluation.row("two", model.spec.label).stream.series == 6
+    assert evaluation.sha256["one"] == digest(read(files[0], test=True))
+
+
+def test_the_forecasts_written_for_other_scorers_are_those_that_were_scored(model: Model, tmp_path: Path) -> None:
+    file = write_collection(tmp_path / "weekly.csv", steps=80)
+    evaluation = evaluate(model, EvaluateOptions([file], out=tmp_path / "out"))
+    table = pyarrow.parquet.read_table(tmp_path / "out" / "weekly.stream.parquet").to_pydict()
+    rows = {(name, k): f for name, k, f in zip(table["unique_id"], table["origin"], table["y_hat"], strict=True)}
+    assert set(table["h"]) == {1}
+    errors = [
+        np.mean([abs(rows[one.unique_id, k] - one.values[one.train_steps + k]) for k in range(TEST_STEPS)])
+        / np.abs(np.diff(one.values[: one.train_steps])).mean()
+        for one in read(file, test=True)
+    ]
+    assert evaluation.row("weekly", model.spec.label).stream.mase == pytest.approx(np.mean(errors))
+    fan = pyarrow.parquet.read_table(tmp_path / "out" / "weekly.horizon.parquet")
+    assert fan.column("h").to_pylist() == 6 * list(range(1, model.spec.horizon + 1))
+    assert {"lo_80", "hi_95", "q_0.5"} <= set(fan.column_names)
+
+
+def test_a_file_without_a_test_part_is_refused(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    with pytest.raises(DataError, match="no test part"):
+        evaluate(model, EvaluateOptions([path]))
