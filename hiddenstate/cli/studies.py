@@ -21,7 +21,7 @@ def experiments() -> None:
 def unroll(
     out: Annotated[Path, typer.Option(help="Folder for the table and the plot.")] = Path("study"),
     lengths: Annotated[str, typer.Option(help="Unroll lengths to compare.")] = "1,2,4,8,16,32,64",
-    observations: Annotated[int, typer.Option(min=1, help="Each learner sees so many of every stream.")] = 19_200,
+    observations: Annotated[int, typer.Option(min=1, help="Each learner sees so many of every stream.")] = 12_800,
     updates: Annotated[int, typer.Option(min=1, help="Each learner is updated so often or more.")] = 1_600,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same table, the seconds aside.")] = 0,
 ) -> None:
