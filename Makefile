@@ -1,6 +1,7 @@
 # make run     installs what is missing, then serves on http://127.0.0.1:8000
 # make test    installs what is missing, then runs every test
 # make setup   installs only     make check   lint and types     make bench   measures speed
+# make faults  kills processes under load, in the long form of tests/faults
 # make lock    writes the versions of this environment to constraints.txt
 SHELL := bash
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test check bench lock
+.PHONY: setup run test check bench faults lock
 
 setup: $(STAMP)
 
@@ -34,6 +35,14 @@ check: setup
 bench: setup
 	$(BIN)/python -m bench.step
 	$(BIN)/python -m bench.requests $(ARGS)
+
+faults: setup
+	$(BIN)/python -m tests.faults.load --observations 200000 --connections 64 --sessions 5000 --kills 10 $(ARGS)
+	for target in service group store; do \
+	    $(BIN)/python -m tests.faults.load --observations 20000 --sessions 1000 --kills 20 --target $$target $(ARGS) || exit 1; \
+	    $(BIN)/python -m tests.faults.load --observations 960 --sessions 96 --kills 20 --target $$target --fsync-ms 1500 $(ARGS) || exit 1; \
+	done
+	for policy in everysec always; do $(BIN)/python -m tests.faults.policies --policy $$policy $(ARGS) || exit 1; done
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.
 lock: setup
