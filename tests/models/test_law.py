@@ -1,9 +1,12 @@
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import onnx
 import pytest
-import torch
-from torch import Tensor
 
 from models import law
 from models.artifact import SHIPPED, find, load, load_module
@@ -11,10 +14,9 @@ from models.export import export
 from models.law import LawBroken
 from models.mixture import Mixture, MixtureConfig
 from models.runtime import Model, ModelSpec
-from tests.golden.publish_models import random_module
+from tests.golden.publish_models import ROOT, random_module
 from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_features
 
-SMALL = MixtureConfig(hidden=8)
 SIZES = {1: (8, 13, 24, 40, 64, 96, 128), 2: (8, 16, 31, 48, 64, 100, 128), 3: (8, 20, 32, 64, 72, 128)}
 RANDOM = [MixtureConfig(hidden=hidden, layers=layers) for layers, sizes in SIZES.items() for hidden in sizes]
 
@@ -47,44 +49,97 @@ def test_a_random_model_keeps_the_law_and_serves_what_its_unrolled_module_foreca
     assert served_against_unrolled(model, module) <= TOLERANCE
 
 
-def logarithm_of_the_runtime(ratio: Tensor) -> Tensor:
-    """The same function as `models.experts.log_argument`, by an operator whose bits depend on the batch size."""
-    exact = torch.exp(torch.log(ratio))
-    return (exact - 1.0 / exact) / 2.0
+Rewriting = Callable[[onnx.NodeProto], list[onnx.NodeProto]]
 
 
-def test_a_graph_with_an_operator_that_sees_the_batch_breaks_the_law(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("models.experts.log_argument", logarithm_of_the_runtime)
-    model = compiled(random_module(SMALL, seed=1), tmp_path)
+def nodes(*lines: str) -> list[onnx.NodeProto]:
+    """ONNX nodes, each written as `Operator inputs -> output`."""
+    made = []
+    for line in lines:
+        operator, *inputs, _, output = line.split()
+        made.append(onnx.helper.make_node(operator, inputs, [output]))
+    return made
+
+
+def rewritten(folder: Path, name: str, rewriting: Rewriting, **constants: npt.NDArray[Any]) -> Model:
+    """The runtime on an artifact of whose graph `name` each node is replaced by what `rewriting` makes of it."""
+    spec = load(folder).spec
+    proto = onnx.load(folder / name)
+    changed = [after for before in proto.graph.node for after in rewriting(before)]
+    del proto.graph.node[:]
+    proto.graph.node.extend(changed)
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, key) for key, array in constants.items())
+    onnx.save(proto, folder / name)
+    return Model(spec, folder)
+
+
+def instead_of(output: str, *lines: str) -> Rewriting:
+    """Leave the node that gives `output` to give `given`, and let the nodes in `lines` make `output` of that."""
+
+    def rewriting(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        if output not in node.output:
+            return [node]
+        node.output[list(node.output).index(output)] = "given"
+        return [node, *nodes(*lines)]
+
+    return rewriting
+
+
+def by_logarithm(output: str) -> Rewriting:
+    """Compute one inverse hyperbolic sine by its formula, ln(x + sqrt(x^2 + 1)), with the runtime's logarithm."""
+
+    def rewriting(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        if output not in node.output:
+            return [node]
+        x = node.input[0]
+        return nodes(
+            f"Mul {x} {x} -> square",
+            "Add square unit -> more",
+            "Sqrt more -> root",
+            f"Add {x} root -> sum",
+            f"Log sum -> {output}",
+        )
+
+    return rewriting
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """An artifact to rewrite."""
+    return Path(shutil.copytree(ROOT / "one-layer" / "1", tmp_path / "1"))
+
+
+def test_an_operator_whose_bits_depend_on_the_batch_size_breaks_the_law(copy: Path) -> None:
+    graph = onnx.load(copy / "step.onnx").graph
+    _, inputs, _ = (node.output[0] for node in graph.node if node.op_type == "Asinh")  # only the step has the second
+    model = rewritten(copy, "step.onnx", by_logarithm(inputs), unit=np.ones((), np.float32))
     with pytest.raises(LawBroken, match="sessions in a batch have other bits"):
         law.check(model)
 
 
-def test_a_graph_whose_rows_see_each_other_breaks_the_law(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def leaking(x: Tensor) -> Tensor:
-        return (x + torch.sqrt(x * x + 1.0)) / 2.0 + 1e-6 * x.mean(dim=0)
+def test_rows_that_see_each_other_break_the_law(copy: Path) -> None:
+    def leaking(node: onnx.NodeProto) -> list[onnx.NodeProto]:
+        if "calendar" not in node.input:
+            return [node]
+        node.input[list(node.input).index("calendar")] = "leaky"
+        return [*nodes("ReduceMean calendar rows -> mean", "Add calendar mean -> leaky"), node]
 
-    monkeypatch.setattr("models.quantiles.smooth_ramp", leaking)
+    model = rewritten(copy, "step.onnx", leaking, rows=np.array([0]))
     with pytest.raises(LawBroken, match="sessions in a batch have other bits"):
-        law.check(compiled(random_module(SMALL, seed=1), tmp_path))
+        law.check(model)
 
 
-def test_a_fan_that_is_not_what_the_step_issued_breaks_the_law(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    model, _ = compiled(random_module(SMALL, seed=1), one), compiled(random_module(SMALL, seed=2), other)
-    (other / "forecast.onnx").replace(one / "forecast.onnx")
+def test_a_fan_that_is_not_what_the_step_issued_breaks_the_law(copy: Path) -> None:
+    model = rewritten(copy, "forecast.onnx", instead_of("fan", "Mul given more -> fan"), more=np.array(1.0 + 1e-15))
     with pytest.raises(LawBroken, match="first step is not the forecast that the step issued"):
-        law.check(Model(model.spec, one))
+        law.check(model)
 
 
-def test_a_forecast_that_is_not_finite_breaks_the_law(tmp_path: Path) -> None:
-    module = random_module(SMALL, seed=1)
-    with torch.no_grad():
-        module.head.out.bias[-1] = torch.inf
+@pytest.mark.parametrize(("name", "output"), [("step.onnx", "next_doubles"), ("forecast.onnx", "fan")])
+def test_a_forecast_that_is_not_finite_breaks_the_law(copy: Path, name: str, output: str) -> None:
+    model = rewritten(copy, name, instead_of(output, f"Mul given endless -> {output}"), endless=np.array(np.inf))
     with pytest.raises(LawBroken, match="not finite"):
-        law.check(compiled(module, tmp_path))
+        law.check(model)
 
 
 def served_against_unrolled(model: Model, module: Mixture) -> float:
