@@ -9,7 +9,7 @@ from struct import Struct
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calendar import CALENDAR, features
+from models.calendar import CALENDAR, UNKNOWN, features
 from models.grid import Grid
 from models.zones import zone
 from service.answers import IMPUTED, WARMED_UP
@@ -58,11 +58,16 @@ def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:
     if grid is None:
         return np.zeros((len(instants), CALENDAR), np.float32)
     timezone = grid.timezone
-    return np.array([_features(timezone, instant) for instant in instants], np.float32)
+    return np.array([_local_features(timezone, instant) for instant in instants], np.float32)
+
+
+def features_at(grid: Grid | None, instant: int) -> tuple[float, ...]:
+    """Calendar features of one instant."""
+    return UNKNOWN if grid is None else _local_features(grid.timezone, instant)
 
 
 @lru_cache(maxsize=2**16)
-def _features(timezone: str, instant: int) -> tuple[float, ...]:
+def _local_features(timezone: str, instant: int) -> tuple[float, ...]:
     return features(zone(timezone).local(instant))
 
 

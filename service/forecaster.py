@@ -89,9 +89,7 @@ class Forecaster:
         groups: dict[LoadedModel, list[_Planned]] = {}
         for row, entry in enumerate(waiting):
             try:
-                if row in damaged:
-                    raise RecordDamaged(entry.session)
-                loaded = places.model(row, self._registry)
+                loaded = places.sound_model(row, self._registry, damaged)
                 if loaded not in foreign:
                     foreign[loaded] = find_foreign(heads, loaded.layout)
                 if foreign[loaded][row]:
@@ -184,9 +182,9 @@ class _Advance:
                 issued=bounds.cut(entries.issued(loaded, before)),
             )
             features = [
-                entries.calendar(plan.label.grid, (instant,)) for plan, instant in zip(ones, instants, strict=True)
+                entries.features_at(plan.label.grid, instant) for plan, instant in zip(ones, instants, strict=True)
             ]
-            states[active], _ = loaded.model.step(before, np.array(values), np.concatenate(features))
+            states[active], _ = loaded.model.step(before, np.array(values), np.array(features, np.float32))
             self._slots.append((active, slots))
             due = active[(bases[active] + turn + 1) % every[active] == 0]
             if len(due):

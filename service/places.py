@@ -1,15 +1,15 @@
 """Where sessions stand, read from the heads of their records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from models.grid import Grid, grid
 from service.answers import Label
-from service.layout import NO_TIME, Structured
+from service.layout import HEAD_BYTES, NO_TIME, Structured
 from service.problems import Standing
 from service.registry import LoadedModel, Registry
 from service.rules import Place
-from service.session_problems import ModelMismatch, ModelUnavailable
+from service.session_problems import ModelMismatch, ModelUnavailable, RecordDamaged
 
 COUNTED = 1
 """Flag of a head: steps are counted, also where there is no observation yet to decide it."""
@@ -33,6 +33,7 @@ class Places:
         self._flags: list[int] = heads["flags"].tolist()
         self._rejects: list[int] = heads["gaps"].tolist()
         self._max_gaps: list[int] = heads["max_gap"].tolist()
+        self._state_bytes: list[int] = heads["state_bytes"].tolist()
 
     def place(self, row: int, loaded: LoadedModel) -> Place:
         step, freq = self.steps[row], self._freqs[row]
@@ -54,6 +55,21 @@ class Places:
             self.models[row].decode(),
             _grid(self._freqs[row], self._timezones[row], self._anchors[row]),
         )
+
+    def sound_model(self, row: int, registry: Registry, damaged: Mapping[int, str]) -> LoadedModel:
+        """The model of a session whose head and state were checked.
+
+        A state that is longer than what was read cannot be checked; it belongs to a model that is not loaded.
+
+        Raises:
+            RecordDamaged: its bytes are not a sound record. And what `model` raises.
+        """
+        if row in damaged and self._state_bytes[row] <= registry.live_bytes - HEAD_BYTES:
+            raise RecordDamaged(self.sessions[row])
+        loaded = self.model(row, registry)
+        if row in damaged:
+            raise RecordDamaged(self.sessions[row])
+        return loaded
 
     def model(self, row: int, registry: Registry) -> LoadedModel:
         """The model that a session's state belongs to.

@@ -14,7 +14,7 @@ from models.runtime import Model, ModelSpec
 from service.layout import HEAD_BYTES, QUANTILES, Layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A model that can be served, the folder it came from, and how its sessions' records are laid out."""
 

@@ -176,6 +176,8 @@ class SessionScores(BaseModel):
 
 
 class Drift(BaseModel):
+    """What the model's drift layer says; a model without one never detects any, and no model here has one yet."""
+
     detected: bool
     since: str | None
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from service import entries, render, unrolled
 from service.folding import Folding
 from service.layout import Bytes
-from service.problems import DeadlineExceeded
 from service.views import correctable_from
 from service.whole import Whole, WholeRecords
 
@@ -99,20 +98,9 @@ class Verifier:
     folding: Folding
     unroller: Unroller
 
-    async def verify(self, session: str, timeout_s: float) -> render.Json:
-        """A Verification.
-
-        Raises:
-            DeadlineExceeded: it took too long. And what `WholeRecords.existing` raises.
-        """
+    async def verify(self, session: str) -> render.Json:
+        """A Verification. Raises what `WholeRecords.existing` raises."""
         whole = await self.records.existing(session)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._verify(whole)
-        except TimeoutError:
-            raise DeadlineExceeded("the verification took too long; nothing was changed") from None
-
-    async def _verify(self, whole: Whole) -> render.Json:
         observations, identical, difference = 0, True, 0.0
         first = correctable_from(whole.record.head)
         kept = None if first is None else whole.record.snapshot_before(first)

@@ -148,15 +148,13 @@ class Views:
                 views.append(None)
                 continue
             try:
-                if row in damaged:
-                    raise RecordDamaged(sessions[row])
-                views.append(self._view(places, row, reading.rows[row]))
+                loaded = places.sound_model(row, self._registry, damaged)
+                views.append(self._view(places, row, reading.rows[row], loaded))
             except ServiceError as refused:
                 views.append(refused)
         return views
 
-    def _view(self, places: Places, row: int, data: Bytes) -> View:
-        loaded = places.model(row, self._registry)
+    def _view(self, places: Places, row: int, data: Bytes, loaded: LoadedModel) -> View:
         live = data[None, : loaded.layout.live_bytes]
         heads = heads_of(live)
         if find_foreign(heads, loaded.layout)[0]:

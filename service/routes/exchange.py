@@ -1,6 +1,8 @@
 """What all routes need of a request and of an answer."""
 
-from typing import Annotated, Any
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, Any, TypeVar
 
 import orjson
 from fastapi import Depends, Request
@@ -9,9 +11,11 @@ from fastapi.responses import Response
 from service import headers, parsing
 from service.core import Core
 from service.exchange import read_body, require_acceptable, text
-from service.problems import NotReady
+from service.problems import DeadlineExceeded, NotReady
 from service.schemas import Problem
 from service.views import is_unchanged
+
+ResultT = TypeVar("ResultT")
 
 JSON = "application/json"
 REVALIDATE = {"Cache-Control": "private, no-cache"}
@@ -54,6 +58,15 @@ async def json_body(request: Request, core: Core) -> bytes:
 def if_match(request: Request) -> tuple[str, ...] | None:
     """The ETags of If-Match."""
     return headers.entity_tags(request.headers.get("if-match"), "If-Match")
+
+
+async def within(seconds: float, work: Awaitable[ResultT]) -> ResultT:
+    """The result of work that is given up after a while. Raises DeadlineExceeded."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError:
+        raise DeadlineExceeded("the work took too long; the same request again settles what became of it") from None
 
 
 def reply(body: object, *, etag: str | None = None, status: int = 200, **extra: str) -> Response:

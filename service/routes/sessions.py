@@ -19,6 +19,7 @@ from service.routes.exchange import (
     json_body,
     read_reply,
     reply,
+    within,
 )
 from service.schemas import SessionPatch
 from service.sessions import Conditions
@@ -45,7 +46,8 @@ class ListQuery(BaseModel):
 async def put_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Create a session, with its history if there is one. The same request again changes nothing and answers 200."""
     asked, observations = parsing.session_put(await json_body(request, core))
-    view, created = await core.sessions.put(session, asked, observations)
+    work = core.sessions.put(session, asked, observations)
+    view, created = await within(core.settings.long_deadline_s, work)
     body = view.body(core.registry)
     if created:
         return reply(body, etag=view.etag, status=201, Location=f"/v1/sessions/{session}")
@@ -65,7 +67,7 @@ async def patch_session(session: SessionDep, request: Request, core: CoreDep) ->
     body = await json_body(request, core)
     asked = parsing.request(body, SessionPatch)
     conditions = _conditions(request, "settings", asked.model_dump(mode="json", exclude_unset=True))
-    view, replayed = await core.sessions.patch(session, asked, conditions)
+    view, replayed = await within(core.settings.deadline_s, core.sessions.patch(session, asked, conditions))
     return _changed(core, view.body(core.registry), view.etag, replayed)
 
 
@@ -79,14 +81,15 @@ async def delete_session(session: SessionDep, request: Request, core: CoreDep) -
 @router.post(PATH + ":reset", response_model=schemas.Session)
 async def reset_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Forget all observations of a session; its settings stay."""
-    view, replayed = await core.sessions.reset(session, _conditions(request, "reset", None))
+    work = core.sessions.reset(session, _conditions(request, "reset", None))
+    view, replayed = await within(core.settings.deadline_s, work)
     return _changed(core, view.body(core.registry), view.etag, replayed)
 
 
 @router.post(PATH + ":verify", response_model=schemas.Verification)
 async def verify_session(session: SessionDep, core: CoreDep) -> Response:
     """Fold the retained observations again: step by step against the live state, and unrolled within the tolerance."""
-    return reply(await core.verifier.verify(session, core.settings.long_deadline_s))
+    return reply(await within(core.settings.long_deadline_s, core.verifier.verify(session)))
 
 
 @router.get("/v1/sessions", response_model=schemas.SessionList)

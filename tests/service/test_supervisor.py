@@ -21,6 +21,8 @@ class Writers:
         self.url = url
         self.acknowledged: Counter[str] = Counter()
         self.lost: list[str] = []
+        self._goal = 0
+        self._reached = asyncio.Event()
 
     async def run(self) -> None:
         async with httpx2.AsyncClient(base_url=self.url, timeout=30) as client:
@@ -28,9 +30,8 @@ class Writers:
 
     async def busy(self) -> None:
         """Until many were acknowledged."""
-        goal = self.acknowledged.total() + 10 * WRITERS
-        while self.acknowledged.total() < goal and not self.lost:
-            await asyncio.sleep(0.01)
+        self._goal = self.acknowledged.total() + 10 * WRITERS
+        await self._reached.wait()
 
     async def _write(self, client: httpx2.AsyncClient, session: str) -> None:
         while True:
@@ -44,8 +45,11 @@ class Writers:
                 return
             if answer.status_code not in (200, 201):
                 self.lost.append(answer.text)
+                self._reached.set()
                 return
             self.acknowledged[session] += 1
+            if self.acknowledged.total() >= self._goal:
+                self._reached.set()
 
 
 async def test_a_stop_under_load_answers_every_request_and_exits_0(models_dir: Path, tmp_path: Path) -> None:
