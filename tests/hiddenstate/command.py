@@ -29,6 +29,6 @@ def environment(**variables: str) -> dict[str, str]:
 
 def run(*arguments: str, cwd: Path | None = None, **variables: str) -> Result:
     done = subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd, env=environment(**variables)
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=300, cwd=cwd, env=environment(**variables)
     )
     return Result(done.returncode, done.stdout, done.stderr)

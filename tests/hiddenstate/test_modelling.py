@@ -12,14 +12,14 @@ from tests.hiddenstate.command import run
 
 @pytest.fixture(scope="module")
 def sales(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two stores with weekly sales; the last 28 days are the test part."""
+    """Two stores whose sales follow the week; the last 14 days are the test part."""
     path = tmp_path_factory.mktemp("data") / "sales.csv"
     lines = ["unique_id,ds,y,test"]
     first = date(2025, 1, 1)
     for store in ("store-1", "store-2"):
-        for day in range(400):
+        for day in range(150):
             value = 100 + 20 * (day % 7 >= 5) + (7 * day) % 11
-            lines.append(f"{store},{first + timedelta(days=day)},{value},{str(day >= 372).lower()}")
+            lines.append(f"{store},{first + timedelta(days=day)},{value},{str(day >= 136).lower()}")
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -28,7 +28,7 @@ def test_a_trained_model_is_published_and_can_be_evaluated(sales: Path, tmp_path
     small = ("--updates", "2", "--synthetic-series", "50", "--hidden", "8", "--unroll", "30")
     trained = run("train", str(sales), *small, cwd=tmp_path)
     assert trained.code == ExitCode.DONE, trained.err
-    assert trained.out == "published sales@1: trained/sales/1\n"
+    assert trained.out.splitlines()[-1] == "published sales@1: trained/sales/1"
     assert (tmp_path / "runs/sales/curve.png").is_file()
     evaluated = run("evaluate", str(sales), "--models-dir", "trained", "--model", "sales", "--json", cwd=tmp_path)
     assert evaluated.code == ExitCode.DONE, evaluated.err
