@@ -121,8 +121,9 @@ def test_rows_that_see_each_other_break_the_law(copy: Path) -> None:
     def leaking(node: onnx.NodeProto) -> list[onnx.NodeProto]:
         if "calendar" not in node.input:
             return [node]
-        node.input[list(node.input).index("calendar")] = "leaky"
-        return [*nodes("ReduceMean calendar rows -> mean", "Add calendar mean -> leaky"), node]
+        mean, leaky = f"{node.output[0]}.mean", f"{node.output[0]}.leaky"
+        node.input[list(node.input).index("calendar")] = leaky
+        return [*nodes(f"ReduceMean calendar rows -> {mean}", f"Add calendar {mean} -> {leaky}"), node]
 
     model = rewritten(copy, "step.onnx", leaking, rows=np.array([0]))
     with pytest.raises(LawBroken, match="sessions in a batch have other bits"):
