@@ -3,7 +3,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-
 import pyarrow.csv
 import pyarrow.feather
 import pyarrow.parquet
@@ -77,7 +76,7 @@ def test_calendar_features_are_those_of_each_timestamp(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("unique_id,ds,value\na,2024-01-01,1\n", r"no column 'y'; it has unique_id, ds, value. Needed: unique_id, ds, y"),
+        ("unique_id,ds,value\na,2024-01-01,1\n", "no column .y.; it has unique_id, ds, value. Needed"),
         ("ds,y\n2024-01-01,high\n", "column 'y' is string; it must hold numbers"),
         ("ds,y\nyesterday,1\n", "column 'ds' is string; write timestamps as 2024-01-31"),
         ("ds,y\n2024-01-01,1\n2024-01-01,2\n", "two rows for one step"),
