@@ -46,7 +46,7 @@ def unroll_study(outcomes: "Sequence[Outcome]", tasks: "Sequence[Task]", path: P
         seconds.set(title="Time of the training", ylabel="seconds", xscale="log")
         for axis in axes:
             axis.set(xlabel="unroll length")
-            # on the memory's linear axis, which shows a straight line as one, the short lengths lie too close to be named
+            # on the memory's linear axis the short lengths lie too close together to be named
             named = [length for length in lengths if axis is not memory or 8 * length >= max(lengths)]
             axis.set_xticks(named, [str(length) for length in named])
             axis.minorticks_off()
