@@ -70,7 +70,7 @@ def not_installed(module: str) -> Fault:
         ExitCode.CANNOT_START,
         "this command needs parts that are not installed",
         f"there is no module {module!r} here; the base install holds the client only",
-        "pip install 'hiddenstate[server]' (in a checkout: pip install '.[server]')",
+        "in a checkout of the project: pip install '.[server]'",
     )
 
 

@@ -39,5 +39,5 @@ COMMANDS = [("serve",), ("demo",), ("train", "x.csv"), ("evaluate", "x.csv"), ("
 def test_a_command_that_needs_them_says_what_to_install(command: tuple[str, ...]) -> None:
     done = run_without_server_parts(*command)
     assert done.returncode == ExitCode.CANNOT_START, done.stderr
-    assert "pip install 'hiddenstate[server]'" in done.stderr
+    assert "pip install '.[server]'" in done.stderr
     assert len(done.stderr.splitlines()) <= 5
