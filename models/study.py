@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import plots
+from models.threads import one_thread
 
 LENGTHS = (1, 2, 4, 8, 16, 32, 64)
 DELAY = 20
@@ -109,10 +110,8 @@ def study_unroll(options: StudyOptions, folder: Path, advance: Callable[[str], N
         folder: where the table and the picture go (see `write_report`).
         advance: called with a line of text after each learner.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the layers are too small to share, and times are compared
-    try:
-        outcomes: list[Outcome] = []
+    outcomes: list[Outcome] = []
+    with one_thread():  # times are compared
         tasks = (recall_task(options), daily_task(options))
         for task in tasks:
             for carried in (False, True):
@@ -121,10 +120,8 @@ def study_unroll(options: StudyOptions, folder: Path, advance: Callable[[str], N
                     outcomes.append(outcome)
                     if advance is not None:
                         advance(describe(task, outcome))
-        write_report(outcomes, tasks, folder)
-        return outcomes
-    finally:
-        torch.set_num_threads(threads)
+    write_report(outcomes, tasks, folder)
+    return outcomes
 
 
 def describe(task: Task, outcome: Outcome) -> str:
