@@ -8,8 +8,11 @@ import torch
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Run torch on one thread: operations as small as a step of a few hundred sessions only lose by sharing, and lose
-    tenfold where other processes use the cores."""
+    """Run torch on one thread.
+
+    Operations as small as a step of a few hundred sessions only lose by sharing, and lose tenfold where other processes
+    use the cores.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -59,7 +59,7 @@ class Server:
         self.kill()
         self.start()
 
-    def ask(self, *command: str | int) -> Any:
+    def ask(self, *command: str | int) -> Any:  # noqa: ANN401 - a reply is what the command gives
         with redis.Redis(port=self.port, protocol=2) as client:
             return client.execute_command(*command)
 

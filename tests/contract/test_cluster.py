@@ -23,7 +23,7 @@ def cluster() -> Iterator[Deployment]:
         yield started
 
 
-def ask(port: int, *command: str | int | bytes) -> Any:
+def ask(port: int, *command: str | int | bytes) -> Any:  # noqa: ANN401 - a reply is what the command gives
     with redis.Redis(port=port, protocol=2, retry=Retry(NoBackoff(), 0)) as client:
         return client.execute_command(*command)
 
