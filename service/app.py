@@ -53,15 +53,20 @@ class Application:
     def __init__(self, api: FastAPI, readiness: Readiness, settings: Settings, randomness: Randomness) -> None:
         self.readiness = readiness
         self._randomness = randomness
+        self._closing = False
         self._api = api
         self._hot = HotRoute(self._named, self._observing, settings, randomness)
 
     def drain(self) -> None:
-        """Stop being ready; answers ask clients to come back on another connection."""
+        """Stop being ready."""
         self.readiness.draining = True
 
+    def close_connections(self) -> None:
+        """From now on each answer is the last one on its connection."""
+        self._closing = True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.readiness.draining and scope["type"] == "http":
+        if self._closing and scope["type"] == "http":
             send = partial(_send_with, [(b"connection", b"close")], send)
         await self._hot(scope, receive, send)
 

@@ -139,7 +139,7 @@ class Sessions:
         plan = Plan(place)
         await self._advancing.plan(plan, observations, lambda index: ("observations", index))
         if plan.values:
-            await self._advancing.fold(whole, plan, token=token, digest=NO_DIGEST, status=201)
+            await self._advancing.fold(whole, plan, token=token, digest=NO_DIGEST, status=200)
         else:
             record.bump(token)
         self._records.settle_expiry(whole, asked)

@@ -25,6 +25,8 @@ KEEP_ALIVE_S = 75
 LAST_REQUESTS_S = 1.0
 """At a stop, how long open connections are given to send what they have begun, before idle ones are closed."""
 LOOK_AGAIN_S = 0.02
+OTHER_WORKERS_S = 0.5
+"""At a stop, how long other workers are given to stop listening; they look for signals ten times a second."""
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,12 @@ class GracefulServer(uvicorn.Server):
             server.close()
         for listening in sockets or ():
             listening.close()
+        # Only now: a client that is told to come back on another connection must find nobody, not a listener that is
+        # about to close, be it another worker's.
+        if self.config.workers > 1:
+            await asyncio.sleep(OTHER_WORKERS_S)
+        if isinstance(self.config.loaded_app, Application):
+            self.config.loaded_app.close_connections()
         await self._last_requests()
         await super().shutdown(sockets)
 
