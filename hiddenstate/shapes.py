@@ -157,7 +157,7 @@ class Status(TypedDict):
     ready: bool
     reasons: list[str]
     store: dict[str, Any]
-    sessions: dict[str, int]
+    sessions: dict[str, int | None]
     models: list[str]
     queue: dict[str, int]
     limits: NotRequired[dict[str, Any]]
