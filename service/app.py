@@ -115,6 +115,7 @@ def create_app(
     api = FastAPIOffline(
         docs_url="/docs",
         redoc_url=None,
+        redirect_slashes=False,
         static_url="/docs/assets",
         title="hiddenstate",
         version=service_version(),
