@@ -60,7 +60,7 @@ def test_four_years_of_daily_weather_served_equal_the_module_unrolled(
 
 
 @given(values_or_missing, cuts)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_series_cut_anywhere_folds_to_the_same_bits(model: Model, values: Doubles, at: list[int]) -> None:
     calendar = week_features(1, len(values))[0]
     whole, issued = model.fold(model.initial_state(1)[0], values, calendar)
@@ -73,7 +73,7 @@ def test_a_series_cut_anywhere_folds_to_the_same_bits(model: Model, values: Doub
 
 
 @given(values_or_missing, cuts)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_series_cut_anywhere_unrolls_to_what_is_served(
     model: Model, module: Mixture, values: Doubles, at: list[int]
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_series_cut_anywhere_unrolls_to_what_is_served(
 
 
 @given(values_or_missing)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_quantiles_of_every_horizon_never_cross(model: Model, values: Doubles) -> None:
     _, _, states = served(model, values[None], week_features(1, len(values)))
     fan = model.forecast(states)
@@ -99,7 +99,7 @@ def test_quantiles_of_every_horizon_never_cross(model: Model, values: Doubles) -
 
 
 @given(values_or_missing)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_first_step_of_the_fan_has_the_bits_that_were_issued(model: Model, values: Doubles) -> None:
     state, issued = model.fold(model.initial_state(1)[0], values, week_features(1, len(values))[0])
     assert model.forecast(state[None])[0, 0].tobytes() == issued[-1].tobytes() == model.issued(state[None])[0].tobytes()
