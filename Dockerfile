@@ -3,8 +3,10 @@ FROM python:3.11-slim-bookworm AS build
 RUN python -m venv /opt/hiddenstate
 ENV PATH=/opt/hiddenstate/bin:$PATH
 WORKDIR /src
-# torch without CUDA is a tenth of the size; that build is no package of the index, so it is named by its address.
-RUN pip install --no-cache-dir "https://download.pytorch.org/whl/cpu/torch-2.13.0%2Bcpu-cp311-cp311-manylinux_2_28_$(uname -m).whl"
+# What pip installs as torch. The package carries CUDA; its CPU build, a tenth of the size, has an address of its own, which
+# PyTorch's installation page gives: docker build --build-arg TORCH=<that address> .
+ARG TORCH=torch==2.13.0
+RUN pip install --no-cache-dir "$TORCH"
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY models models
 COPY service service

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from service.connection import Command
-from service.embedded import EmbeddedStore
-from service.layout import HEAD_BYTES, WINDOW, Layout
-from service.record import Record
-from service.store import Change, Kind, SessionStore
+from service.storage.connection import Command
+from service.storage.embedded import EmbeddedStore
+from service.storage.layout import HEAD_BYTES, WINDOW, Layout
+from service.storage.record import Record
+from service.storage.store import Change, Kind, SessionStore
 
 HISTORIES = (0, 16, 64, 256)
 

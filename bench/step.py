@@ -16,8 +16,8 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from models import artifact
-from models.calendar import CALENDAR
+from models.artifacts import artifact
+from models.dates.calendar import CALENDAR
 
 HIDDEN, LAYERS = 64, 2
 BATCHES = (1, 4, 16, 64, 256)

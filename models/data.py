@@ -26,8 +26,8 @@ import pyarrow.feather
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from models.calendar import CALENDAR, features
-from models.grid import grid
+from models.dates.calendar import CALENDAR, features
+from models.dates.grid import grid
 
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
 

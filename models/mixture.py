@@ -14,14 +14,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from models.calendar import CALENDAR
-from models.experts import EXPERTS, error_logs
+from models.dates.calendar import CALENDAR
 from models.fold import Layer, State
-from models.lstm import Recurrence
-from models.memory import Memory
-from models.quantiles import MixtureHead
-from models.scale import scale_of
-from models.scores import RunningScores
+from models.layers.experts import EXPERTS, error_logs
+from models.layers.lstm import Recurrence
+from models.layers.memory import Memory
+from models.layers.quantiles import MixtureHead
+from models.layers.scale import scale_of
+from models.layers.scores import RunningScores
 
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 

@@ -16,14 +16,21 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from starlette.types import Message, Receive, Scope, Send
 
-from models.artifact import SHIPPED
-from service import openapi
-from service import problems as problem_types
+from models.artifacts.artifact import SHIPPED
 from service.core import Clock, Randomness, running
-from service.exchange import ClientGone, as_state, closing, identity
-from service.hot import HotRoute, session_in
-from service.observing import Observing
-from service.problems import (
+from service.readiness import Readiness
+from service.routes import forecast, health, models, observations, problems, sessions
+from service.routes.exchange import acceptable
+from service.routes.hot import HotRoute, session_in
+from service.routes.observing import Observing
+from service.sessions.registry import Registry
+from service.settings import Settings
+from service.storage.store import SessionStore, StoreUnavailable
+from service.summary import service_version
+from service.wire import openapi
+from service.wire import problems as problem_types
+from service.wire.exchange import ClientGone, as_state, closing, identity
+from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
     Internal,
@@ -34,13 +41,6 @@ from service.problems import (
     NotReady,
     ServiceError,
 )
-from service.readiness import Readiness
-from service.registry import Registry
-from service.routes import forecast, health, models, observations, problems, sessions
-from service.routes.exchange import acceptable
-from service.settings import Settings
-from service.store import SessionStore, StoreUnavailable
-from service.summary import service_version
 
 ROUTERS = (sessions.router, observations.router, forecast.router, models.router, health.router, problems.router)
 
@@ -52,6 +52,7 @@ class Application:
 
     def __init__(self, api: FastAPI, readiness: Readiness, settings: Settings, randomness: Randomness) -> None:
         self.readiness = readiness
+        self.observing: Observing | None = None
         self._randomness = randomness
         self._closing = False
         self._api = api
@@ -79,9 +80,9 @@ class Application:
         await self._api(scope, receive, send)
 
     def _observing(self) -> Observing:
-        if self.readiness.core is None:
+        if self.observing is None:
             raise NotReady(["the service is starting"])
-        return self.readiness.core.observing
+        return self.observing
 
 
 async def _send_with(headers: list[tuple[bytes, bytes]], send: Send, message: Message) -> None:
@@ -109,6 +110,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(settings, connection, registry, clock=clock, randomness=randomness) as core:
             readiness.core = core
+            application.observing = Observing(core.waves, core.registry, settings)
             yield
             readiness.draining = True
 
@@ -132,7 +134,8 @@ def create_app(
     api.add_exception_handler(ClientGone, _gone)
     api.add_exception_handler(Exception, _failed)
     api.openapi = partial(openapi.describe, api)  # type: ignore[method-assign]
-    return Application(api, readiness, settings, randomness)
+    application = Application(api, readiness, settings, randomness)
+    return application
 
 
 def from_environment() -> Application:

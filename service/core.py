@@ -4,23 +4,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
-from service.advancing import Advancing
-from service.bookkeeping import Bookkeeping
-from service.census import Census
-from service.creation import Creator
-from service.folding import Folding
-from service.forecaster import Forecaster
-from service.index import SessionIndex
-from service.observing import Observing
-from service.registry import Registry
-from service.sessions import Sessions
+from service.listing.bookkeeping import Bookkeeping
+from service.listing.census import Census
+from service.listing.index import SessionIndex
+from service.sessions.advancing import Advancing
+from service.sessions.creation import Creator
+from service.sessions.folding import Folding
+from service.sessions.forecaster import Forecaster
+from service.sessions.lifecycle import Sessions
+from service.sessions.registry import Registry
+from service.sessions.verify import Unroller, Verifier
+from service.sessions.views import Views
+from service.sessions.waves import Waves
+from service.sessions.whole import WholeRecords
+from service.sessions.work import Observe, Reply
 from service.settings import Settings
-from service.store import SessionStore
-from service.verify import Unroller, Verifier
-from service.views import Views
-from service.waves import Waves
-from service.whole import WholeRecords
-from service.work import Observe, Reply
+from service.storage.store import SessionStore
 
 Clock = Callable[[], float]
 """Seconds, monotonic: the one that the event loop's timers follow."""
@@ -39,7 +38,6 @@ class Core:
     bookkeeping: Bookkeeping
     census: Census
     waves: Waves[Observe, Reply]
-    observing: Observing
     records: WholeRecords
     sessions: Sessions
     views: Views
@@ -98,7 +96,6 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
         waves=waves,
-        observing=Observing(waves, registry, settings),
         records=records,
         sessions=Sessions(records, advancing, registry, settings, views, bookkeeping.gone),
         views=views,

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from service.core import Core
-from service.status import StoreStatus
-from service.store import StoreUnavailable
+from service.storage.status import StoreStatus
+from service.storage.store import StoreUnavailable
 
 
 @dataclass(slots=True)

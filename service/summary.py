@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from models.runtime import describe
-from service import parsing, render
+from models.artifacts.runtime import describe
 from service.core import Core
-from service.layout import WINDOW
-from service.status import StoreStatus
-from service.views import CONTINUED
+from service.sessions.views import CONTINUED
+from service.storage.layout import WINDOW
+from service.storage.status import StoreStatus
+from service.wire import parsing, render
 
 
 def service_version() -> str:

@@ -17,8 +17,8 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from service.app import Application, joined
-from service.embedded import EmbeddedStore
 from service.settings import Settings
+from service.storage.embedded import EmbeddedStore
 
 KEEP_ALIVE_S = 75
 """Idle connections stay open longer than load balancers keep theirs, so that it is they who close."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from service.embedded import EmbeddedStore, launch, server_binary
+from service.storage.embedded import EmbeddedStore, launch, server_binary
 
 REDIS_7 = Path("/usr/bin/redis-server")
 """Debian's redis-server, 7.0."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.layout import Layout
-from service.record import Record, Writes, bump, live_of, snapshots_due, wave_writes
-from service.store import Change, Kind
+from service.storage.layout import Layout
+from service.storage.record import Record, Writes, bump, live_of, snapshots_due, wave_writes
+from service.storage.store import Change, Kind
 
 LAYOUT = Layout(state_bytes=96, covariates=1, arrays="h f4 24")
 MODEL = b"m" * 32

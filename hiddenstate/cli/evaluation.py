@@ -29,9 +29,9 @@ def evaluate(
 ) -> None:
     """Score a model by the streaming protocol (predict, then observe), beside naive forecasts."""
     with modelling():
-        from models.artifact import load
-        from models.evaluation import EvaluateOptions
-        from models.evaluation import evaluate as score
+        from models.artifacts.artifact import load
+        from models.evaluation.streaming import EvaluateOptions
+        from models.evaluation.streaming import evaluate as score
 
         options = EvaluateOptions(data, season=season, out=out)
         evaluation = score(load(find_model(model, models_dir)), options, output.messages().print)

@@ -11,16 +11,16 @@ from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
 
 if TYPE_CHECKING:
-    from models.evaluation import Evaluation
+    from models.evaluation.streaming import Evaluation
 
 
 @contextmanager
 def modelling() -> Iterator[None]:
     """Turn a part that is not installed, and a file or model that cannot be used, into faults."""
     try:
-        from models.artifact import ArtifactError
-        from models.checkpoints import CheckpointError
+        from models.artifacts.artifact import ArtifactError
         from models.data import DataError
+        from models.training.checkpoints import CheckpointError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     try:
@@ -37,7 +37,7 @@ def modelling() -> Iterator[None]:
 
 def find_model(name: str, models_dir: Path | None) -> Path:
     """The folder of a model: a path as it is; NAME@VERSION, or the newest of NAME, shipped or in `models_dir`."""
-    from models.artifact import CONFIG
+    from models.artifacts.artifact import CONFIG
 
     if (Path(name) / CONFIG).is_file():
         return Path(name)
@@ -56,7 +56,7 @@ def find_model(name: str, models_dir: Path | None) -> Path:
 
 def versions(models_dir: Path | None) -> dict[tuple[str, int], Path]:
     """By name and version, the folders of the shipped models and of those in `models_dir`."""
-    from models.artifact import SHIPPED, find
+    from models.artifacts.artifact import SHIPPED, find
 
     roots = [SHIPPED, *([models_dir] if models_dir else [])]
     return {(folder.parent.name, int(folder.name)): folder for folder in find(roots)}

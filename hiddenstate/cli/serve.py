@@ -38,9 +38,9 @@ def serve(
 ) -> None:
     """Start the service. Every setting can also be given as an environment variable HIDDENSTATE_..., see README.md."""
     try:
-        from models.artifact import ArtifactError
+        from models.artifacts.artifact import ArtifactError
         from service import supervisor
-        from service.embedded import DataDirectoryInUse, EmbeddedStoreError
+        from service.storage.embedded import DataDirectoryInUse, EmbeddedStoreError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     settings = _settings(
@@ -134,7 +134,7 @@ def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object,
 
 def _check_store(url: str, namespace: str, timeout_s: float) -> None:
     """A service whose store cannot be reached would refuse everything: better to say so at once."""
-    from service.store import SessionStore, StoreUnavailable
+    from service.storage.store import SessionStore, StoreUnavailable
 
     async def ask() -> None:
         async with SessionStore.open(url, namespace=namespace, timeout_s=timeout_s) as store:

@@ -27,10 +27,12 @@ def unroll(
 ) -> None:
     """Why unroll? Accuracy, memory and time by unroll length, with carried and with fresh state."""
     with modelling():
-        from models.study import StudyOptions, study_unroll
+        from models.study.report import write_report
+        from models.study.unroll import StudyOptions, study_unroll
 
         options = StudyOptions(_lengths(lengths), observations, updates, seed)
-        study_unroll(options, out, lambda line: output.messages().print(line, markup=False, soft_wrap=True))
+        found = study_unroll(options, lambda line: output.messages().print(line, markup=False, soft_wrap=True))
+        write_report(found, out)
     output.results().print(f"written: {out / 'unroll.md'}, {out / 'unroll.png'}", markup=False, soft_wrap=True)
 
 

@@ -16,8 +16,8 @@ from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.modelling import modelling, score_table, versions
 
 if TYPE_CHECKING:
-    from models.recipe import Recipe
-    from models.training import Report
+    from models.training.bptt import Report
+    from models.training.recipe import Recipe
 
 Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
 
@@ -54,7 +54,7 @@ def train(
     By truncated BPTT: gradients cross --unroll steps, the state is carried through --chunks such pieces.
     """
     with modelling():
-        from models import publishing, training
+        from models.training import bptt, publishing
 
         plan = _plan(data, recipe, freq)
         plan = replace(
@@ -65,7 +65,7 @@ def train(
         label = name or plan.name
         version = _next_version(label, models_dir)
         folder = data if data.is_dir() else data.parent
-        options = training.TrainOptions(
+        options = bptt.TrainOptions(
             recipe=plan,
             data=folder,
             run=run or Path("runs") / label,
@@ -77,7 +77,7 @@ def train(
             threads=threads,
         )
         with _progress() as report:
-            trained = training.train(options, report)
+            trained = bptt.train(options, report)
         note = output.messages().print
         note(f"training curve: {trained.picture}", markup=False, soft_wrap=True)
         published, evaluation = publishing.publish(
@@ -91,7 +91,7 @@ def train(
 
 def _plan(data: Path, recipe: str, freq: str) -> "Recipe":
     """The recipe itself for a folder of its files, and its architecture and schedule for a single file."""
-    from models.recipe import load, of_file
+    from models.training.recipe import load, of_file
 
     plan = load(recipe)
     return plan if data.is_dir() else of_file(data, freq=freq, model=plan.model, schedule=plan.schedule)
@@ -99,7 +99,7 @@ def _plan(data: Path, recipe: str, freq: str) -> "Recipe":
 
 def _next_version(name: str, models_dir: Path) -> int:
     """One above the newest; refuses a name that could not be published, before hours are spent."""
-    from models.artifact import NAME
+    from models.artifacts.artifact import NAME
 
     if not NAME.fullmatch(name):
         raise Fault(
@@ -118,7 +118,8 @@ def _given(**changes: int | None) -> dict[str, Any]:
 @contextmanager
 def _progress() -> "Iterator[Report]":
     """Bars on a terminal, lines elsewhere."""
-    from models.training import Point, Report
+    from models.training.bptt import Report
+    from models.training.curve import Point
 
     columns = (TextColumn("{task.description:<22}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"))
     console = output.messages()

@@ -8,12 +8,12 @@ import orjson
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from service import headers, parsing
 from service.core import Core
-from service.exchange import read_body, require_acceptable, text
-from service.problems import DeadlineExceeded, NotReady
-from service.schemas import Problem
-from service.views import is_unchanged
+from service.sessions.views import is_unchanged
+from service.wire import headers, parsing
+from service.wire.exchange import read_body, require_acceptable, text
+from service.wire.problems import DeadlineExceeded, NotReady
+from service.wire.schemas import Problem
 
 ResultT = TypeVar("ResultT")
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import schemas
-from service.problems import Fault, InvalidRequest
 from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, read_reply
+from service.wire import schemas
+from service.wire.problems import Fault, InvalidRequest
 
 router = APIRouter(tags=["forecasts"], responses=PROBLEMS)
 

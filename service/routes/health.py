@@ -3,11 +3,11 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from service import schemas
-from service.problems import NotReady, StoreUnavailable
 from service.readiness import Readiness
 from service.routes.exchange import PROBLEMS, CoreDep, reply
 from service.summary import summary
+from service.wire import schemas
+from service.wire.problems import NotReady, StoreUnavailable
 
 router = APIRouter(tags=["operation"], responses=PROBLEMS)
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from service import schemas
 from service.core import Core
-from service.problems import NotFound
-from service.registry import LoadedModel, describe
 from service.routes.exchange import PROBLEMS, CoreDep, reply
+from service.sessions.registry import LoadedModel, describe
+from service.wire import schemas
+from service.wire.problems import NotFound
 
 router = APIRouter(tags=["models"], responses=PROBLEMS)
 

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import render, schemas
-from service.pages import read_token, write_token
 from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, read_reply
+from service.wire import render, schemas
+from service.wire.pages import read_token, write_token
 
 router = APIRouter(tags=["observations"], responses=PROBLEMS)
 

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from service import problem_pages
-from service.problems import NotFound
+from service.wire import problem_pages
+from service.wire.problems import NotFound
 
 router = APIRouter(tags=["problems"])
 

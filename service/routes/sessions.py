@@ -6,10 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service import headers, parsing, schemas
 from service.core import Core
-from service.pages import read_token, write_token
-from service.problems import Fault, InvalidRequest, ServiceError
 from service.routes.exchange import (
     PROBLEMS,
     REVALIDATE,
@@ -21,9 +18,12 @@ from service.routes.exchange import (
     reply,
     within,
 )
-from service.schemas import SessionPatch
-from service.sessions import Conditions
-from service.work import digest_of, token_of
+from service.sessions.lifecycle import Conditions
+from service.sessions.work import digest_of, token_of
+from service.wire import headers, parsing, schemas
+from service.wire.pages import read_token, write_token
+from service.wire.problems import Fault, InvalidRequest, ServiceError
+from service.wire.schemas import SessionPatch
 
 router = APIRouter(tags=["sessions"], responses=PROBLEMS)
 PATH = "/v1/sessions/{session}"

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from service.store import SessionStore
+from service.storage.store import SessionStore
 from tests.deployments import DEPLOYMENTS, Deployment, deployment
 
 _namespaces = count()

@@ -10,8 +10,8 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
-from service.record import Record
-from service.store import Found, Outcome, SessionStore
+from service.storage.record import Record
+from service.storage.store import Found, Outcome, SessionStore
 from tests.contract.test_commit import advanced, created, stored
 from tests.deployments import Deployment, deployment
 from tests.records import LAYOUT, advance, creation

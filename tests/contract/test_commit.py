@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from service.record import Record
-from service.store import Found, Outcome, SessionStore
+from service.storage.record import Record
+from service.storage.store import Found, Outcome, SessionStore
 from tests.records import LAYOUT, advance, creation, deletion, new_record, replacement, token_of
 
 

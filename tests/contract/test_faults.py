@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from service.connection import Command
-from service.record import DamagedRecord, Record
-from service.store import Found, Outcome, SessionStore, StoreUnavailable
+from service.storage.connection import Command
+from service.storage.record import DamagedRecord, Record
+from service.storage.store import Found, Outcome, SessionStore, StoreUnavailable
 from tests.contract.test_commit import advanced, created, stored
 from tests.deployments import Deployment
 from tests.records import LAYOUT, advance, creation

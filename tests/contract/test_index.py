@@ -2,8 +2,8 @@
 
 import pytest
 
-from service.index import SessionIndex
-from service.store import SessionStore
+from service.listing.index import SessionIndex
+from service.storage.store import SessionStore
 from tests.records import creation, deletion
 
 NAMES = sorted([f"store-{i}" for i in range(40)] + ["gauge-1", "gauge-2", "~", "A"])

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from service.connection import Command
-from service.store import Outcome, OutcomeUnknown, SessionStore
+from service.storage.connection import Command
+from service.storage.store import Outcome, OutcomeUnknown, SessionStore
 from tests.deployments import Deployment, deployment
 from tests.records import advance, creation
 

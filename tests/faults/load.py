@@ -23,9 +23,9 @@ import orjson
 import uvloop
 
 from service.app import roots
-from service.registry import LoadedModel, Registry
+from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
-from service.store import SessionStore
+from service.storage.store import SessionStore
 from tests.faults.processes import Running, Service, service, still_alive, wait_for_another_store
 from tests.faults.series import Series, folded, made_up
 from tests.faults.slow_fsync import slow_fsync

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 import uvloop
 
-from service.embedded import server_binary
+from service.storage.embedded import server_binary
 from tests.deployments import REDIS_7, Server
 from tests.faults.processes import Service, service
 from tests.faults.series import Series, made_up

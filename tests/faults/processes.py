@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from service.embedded import EmbeddedStore
+from service.storage.embedded import EmbeddedStore
 from tests.deployments import free_port, wait_for
 from tests.faults.wire import LOST, get
 

@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from models.calendar import CALENDAR, features
-from models.runtime import Bytes, Model
-from service.layout import QUANTILES
+from models.artifacts.runtime import Bytes, Model
+from models.dates.calendar import CALENDAR, features
+from service.storage.layout import QUANTILES
 from tests.faults.wire import request
 
 Doubles = NDArray[np.float64]

@@ -11,9 +11,9 @@ import numpy as np
 import orjson
 import pytest
 
-from models.law import difficult_series
-from service.registry import LoadedModel
-from service.store import SessionStore
+from models.artifacts.law import difficult_series
+from service.sessions.registry import LoadedModel
+from service.storage.store import SessionStore
 from tests.deployments import deployment
 from tests.faults.load import serving_model
 from tests.faults.processes import Service, service

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from models.artifact import Description, publish
+from models.artifacts.artifact import Description, publish
 from models.mixture import Mixture, MixtureConfig
 
 ROOT = Path(__file__).parent / "artifacts"

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.artifact import load, load_module
-from models.runtime import Doubles, Model
+from models.artifacts.artifact import load, load_module
+from models.artifacts.runtime import Doubles, Model
 from tests.golden.make_golden import FAN_EVERY
 from tests.golden.publish_models import MODELS, ROOT
 from tests.models.sessions import TOLERANCE, difference, scales, served, unrolled

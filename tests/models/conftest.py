@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from models.artifact import load, load_module
+from models.artifacts.artifact import load, load_module
+from models.artifacts.runtime import Model
 from models.mixture import Mixture
-from models.runtime import Model
 from tests.golden.publish_models import ROOT
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.calendar import CALENDAR
+from models.artifacts.runtime import Bytes, Doubles, Floats, Model
+from models.dates.calendar import CALENDAR
 from models.mixture import Mixture
-from models.runtime import Bytes, Doubles, Floats, Model
 
 TOLERANCE = 1e-5
 """Of the larger of |forecast| and the session's scale: forecasts cross zero."""

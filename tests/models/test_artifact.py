@@ -11,10 +11,10 @@ import torch
 
 import models
 import service
-from models.artifact import ArtifactError, Description, find, load, load_module, publish
+from models.artifacts.artifact import ArtifactError, Description, find, load, load_module, publish
+from models.artifacts.runtime import Model
 from models.layout import StateLayout
 from models.mixture import MixtureConfig
-from models.runtime import Model
 from tests.golden.publish_models import random_module
 from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_features
 

@@ -8,8 +8,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from models.calendar import features
 from models.data import DataError, calendar_of, digest, read
+from models.dates.calendar import features
 from tests.models.collection import TEST_STEPS, write_collection
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from models.baselines import NAIVE, NO_NETWORK, SEASONAL_NAIVE
+from models.artifacts.runtime import Model
 from models.data import DataError, calendar_of, digest, read
-from models.evaluation import EvaluateOptions, evaluate, stream
-from models.runtime import Model
+from models.evaluation.baselines import NAIVE, NO_NETWORK, SEASONAL_NAIVE
+from models.evaluation.streaming import EvaluateOptions, evaluate, stream
 from tests.models.collection import TEST_STEPS, write_collection
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from hiddenstate.demo import seattle_weather
+from models.artifacts.runtime import Doubles, Model
 from models.mixture import Mixture
-from models.runtime import Doubles, Model
 from tests.models.sessions import (
     TOLERANCE,
     difference,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from models.frequencies import FrequencyError, frequency
-from models.grid import Grid, TimestampError, grid
-from models.zones import ZoneError, zone
+from models.dates.frequencies import FrequencyError, frequency
+from models.dates.grid import Grid, TimestampError, grid
+from models.dates.zones import ZoneError, zone
 
 SECOND = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,12 +8,12 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from models import law
-from models.artifact import SHIPPED, find, load, load_module
-from models.export import export
-from models.law import LawBroken
+from models.artifacts import law
+from models.artifacts.artifact import SHIPPED, find, load, load_module
+from models.artifacts.export import export
+from models.artifacts.law import LawBroken
+from models.artifacts.runtime import Model, ModelSpec
 from models.mixture import Mixture, MixtureConfig
-from models.runtime import Model, ModelSpec
 from tests.golden.publish_models import ROOT, random_module
 from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_features
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.artifacts.runtime import Model
 from models.layout import DTYPES, Field, StateLayout
-from models.runtime import Model
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple)
 layouts = st.lists(st.tuples(st.sampled_from(DTYPES), shapes), min_size=1, max_size=8).map(

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.experts import ERROR_FLOOR
+from models.layers.experts import ERROR_FLOOR
+from models.layers.quantiles import MixtureHead, smooth_ramp
+from models.layers.scale import scale_of
 from models.mixture import QUANTILES, Mixture, MixtureConfig
-from models.quantiles import MixtureHead, smooth_ramp
-from models.scale import scale_of
 from tests.golden.publish_models import random_module
 from tests.models.sessions import interrupted_series, regular_series, week_features
 

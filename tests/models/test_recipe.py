@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from models.artifact import SHIPPED, load
+from models.artifacts.artifact import SHIPPED, load
 from models.data import DataError, read
 from models.mixture import MixtureConfig
-from models.recipe import Schedule, of_file
-from models.recipe import load as load_recipe
-from models.validation import HELD_OUT, validation_parts
+from models.training.recipe import Schedule, of_file
+from models.training.recipe import load as load_recipe
+from models.training.validation import HELD_OUT, validation_parts
 from tests.models.collection import write_collection
 
 

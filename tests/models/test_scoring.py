@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from models.data import Series
-from models.scoring import Issued, horizon_scores, intervals, scale_of_training, stream_scores
+from models.evaluation.scoring import Issued, horizon_scores, intervals, scale_of_training, stream_scores
 
 QUANTILES = (0.1, 0.5, 0.9)
 SERIES = Series("a", np.array([1.0, 3.0, 2.0, 4.0, 6.0, 5.0]), np.array([False] * 5 + [True]), test_steps=3)

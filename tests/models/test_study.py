@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.study import (
+from models.study.report import write_report
+from models.study.unroll import (
     DAILY_VARIABLES,
     DELAY,
     Learner,
@@ -58,8 +59,9 @@ def test_no_length_gets_less_than_the_observations_and_updates_asked_for() -> No
 
 def test_the_study_writes_its_table_and_its_picture(tmp_path: Path) -> None:
     lines: list[str] = []
-    outcomes = study_unroll(BRIEF, tmp_path, lines.append)
-    assert len(outcomes) == len(lines) == 8
+    study = study_unroll(BRIEF, lines.append)
+    write_report(study, tmp_path)
+    assert len(study.outcomes) == len(lines) == 8
     table = (tmp_path / "unroll.md").read_text()
     assert table.count("\n| 4 |") == 2
     assert (tmp_path / "unroll.png").read_bytes().startswith(b"\x89PNG")

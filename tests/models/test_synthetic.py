@@ -1,6 +1,6 @@
 import numpy as np
 
-from models import synthetic
+from models.synthetic import series as synthetic
 
 
 def test_the_same_seed_gives_the_same_series_however_many_processes_draw_them() -> None:

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from models import artifact, checkpoints, publishing
+from models.artifacts import artifact
 from models.data import digest, read
 from models.mixture import Mixture, MixtureConfig
-from models.recipe import Recipe, Schedule, Source
-from models.training import (
+from models.training import checkpoints, publishing
+from models.training.bptt import (
     Batch,
-    Progress,
     Report,
     Trained,
     TrainOptions,
@@ -24,7 +23,9 @@ from models.training import (
     train,
     unrolled_losses,
 )
-from models.windows import Sampler, Windows, loss_positions, pool_of
+from models.training.curve import Progress
+from models.training.recipe import Recipe, Schedule, Source
+from models.training.windows import Sampler, Windows, loss_positions, pool_of
 from tests.models.collection import write_collection
 
 CONFIG = MixtureConfig(hidden=8)

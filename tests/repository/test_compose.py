@@ -15,7 +15,7 @@ import jsonschema
 import yaml
 
 from hiddenstate import Client
-from service.embedded import server_binary
+from service.storage.embedded import server_binary
 from tests.hiddenstate.command import environment
 
 ROOT = Path(__file__).parents[2]

@@ -12,6 +12,12 @@ LONGEST = 400
 BELOW = {"models": {"service", "hiddenstate"}, "service": {"hiddenstate"}}
 """What each package must not import."""
 
+INSIDE = {
+    "models": ("dates", "layers", "synthetic", "artifacts", "evaluation", "training"),
+    "service": ("storage", "wire", "sessions", "listing", "routes"),
+}
+"""Folders of a package from the lowest up: none imports one above it."""
+
 CLIENT = ("client.py", "errors.py", "shapes.py", "__init__.py", "cli/__init__.py", "cli/faults.py", "cli/output.py")
 """What works where only the base install is."""
 
@@ -32,12 +38,30 @@ def imported(path: Path, *, at_import_time: bool = False) -> Iterator[str]:
             yield (node.module or "").partition(".")[0]
 
 
+def folders_imported(path: Path, package: str) -> set[str]:
+    """The folders of a package that a file imports from."""
+    modules = [node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    return {module.split(".")[1] for module in modules if module and module.startswith(f"{package}.")}
+
+
 @pytest.mark.parametrize("package", BELOW)
 def test_imports_point_one_way(package: str) -> None:
     upward = {
         str(path.relative_to(ROOT)): found
         for path in (ROOT / package).rglob("*.py")
         if (found := BELOW[package] & set(imported(path)))
+    }
+    assert upward == {}
+
+
+@pytest.mark.parametrize("package", INSIDE)
+def test_folders_of_a_package_stand_above_each_other(package: str) -> None:
+    order = INSIDE[package]
+    upward = {
+        str(path.relative_to(ROOT)): found
+        for index, folder in enumerate(order)
+        for path in (ROOT / package / folder).rglob("*.py")
+        if (found := folders_imported(path, package) & set(order[index + 1 :]))
     }
     assert upward == {}
 

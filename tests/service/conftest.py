@@ -16,14 +16,14 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from models import artifact
-from models.artifact import Description, publish
+from models.artifacts import artifact
+from models.artifacts.artifact import Description, publish
 from models.mixture import Mixture, MixtureConfig
 from service.app import create_app
-from service.embedded import EmbeddedStore
-from service.registry import Registry
+from service.sessions.registry import Registry
 from service.settings import Settings
-from service.store import SessionStore
+from service.storage.embedded import EmbeddedStore
+from service.storage.store import SessionStore
 from service.supervisor import GracefulServer, configured
 
 

@@ -1,0 +1,194 @@
+"""Artifacts: a model as a folder `NAME/VERSION/`, published once, checked whenever it is loaded, and never changed.
+
+weights.safetensors   the module's parameters
+step.onnx             (state, observation) -> state, which holds the next step's quantiles
+forecast.onnx         state -> fan
+model.json            configuration, state layout, metrics, provenance, and the fingerprint over all of it
+MODEL_CARD.md         for people
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.artifacts import law
+from models.artifacts.runtime import Model, ModelSpec
+from models.layout import StateLayout
+
+if TYPE_CHECKING:
+    from models.mixture import Mixture
+
+FORMAT = 1
+WEIGHTS, STEP, FORECAST = "weights.safetensors", "step.onnx", "forecast.onnx"
+CONFIG, CARD = "model.json", "MODEL_CARD.md"
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+SHIPPED = Path(__file__).parents[1] / "shipped"
+"""The artifacts that come with the package."""
+
+
+class ArtifactError(ValueError):
+    """The folder is not a model that can be served; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a publisher says of a model, beside the module itself.
+
+    Attributes:
+        freqs: frequencies that it was trained for, the default first.
+        warm_up: steps after which a session counts as warmed up.
+        metrics: by collection, as its evaluation gave them.
+        provenance: sources, SHA-256 of the training rows, seed, updates.
+        card: the model card's Markdown.
+    """
+
+    name: str
+    version: int
+    freqs: Sequence[str]
+    warm_up: int
+    card: str
+    metrics: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def publish(module: Mixture, description: Description, root: Path, *, pictures: Sequence[Path] = ()) -> Path:
+    """Write the artifact under `root`, check the law on it, and only then let it appear; its folder.
+
+    Args:
+        pictures: files that the card shows, copied beside it.
+    Raises:
+        ArtifactError: the version exists, the name is not one, or the graphs break the law.
+    """
+    from safetensors.torch import save_file
+
+    from models.artifacts.export import export
+
+    if not NAME.fullmatch(description.name):
+        raise ArtifactError(f"{description.name!r} is no model name: lower-case letters, digits, - and _, at most 40")
+    folder = root / description.name / str(description.version)
+    if folder.exists():
+        raise ArtifactError(f"{folder} exists; a published version is never overwritten, publish the next one")
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".publishing-") as unfinished:
+        draft = Path(unfinished)
+        draft.chmod(0o755)
+        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, draft / WEIGHTS)
+        (draft / WEIGHTS).chmod(0o644)  # its writer lets no other user read it, a service's own user for one
+        layout = export(module.eval(), draft)
+        config: dict[str, Any] = {
+            "format": FORMAT,
+            "name": description.name,
+            "version": description.version,
+            "architecture": {**asdict(module.config), "quantiles": list(module.config.quantiles)},
+            "freqs": list(description.freqs),
+            "warm_up": description.warm_up,
+            "covariates": {"past": [], "known": [], "static": []},
+            "state": layout.describe(),
+            "metrics": description.metrics,
+            "provenance": description.provenance,
+        }
+        config["fingerprint"] = "sha256:" + _fingerprint(draft, config).hex()
+        (draft / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        (draft / CARD).write_text(description.card)
+        for picture in pictures:
+            shutil.copy(picture, draft / picture.name)
+        load(draft)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(draft, folder)
+        draft.mkdir()  # what the temporary directory removes at its end
+    return folder
+
+
+def load(folder: Path) -> Model:
+    """The model in `folder`, after every check that can be made: files, format, fingerprint, layout, the law.
+
+    Raises:
+        ArtifactError: with the reason.
+    """
+    config = _read_config(folder)
+    given = config.pop("fingerprint", None)
+    found = _fingerprint(folder, config)
+    if given != "sha256:" + found.hex():
+        raise ArtifactError(f"{folder}: the fingerprint is {given}, but the files give sha256:{found.hex()}")
+    try:
+        spec = _spec(config, found)
+        model = Model(spec, folder)
+        law.check(model)
+    except law.LawBroken as error:
+        raise ArtifactError(f"{folder}: {error}") from error
+    except Exception as error:  # the runtime's own errors have no common class
+        raise ArtifactError(f"{folder}: {type(error).__name__}: {error}") from error
+    return model
+
+
+def load_module(folder: Path) -> Mixture:
+    """The torch module of an artifact, in evaluation mode: the reference that serving is compared with."""
+    from safetensors.torch import load_file
+
+    from models.mixture import Mixture, MixtureConfig
+
+    architecture = _read_config(folder)["architecture"]
+    module = Mixture(MixtureConfig(**{**architecture, "quantiles": tuple(architecture["quantiles"])}))
+    module.load_state_dict(load_file(folder / WEIGHTS))
+    return module.eval()
+
+
+def find(roots: Sequence[Path]) -> list[Path]:
+    """Every artifact's folder under the roots, by name and version."""
+    found = [path.parent for root in roots for path in root.glob(f"*/*/{CONFIG}") if path.parent.name.isdigit()]
+    return sorted(found, key=lambda folder: (folder.parent.name, int(folder.name)))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    missing = [name for name in (WEIGHTS, STEP, FORECAST, CONFIG) if not (folder / name).is_file()]
+    if missing:
+        raise ArtifactError(f"{folder} lacks {', '.join(missing)}")
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except ValueError as error:
+        raise ArtifactError(f"{folder / CONFIG} is not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ArtifactError(f"{folder / CONFIG} is not a JSON object")
+    if config.get("format") != FORMAT:
+        raise ArtifactError(f"{folder}: format {config.get('format')!r}; this version reads format {FORMAT}")
+    return config
+
+
+def _fingerprint(folder: Path, config: dict[str, Any]) -> bytes:
+    """SHA-256 over weights, graphs and configuration, what it says of metrics and provenance included."""
+    digest = hashlib.sha256()
+    for name in (WEIGHTS, STEP, FORECAST):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    digest.update(json.dumps(config, sort_keys=True, separators=(",", ":")).encode())
+    return digest.digest()
+
+
+def _spec(config: dict[str, Any], fingerprint: bytes) -> ModelSpec:
+    architecture = config["architecture"]
+    quantiles = tuple(architecture["quantiles"])
+    levels = tuple(sorted(round(100 * (1 - 2 * q)) for q in quantiles if q < 0.5))
+    return ModelSpec(
+        name=config["name"],
+        version=config["version"],
+        fingerprint=fingerprint,
+        freqs=tuple(config["freqs"]),
+        season=architecture["season"],
+        horizon=architecture["horizon"],
+        quantiles=quantiles,
+        levels=levels,
+        warm_up=config["warm_up"],
+        covariates={kind: tuple(names) for kind, names in config["covariates"].items()},
+        layout=StateLayout.parse(config["state"]),
+        architecture=architecture,
+        metrics=config["metrics"],
+        provenance=config["provenance"],
+    )

@@ -1,0 +1,1 @@
+"""Training series that nobody had to collect."""

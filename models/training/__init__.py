@@ -1,0 +1,1 @@
+"""From series to a published artifact: windows, truncated BPTT, checkpoints, the model card."""

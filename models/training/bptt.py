@@ -1,0 +1,336 @@
+"""Training by truncated BPTT: unrolled windows, state carried or fresh, validated by the streaming protocol meanwhile.
+
+The memory of the fold depends on no weights, so it is folded once for many windows; the network then runs over them in
+batches of `Schedule.batch`, unrolled, and its loss is taken at some positions of each window.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.data import Series, digest
+from models.layers.scale import scale_of
+from models.mixture import Mixture, Views
+from models.synthetic import series as synthetic
+from models.training import checkpoints
+from models.training.curve import Point, Progress, training_curve
+from models.training.recipe import Recipe, Source
+from models.training.validation import Validation, validation_parts
+from models.training.windows import Sampler, Windows, loss_positions, pool_of
+
+BATCHES_DRAWN = 24
+"""Batches whose windows are drawn together, and whose missing values are stood in for by the same weights."""
+
+BATCHES_FOLDED = 8
+"""Batches whose memory is folded together: more do not stay in the processor's cache, fewer cost more per window."""
+
+POSITIONS = 4
+"""One in so many steps of a window is judged: the fans of neighbouring steps teach almost the same."""
+
+FIRST_STEP_WEIGHT = 0.25
+"""The part of the loss that is the next step's alone; the rest is spread over the horizon."""
+
+ERROR_LIMIT = 30.0
+"""Errors beyond so many scales count as this: one wild value must not drown a batch."""
+
+WARM_UP = 50
+CLIP = 1.0
+WEIGHT_DECAY = 1e-4
+LAST_RATE = 0.02
+MOMENTS = (0.9, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """How long, where from and where to.
+
+    Attributes:
+        data: folder with the recipe's files.
+        run: folder for checkpoints, the training curve and the log; a training interrupted there is resumed.
+        updates: length of the training; the same seed and length give the same weights on one machine.
+        minutes: length by the clock instead (None: by `updates`).
+        synthetic_series: how many synthetic series are drawn.
+        validate_every: updates from one validation to the next.
+    """
+
+    recipe: Recipe
+    data: Path
+    run: Path
+    updates: int = 10_000
+    minutes: float | None = None
+    seed: int = 0
+    synthetic_series: int = 40_000
+    processes: int = 1
+    threads: int = 1
+    validate_every: int = 480
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The training rows that were read from one source: how many, and their SHA-256 (see `data.digest`)."""
+
+    source: Source
+    series: int
+    steps: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training gives: the module, what it saw, and its curve; `curve[0]` is the mixture without a network."""
+
+    module: Mixture
+    recipe: Recipe
+    updates: int
+    seconds: float
+    seed: int
+    sha256: str
+    rows: list[Rows]
+    curve: list[Point]
+    picture: Path
+
+
+class Report:
+    """What a training tells its caller; override what is of interest."""
+
+    def note(self, text: str) -> None:
+        """A line for the log."""
+
+    def synthetic(self, done: int, total: int) -> None:
+        """So many of the synthetic series are drawn."""
+
+    def updated(self, done: float, loss: float) -> None:
+        """This part (0 to 1) of the training is done; the loss is a running mean."""
+
+    def validated(self, point: Point) -> None:
+        """A validation is done."""
+
+
+def train(options: TrainOptions, report: Report | None = None) -> Trained:
+    """Train a model on the train split of the recipe's sources and on synthetic series.
+
+    Raises:
+        DataError: a file cannot be used.
+        checkpoints.CheckpointError: `options.run` holds another training's checkpoint.
+    """
+    report = report or Report()
+    torch.set_num_threads(options.threads)
+    recipe, schedule = options.recipe, options.recipe.schedule
+    read = [source.read(options.data, recipe.freqs[0]) for source in recipe.sources]
+    sha256 = digest(one for series in read for one in series)
+    rows = [
+        Rows(source, len(series), sum(map(len, series)), digest(series))
+        for source, series in zip(recipe.sources, read, strict=True)
+    ]
+    report.note(f"{sum(map(len, read))} series, SHA-256 of the rows read: {sha256}")
+    named = [(source.name, series) for source, series in zip(recipe.sources, read, strict=True)]
+    parts, validation = validation_parts(named, recipe.model)
+    sampler = _sampler(options, parts, report)
+    torch.manual_seed(options.seed)
+    module = Mixture(recipe.model)
+    optimizer = _optimizer(module, schedule.learning_rate)
+    identity: dict[str, object] = {"recipe": recipe.name, "model": asdict(recipe.model), "schedule": asdict(schedule)}
+    identity |= {"seed": options.seed, "sha256": sha256, "synthetic_series": options.synthetic_series}
+    identity |= {"updates": options.updates, "minutes": options.minutes}
+    progress = checkpoints.resume(options.run, identity, module, optimizer) or Progress()
+    if progress.update:
+        report.note(f"resumed after {progress.update} updates")
+    _loop(options, module, optimizer, sampler, validation, progress, identity, report)
+    picture = training_curve(progress.curve, options.run / "curve.png")
+    module.eval()
+    return Trained(
+        module, recipe, progress.update, progress.seconds, options.seed, sha256, rows, progress.curve, picture
+    )
+
+
+def _loop(
+    options: TrainOptions,
+    module: Mixture,
+    optimizer: torch.optim.Optimizer,
+    sampler: Sampler,
+    validation: Validation,
+    progress: Progress,
+    identity: dict[str, object],
+    report: Report,
+) -> None:
+    schedule = options.recipe.schedule
+    resumed_at = time.monotonic() - progress.seconds
+    mean_loss = Mean()
+    if not progress.curve:
+        progress.curve.append(Point(0, 0.0, float("nan"), validation.relative_error(module)))
+        report.validated(progress.curve[0])
+    while (done := _done(options, progress)) < 1.0:
+        # each draw has a generator of its own, so that a resumed training draws what an uninterrupted one would have
+        rng = np.random.default_rng([options.seed, progress.update])
+        windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
+        for batch in batches(module, windows, rng, schedule.batch):
+            progress.seconds = time.monotonic() - resumed_at
+            done = _done(options, progress)
+            if done >= 1.0:
+                break
+            _set_rate(optimizer, schedule.learning_rate, progress.update, done)
+            for loss in unrolled_losses(module, batch, schedule.unroll):
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(module.parameters(), CLIP)
+                optimizer.step()
+                mean_loss.add(float(loss.detach()))
+            progress.update += 1
+            report.updated(done, mean_loss.value)
+        progress.seconds = time.monotonic() - resumed_at
+        last = _done(options, progress) >= 1.0
+        if last or progress.update // options.validate_every > progress.curve[-1].update // options.validate_every:
+            point = Point(progress.update, progress.seconds, mean_loss.value, validation.relative_error(module))
+            progress.curve.append(point)
+            report.validated(point)
+            training_curve(progress.curve, options.run / "curve.png")
+            progress.seconds = time.monotonic() - resumed_at
+            checkpoints.save(options.run, identity, module, optimizer, progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B windows as the network sees them, with what its loss needs.
+
+    Attributes:
+        views: of (B, T) steps.
+        positions: (B, P) steps at which the fan is judged, in order.
+        targets: (B, P, H) float64, NaN where nothing is judged.
+    """
+
+    views: Views
+    positions: Tensor
+    targets: Tensor
+
+
+def batches(module: Mixture, windows: Windows, rng: np.random.Generator, size: int) -> Iterator[Batch]:
+    """Fold the memory of many windows at once, and give them out in batches of `size`."""
+    values, calendar = torch.from_numpy(windows.values), torch.from_numpy(windows.calendar)
+    known = (~torch.isnan(values)).double()
+    values = stand_ins(module, values, calendar)
+    length, horizon = windows.values.shape[1], module.config.horizon
+    places = np.sort(loss_positions(rng, windows.steps, max(length // POSITIONS, 1)), axis=1)
+    rows = np.arange(len(windows))[:, None, None]
+    targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.arange(1, horizon + 1)])
+    pairs = (torch.from_numpy(places), targets)
+    for start in range(0, len(windows), BATCHES_FOLDED * size):
+        fold = slice(start, start + BATCHES_FOLDED * size)
+        judged = [torch.split(array[fold], size) for array in pairs]
+        initial = module.initial_state(len(judged[0]) * size)
+        views, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial)
+        for k, (position, target) in enumerate(zip(*judged, strict=True)):
+            part = slice(k * size, (k + 1) * size)
+            memory = {name: array[part] for name, array in views.memory.items()}
+            logs = (views.logs[0][part], views.logs[1][part])
+            yield Batch(Views(memory, views.inputs[part], logs), position, target)
+
+
+def stand_ins(module: Mixture, values: Tensor, calendar: Tensor) -> Tensor:
+    """Values (N, T) with each missing one replaced by the median that the module, as it is now, issues for it.
+
+    The windows with gaps are folded step by step, as serving does; gradients never pass through a stand-in.
+    """
+    gappy = torch.isnan(values).any(dim=1).nonzero().flatten()
+    if not len(gappy):
+        return values
+    filled, median = values[gappy], module.scores.median
+    state = module.initial_state(len(gappy))
+    with torch.no_grad():
+        for t in range(values.shape[1]):
+            value = torch.where(torch.isnan(filled[:, t]), state["issued"][:, median], filled[:, t])
+            _, state = module.step((filled[:, t], calendar[gappy, t]), state)
+            filled[:, t] = value
+    values = values.clone()
+    values[gappy] = filled
+    return values
+
+
+def unrolled_losses(module: Mixture, batch: Batch, unroll: int) -> Iterator[Tensor]:
+    """The loss of each successive unroll of a batch.
+
+    The first starts from the zero state, each further one from where the one before it ended: as a value, without its
+    gradient, after the caller has taken its step.
+    """
+    length = batch.views.inputs.shape[1]
+    size = len(batch.positions)
+    state = module.initial_state(size)
+    for start in range(0, length, unroll):
+        hidden, state = module.recurrence.sequence(batch.views.inputs[:, start : start + unroll], state)
+        inside = (batch.positions >= start) & (batch.positions < start + unroll)
+        window, place = inside.nonzero(as_tuple=True)
+        step = batch.positions[window, place]
+        memory = {name: array[window, step] for name, array in batch.views.memory.items()}
+        logs = (batch.views.logs[0][window, step], batch.views.logs[1][window, step])
+        fan = module.head(memory, hidden[window, step - start], logs, module.config.horizon)
+        yield pinball_loss(module, memory, fan, batch.targets[window, place])
+        state = {name: array.detach() for name, array in state.items()}
+
+
+def pinball_loss(module: Mixture, memory: dict[str, Tensor], fan: Tensor, targets: Tensor) -> Tensor:
+    """Mean pinball loss in units of each session's scale, with extra weight on the next step.
+
+    Args:
+        fan: (N, H, Q) quantiles; targets: (N, H), NaN where nothing is judged.
+    """
+    judged = ~torch.isnan(targets)
+    horizon = fan.shape[1]
+    weight = torch.full((horizon,), (1.0 - FIRST_STEP_WEIGHT) / horizon)
+    weight[0] += FIRST_STEP_WEIGHT
+    weights = judged * weight
+    error = torch.where(judged, targets, fan[..., module.scores.median].detach()).unsqueeze(-1) - fan
+    ratio = (error / scale_of(memory).unsqueeze(-1)).clamp(-ERROR_LIMIT, ERROR_LIMIT).float()
+    levels = module.scores.levels.float()
+    loss = torch.maximum(levels * ratio, (levels - 1.0) * ratio).mean(dim=-1)
+    return (loss * weights).sum() / weights.sum().clamp(min=1e-9)
+
+
+class Mean:
+    """A running mean over about the last hundred values."""
+
+    def __init__(self) -> None:
+        self.value = float("nan")
+
+    def add(self, value: float) -> None:
+        self.value = value if math.isnan(self.value) else self.value + 0.01 * (value - self.value)
+
+
+def _sampler(options: TrainOptions, parts: list[list[Series]], report: Report) -> Sampler:
+    recipe = options.recipe
+    total, drawn = options.synthetic_series, 0
+
+    def advance(count: int) -> None:
+        nonlocal drawn
+        drawn += count
+        report.synthetic(drawn, total)
+
+    length = max(396, recipe.schedule.window + recipe.model.horizon)
+    season = recipe.model.season
+    made = synthetic.draw(
+        total, length=length, season=season, seed=options.seed, processes=options.processes, advance=advance
+    )
+    pools = [pool_of(series) for series in parts]
+    weights = [source.weight for source in recipe.sources]
+    return Sampler(pools, weights, made, recipe.schedule, season=season, horizon=recipe.model.horizon)
+
+
+def _optimizer(module: Mixture, rate: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(module.parameters(), lr=rate, betas=MOMENTS, weight_decay=WEIGHT_DECAY, fused=True)
+
+
+def _done(options: TrainOptions, progress: Progress) -> float:
+    if options.minutes is not None:
+        return progress.seconds / (60.0 * options.minutes)
+    return progress.update / options.updates
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, peak: float, update: int, done: float) -> None:
+    """Linear warm-up, then a cosine down to `LAST_RATE` of the peak."""
+    cosine = LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
+    for group in optimizer.param_groups:
+        group["lr"] = peak * min(1.0, (update + 1) / WARM_UP) * cosine

@@ -1,0 +1,66 @@
+"""Checkpoints of a training: weights and optimiser state as safetensors, everything else as JSON; never pickle."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.training.curve import Point, Progress
+
+TENSORS, FACTS = "checkpoint.safetensors", "checkpoint.json"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that this training cannot go on from."""
+
+
+def save(
+    run: Path, identity: dict[str, object], module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write a checkpoint into `run`, whole or not at all: each file replaces the old one when it is complete."""
+    run.mkdir(parents=True, exist_ok=True)
+    tensors = {f"weights/{name}": value for name, value in module.state_dict().items()}
+    for name, moments in _moments(module, optimizer).items():
+        tensors |= {f"{kind}/{name}": value for kind, value in moments.items()}
+    tensors["update"] = torch.tensor(progress.update)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, run / f"{TENSORS}.new")
+    facts = {"identity": identity, "progress": asdict(progress)}
+    (run / f"{FACTS}.new").write_text(json.dumps(facts, indent=1))
+    os.replace(run / f"{TENSORS}.new", run / TENSORS)
+    os.replace(run / f"{FACTS}.new", run / FACTS)
+
+
+def resume(
+    run: Path, identity: dict[str, object], module: nn.Module, optimizer: torch.optim.Optimizer
+) -> Progress | None:
+    """Load the checkpoint in `run` into module and optimiser; None if there is none.
+
+    Raises:
+        CheckpointError: it belongs to a training with other options, or its files do not belong together.
+    """
+    if not (run / FACTS).is_file():
+        return None
+    facts = json.loads((run / FACTS).read_text())
+    wanted = json.loads(json.dumps(identity))
+    if different := [key for key in wanted if facts["identity"].get(key) != wanted[key]]:
+        raise CheckpointError(
+            f"{run}: holds a training with other {', '.join(different)}; give another folder, or delete this one"
+        )
+    tensors = load_file(run / TENSORS)
+    saved = facts["progress"]
+    if int(tensors["update"]) != saved["update"]:
+        raise CheckpointError(f"{run}: its two checkpoint files are of different updates; delete the folder")
+    module.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("weights/")})
+    for name, parameter in module.named_parameters():
+        optimizer.state[parameter] = {
+            kind: tensors[f"{kind}/{name}"] for kind in ("step", "exp_avg", "exp_avg_sq") if f"{kind}/{name}" in tensors
+        }
+    return Progress(saved["update"], saved["seconds"], [Point(**point) for point in saved["curve"]])
+
+
+def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
+    return {name: dict(optimizer.state[parameter]) for name, parameter in module.named_parameters()}

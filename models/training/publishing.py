@@ -1,0 +1,152 @@
+"""From a finished training to a published artifact: scored through the serving runtime, with a model card."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.artifacts import artifact
+from models.artifacts.artifact import Description
+from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, evaluate
+from models.training.bptt import Trained
+
+WARM_UP_SEASONS = 4
+"""A session counts as warmed up when its ring of seasons is full."""
+
+
+def publish(
+    trained: Trained, *, name: str, version: int, root: Path, data: Path, note: Callable[[str], None] | None = None
+) -> tuple[Path, Evaluation | None]:
+    """Score the trained module as it will be served, and publish it under `root` with these figures and a card.
+
+    Args:
+        data: folder with the recipe's `scored` files; with none named, nothing is scored.
+    Returns:
+        The artifact's folder, and the evaluation.
+    Raises:
+        ArtifactError: see `artifact.publish`. DataError: a scored file cannot be used.
+    """
+    evaluation = None
+    if trained.recipe.scored:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = artifact.publish(trained.module, _describe(trained, name, version, None), Path(scratch))
+            files = [data / file for file in trained.recipe.scored]
+            evaluation = evaluate(artifact.load(folder), EvaluateOptions(files), note)
+    description = _describe(trained, name, version, evaluation)
+    return artifact.publish(trained.module, description, root, pictures=[trained.picture]), evaluation
+
+
+def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation | None) -> Description:
+    provenance: dict[str, Any] = {
+        "recipe": trained.recipe.name,
+        "schedule": asdict(trained.recipe.schedule),
+        "updates": trained.updates,
+        "seed": trained.seed,
+        "torch": torch.__version__,
+        "sha256": trained.sha256,
+        "sources": [
+            {
+                "file": rows.source.file,
+                "prefixes": list(rows.source.prefixes),
+                "series": rows.series,
+                "steps": rows.steps,
+                "sha256": rows.sha256,
+                "licence": rows.source.licence,
+            }
+            for rows in trained.rows
+        ],
+    }
+    return Description(
+        name=name,
+        version=version,
+        freqs=trained.recipe.freqs,
+        warm_up=WARM_UP_SEASONS * trained.recipe.model.season,
+        card=card(trained, name, version, evaluation),
+        metrics=_metrics(evaluation),
+        provenance=provenance,
+    )
+
+
+def _metrics(evaluation: Evaluation | None) -> dict[str, Any]:
+    """By collection and forecaster, the figures that the card shows, to four digits."""
+    metrics: dict[str, Any] = {}
+    for row in evaluation.rows if evaluation else ():
+        figures = {"relMAE": row.stream.relative_mae, "MASE": row.stream.mase, "horizon_MASE": row.horizon.mase}
+        if row.stream.crps is not None:
+            figures |= {"CRPS": row.stream.crps}
+            figures |= {f"coverage_{level}": share for level, share in row.stream.coverage.items()}
+        metrics.setdefault(row.collection, {})[row.forecaster] = {key: round(x, 4) for key, x in figures.items()}
+    return metrics
+
+
+def card(trained: Trained, name: str, version: int, evaluation: Evaluation | None) -> str:
+    """The model card, in Markdown."""
+    model, schedule = trained.recipe.model, trained.recipe.schedule
+    parts = [
+        f"# {name}@{version}",
+        "",
+        f"Forecasts the next {model.horizon} steps of a series of frequency {', '.join(trained.recipe.freqs)} from one "
+        f"state, as {len(model.quantiles)} quantiles that cannot cross. The state remembers {model.season}-step "
+        "seasons, levels, the errors of ten simple forecasts, and an LSTM that weighs them; it is folded one "
+        "observation at a time.",
+        "",
+        f"LSTM: {model.layers} layer{'s' if model.layers > 1 else ''}, {model.hidden} hidden units; "
+        f"{sum(p.numel() for p in trained.module.parameters()):,} parameters.",
+        "",
+        "## How it was trained",
+        "",
+        f"Truncated BPTT over {schedule.unroll} steps, {trained.updates:,} updates of {schedule.batch} windows, "
+        f"seed {trained.seed}, {trained.seconds / 60:.0f} minutes on a CPU. "
+        f"{100 * (schedule.synthetic + schedule.walks):.0f} % of the windows are synthetic (`models/synthetic/`). "
+        "Only training rows were read; the ends of some series were held out of the windows for the validation curve.",
+        "",
+        f"![training curve]({trained.picture.name})",
+        "",
+        "## Training data",
+        "",
+        f"SHA-256 of all rows read: `{trained.sha256}` (`models.data.digest`).",
+        "",
+        "| file | series | steps | licence | SHA-256 of the rows |",
+        "| --- | ---: | ---: | --- | --- |",
+    ]
+    for rows in trained.rows:
+        source = rows.source
+        chosen = f" ({', '.join(source.prefixes)})" if source.prefixes else ""
+        parts.append(
+            f"| {source.file}{chosen} | {rows.series:,} | {rows.steps:,} | {source.licence} | `{rows.sha256}` |"
+        )
+    parts += ["", *_attributions(trained)]
+    if evaluation is not None:
+        parts += ["## Scores on the test parts", "", *scores_table(evaluation)]
+    return "\n".join(parts) + "\n"
+
+
+def scores_table(evaluation: Evaluation) -> list[str]:
+    """Markdown: every forecaster on every collection."""
+    lines = [
+        "Streaming protocol: predict, then observe, one step ahead over the test part; the state is warmed on at most "
+        f"the last {evaluation.warm_up} training steps. relMAE: error over that of repeating the last value, geometric "
+        "mean over series. Horizon: the whole fan from the end of the training part, MASE scaled by the seasonal step. "
+        "The test parts follow the training parts, of the series trained on and of others of their kind: other kinds "
+        "may score worse.",
+        "",
+        "| collection | forecaster | relMAE | MASE | CRPS | 80 % | 95 % | horizon MASE |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    return lines + [_line(row) for row in evaluation.rows] + [""]
+
+
+def _line(row: Row) -> str:
+    stream = row.stream
+    shares = [f"{stream.coverage[level]:.3f}" if level in stream.coverage else "" for level in (80, 95)]
+    crps = "" if stream.crps is None else f"{stream.crps:.4f}"
+    figures = [f"{stream.relative_mae:.4f}", f"{stream.mase:.4f}", crps, *shares, f"{row.horizon.mase:.4f}"]
+    return f"| {' | '.join([row.collection, row.forecaster, *figures])} |"
+
+
+def _attributions(trained: Trained) -> Sequence[str]:
+    named = dict.fromkeys(rows.source.attribution for rows in trained.rows if rows.source.attribution)
+    return [*(f"* {text}" for text in named), ""] if named else []

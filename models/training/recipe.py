@@ -1,0 +1,110 @@
+"""What a model is trained on and how, as a file: architecture, hyperparameters, sources with weights and licences."""
+
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from models.data import DataError, Series, read
+from models.mixture import MixtureConfig
+
+SHIPPED = Path(__file__).parent / "recipes"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One collection of series to draw windows from; see `recipes/daily.toml` for the fields."""
+
+    file: str
+    weight: float = 1.0
+    prefixes: tuple[str, ...] = ()
+    shortest: int = 2
+    longest: int = 1_000_000_000
+    licence: str = ""
+    attribution: str = ""
+
+    @property
+    def name(self) -> str:
+        return Path(self.file).name.split(".")[0]
+
+    def read(self, folder: Path, freq: str) -> list[Series]:
+        """The train split of the series that this source names; DataError if there are none."""
+        series = read(folder / self.file, freq=freq, prefixes=self.prefixes)
+        kept = [one for one in series if self.shortest <= len(one) <= self.longest]
+        if not kept:
+            raise DataError(f"{folder / self.file}: no series of {self.shortest} to {self.longest} training steps")
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The hyperparameters of training; shares are of the windows drawn."""
+
+    unroll: int = 160
+    chunks: int = 1
+    batch: int = 64
+    learning_rate: float = 2e-3
+    synthetic: float = 0.5
+    walks: float = 0.03
+    augmented: float = 0.1
+    flipped: float = 0.1
+    gappy: float = 0.1
+    dated: float = 0.5
+
+    @property
+    def window(self) -> int:
+        """Steps of a window: `chunks` successive unrolls, the state carried from each to the next."""
+        return self.unroll * self.chunks
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a training but its seed, its length and the rows in the files.
+
+    `scored` names the files whose test parts the model card reports.
+    """
+
+    name: str
+    freqs: tuple[str, ...]
+    model: MixtureConfig
+    schedule: Schedule
+    sources: tuple[Source, ...]
+    scored: tuple[str, ...] = ()
+
+
+def load(name: str | Path) -> Recipe:
+    """The recipe of a TOML file, or the one that ships under this name.
+
+    Raises:
+        DataError: no such recipe, or a field that no recipe has.
+    """
+    path = Path(name) if str(name).endswith(".toml") else SHIPPED / f"{name}.toml"
+    if not path.is_file():
+        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.toml")))
+        raise DataError(f"{name}: no such recipe; give a .toml file or one of: {shipped}")
+    try:
+        table = tomllib.loads(path.read_text())
+        return Recipe(
+            name=path.stem,
+            freqs=tuple(table["freqs"]),
+            model=MixtureConfig(**table.get("model", {})),
+            schedule=Schedule(**table.get("training", {})),
+            sources=tuple(_source(entry) for entry in table.get("source", ())),
+            scored=tuple(table.get("scored", ())),
+        )
+    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+        raise DataError(f"{path}: not a recipe ({error}); see {SHIPPED / 'daily.toml'} for one") from error
+
+
+def of_file(path: Path, *, freq: str, model: MixtureConfig, schedule: Schedule) -> Recipe:
+    """The recipe for one data file of the user's own; its test part, if it has one, is scored."""
+    tested = any(one.test_steps for one in read(path, freq=freq, test=True))
+    scored = (path.name,) if tested else ()
+    return Recipe(path.name.split(".")[0], (freq,), model, schedule, (Source(path.name),), scored)
+
+
+def _source(entry: dict[str, Any]) -> Source:
+    known = {f.name for f in fields(Source)}
+    if unknown := set(entry) - known:
+        raise TypeError(f"a source has no field {', '.join(sorted(unknown))}")
+    return Source(**{**entry, "prefixes": tuple(entry.get("prefixes", ()))})

@@ -1,0 +1,79 @@
+"""Keeping the index of sessions up to date behind the answers: it may lag, and never holds one up."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from service.listing.index import SessionIndex
+from service.storage.connection import StoreUnavailable
+
+PAUSE_S = 2.0
+"""Between two updates while commits go on; the first after a pause is made at once."""
+
+logger = logging.getLogger(__name__)
+
+
+class Bookkeeping:
+    """Notes which sessions were committed and which are gone, and brings the index up to date in the background."""
+
+    def __init__(self, index: SessionIndex) -> None:
+        self._index = index
+        self._updated: dict[str, int] = {}
+        self._gone: set[str] = set()
+        self._news = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def committed(self, sessions: Sequence[str], now_ms: int) -> None:
+        """These sessions were committed at about this time of the store's clock."""
+        for session in sessions:
+            self._updated[session] = now_ms
+        self._gone.difference_update(sessions)
+        self._news.set()
+
+    def gone(self, sessions: Sequence[str]) -> None:
+        """These sessions are not there any more."""
+        for session in sessions:
+            self._updated.pop(session, None)
+        self._gone.update(sessions)
+        self._news.set()
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="bookkeeping")
+
+    async def stop(self) -> None:
+        """Bring the index up to date a last time."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        try:
+            await self._update()
+        except StoreUnavailable:
+            logger.warning("the index of sessions was not brought up to date; it is rebuilt from the records when lost")
+
+    async def _run(self) -> None:
+        whole = False
+        while True:
+            try:
+                if not whole and not await self._index.is_whole():
+                    await self._index.rebuild()
+                whole = True
+                await self._news.wait()
+                await self._update()
+            except StoreUnavailable:
+                whole = False  # a store that comes back may have come back empty
+            await asyncio.sleep(PAUSE_S)
+
+    async def _update(self) -> None:
+        self._news.clear()
+        updated, gone = self._updated, self._gone
+        self._updated, self._gone = {}, set()
+        try:
+            if updated:
+                await self._index.note(updated)
+            if gone:
+                await self._index.forget(gone)
+        except BaseException:
+            self._updated = {**updated, **self._updated}
+            self._gone |= gone - self._updated.keys()
+            self._news.set()
+            raise

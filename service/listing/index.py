@@ -1,0 +1,147 @@
+"""Which sessions there are, by name and by time of the last commit: derived from the records, rebuilt when it is gone.
+
+It is brought up to date behind the answers and may lag or name a session that has expired; the records decide.
+Session ids are spread over a fixed number of shards, each two sorted sets under one hash tag, so that no server of a
+Cluster holds all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from zlib import crc32
+
+from service.storage.connection import Command, Failure, StoreUnavailable
+from service.storage.layout import HEAD_BYTES
+from service.storage.record import heads_of
+from service.storage.store import Found, SessionStore
+
+SHARDS = 16
+SCAN_COUNT = 1000
+PAGE = 500
+"""Sessions read at once while the index is rebuilt."""
+
+
+class SessionIndex:
+    """The sessions of one store and namespace. Every call may raise StoreUnavailable."""
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+
+    async def note(self, updated_ms: Mapping[str, int]) -> None:
+        """These sessions were committed, at these times of the store's clock."""
+        commands = []
+        for shard, sessions in _by_shard(updated_ms).items():
+            names = [part for session in sessions for part in (b"0", session.encode())]
+            times = [part for session in sessions for part in (b"%d" % updated_ms[session], session.encode())]
+            commands += [self._command(shard, b"ZADD", b"name", *names), self._command(shard, b"ZADD", b"time", *times)]
+        await self._run(commands)
+
+    async def forget(self, sessions: Iterable[str]) -> None:
+        """These sessions are gone."""
+        commands = []
+        for shard, gone in _by_shard(sessions).items():
+            members = [session.encode() for session in gone]
+            commands += [self._command(shard, b"ZREM", order, *members) for order in (b"name", b"time")]
+        await self._run(commands)
+
+    async def count(self) -> int:
+        counts: list[int] = await self._run([self._command(shard, b"ZCARD", b"name") for shard in range(SHARDS)])
+        return sum(counts)
+
+    async def by_name(self, *, prefix: str = "", after: str = "", limit: int, descending: bool = False) -> list[str]:
+        """At most `limit` ids that begin with `prefix`, in order; those that follow `after`, "" = all."""
+        low, high = b"[" + prefix.encode(), b"(" + prefix.encode() + b"\xff"
+        if after and descending:
+            high = b"(" + after.encode()
+        elif after:
+            low = b"(" + after.encode()
+        span = (high, low, b"BYLEX", b"REV") if descending else (low, high, b"BYLEX")
+        pages = await self._pages(b"name", *span, b"LIMIT", b"0", b"%d" % limit)
+        found = heapq.merge(*([name.decode() for name in page] for page in pages), reverse=descending)
+        return list(found)[:limit]
+
+    async def by_time(
+        self, *, after: tuple[int, str] | None = None, limit: int, descending: bool = False
+    ) -> list[tuple[int, str]]:
+        """At most `limit` (updated_ms, id), in order, those that follow `after` only."""
+        start = b"%d" % after[0] if after else (b"+inf" if descending else b"-inf")
+        span = (start, b"-inf", b"BYSCORE", b"REV") if descending else (start, b"+inf", b"BYSCORE")
+        # Sessions of one wave share their time, so those at the start that were given before are asked for again.
+        same = await self._same_time(after[0]) if after else 0
+        pages = await self._pages(b"time", *span, b"LIMIT", b"0", b"%d" % (limit + same), b"WITHSCORES")
+        scored = [pair for page in pages for pair in zip(page[::2], page[1::2], strict=True)]
+        found = sorted(((int(float(time)), name.decode()) for name, time in scored), reverse=descending)
+        if after:
+            found = [entry for entry in found if (entry < after if descending else entry > after)]
+        return found[:limit]
+
+    async def is_whole(self) -> bool:
+        """Whether the index was ever built in this store: it is lost with it, and by a flush."""
+        return bool((await self._run([self._marker(b"EXISTS")]))[0])
+
+    async def rebuild(self) -> int:
+        """Read every record's key and time, and index it; how many there are. Commits may go on meanwhile."""
+        found = 0
+        for node in await self._store.servers.nodes(self._store.timeout_s):
+            cursor = b"0"
+            while True:
+                cursor, keys = await self._scan(node, cursor)
+                for at in range(0, len(keys), PAGE):
+                    found += await self._index([self._session(key) for key in keys[at : at + PAGE]])
+                if cursor == b"0":
+                    break
+        await self._run([self._marker(b"SET", b"1")])
+        return found
+
+    async def _index(self, sessions: Sequence[str]) -> int:
+        reading = await self._store.read(sessions, HEAD_BYTES)
+        times = heads_of(reading.rows)["updated_ms"].tolist()
+        rows = zip(sessions, times, reading.found, strict=True)
+        present = {session: time for session, time, found in rows if found == Found.PRESENT}
+        await self.note(present)
+        return len(present)
+
+    async def _scan(self, node: tuple[str, int], cursor: bytes) -> tuple[bytes, list[bytes]]:
+        pattern = self._store.key("*")
+        question = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % SCAN_COUNT)
+        [reply] = await self._store.servers.run_at(node, [question], self._store.timeout_s)
+        if isinstance(reply, Failure):
+            raise StoreUnavailable(reply.reason)
+        next_cursor, keys = reply
+        return next_cursor, keys
+
+    async def _same_time(self, time: int) -> int:
+        at = b"%d" % time
+        counts: list[int] = await self._run([self._command(i, b"ZCOUNT", b"time", at, at) for i in range(SHARDS)])
+        return max(counts)
+
+    async def _pages(self, order: bytes, *span: bytes) -> list[list[bytes]]:
+        return await self._run([self._command(shard, b"ZRANGE", order, *span) for shard in range(SHARDS)])
+
+    async def _run(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self._store.servers.run(commands, self._store.timeout_s, repeatable=True)
+        for reply in replies:
+            if isinstance(reply, Failure):
+                raise StoreUnavailable(reply.reason)
+        return replies
+
+    def _command(self, shard: int, verb: bytes, order: bytes, *arguments: bytes) -> Command:
+        key = f"hs-index:{{{self._store.namespace}/{shard}}}:".encode() + order
+        return Command(key, (verb, key, *arguments))
+
+    def _marker(self, verb: bytes, *arguments: bytes) -> Command:
+        key = f"hs-index:{{{self._store.namespace}}}:built".encode()
+        return Command(key, (verb, key, *arguments))
+
+    def _session(self, key: bytes) -> str:
+        return key[len(f"hs:{{{self._store.namespace}/") : -1].decode()
+
+
+def _by_shard(sessions: Iterable[str]) -> dict[int, list[str]]:
+    shards: dict[int, list[str]] = defaultdict(list)
+    for session in sessions:
+        shards[crc32(session.encode()) % SHARDS].append(session)
+    return shards

@@ -1,0 +1,1 @@
+"""What is done with sessions: the rules of time, waves, folds, corrections, views and proofs."""

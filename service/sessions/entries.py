@@ -1,0 +1,151 @@
+"""What a commit adds to a record: its slots, and the outcome that a replay is rendered from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from struct import Struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.dates.calendar import CALENDAR, UNKNOWN, features
+from models.dates.grid import Grid
+from models.dates.zones import zone
+from service.sessions.registry import LoadedModel
+from service.storage.answers import IMPUTED, WARMED_UP
+from service.storage.layout import NO_TIME, AnswerKind, Bytes, Layout, Structured
+
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_OBSERVATION = Struct("<qd")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The minimum and maximum that forecasts of N sessions are cut to; (N,), NaN = none."""
+
+    minimum: Doubles
+    maximum: Doubles
+
+    @classmethod
+    def of(cls, heads: Structured) -> "Bounds":
+        return cls(heads["minimum"], heads["maximum"])
+
+    def cut(self, forecasts: Doubles) -> Doubles:
+        """(N, ...) forecasts, or with one session any number of them; NaN (no forecast) stays."""
+        shape = (-1, *(1,) * (forecasts.ndim - 1))
+        inside = np.fmin(np.fmax(forecasts, self.minimum.reshape(shape)), self.maximum.reshape(shape))
+        return np.where(np.isnan(forecasts), np.nan, inside)
+
+
+def issued(loaded: LoadedModel, states: Bytes) -> Doubles:
+    """(B, 5): the next step's quantiles that are kept, uncut; NaN before a first value is known."""
+    quantiles = loaded.model.issued(states)[:, loaded.stored]
+    return np.where(loaded.model.seen(states)[:, None] > 0, quantiles, np.nan)
+
+
+def is_finite(loaded: LoadedModel, states: Bytes) -> NDArray[np.bool_]:
+    """(B,) whether every number in a state, the issued quantiles among them, is finite."""
+    doubles = 8 * loaded.spec.layout.doubles
+    wide = np.ascontiguousarray(states[:, :doubles]).view(np.float64)
+    narrow = np.ascontiguousarray(states[:, doubles:]).view(np.float32)
+    return np.logical_and(np.isfinite(wide).all(axis=1), np.isfinite(narrow).all(axis=1))
+
+
+def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:
+    """(T, 5) calendar features of the instants; zeros where steps are counted."""
+    if grid is None:
+        return np.zeros((len(instants), CALENDAR), np.float32)
+    timezone = grid.timezone
+    return np.array([_local_features(timezone, instant) for instant in instants], np.float32)
+
+
+def features_at(grid: Grid | None, instant: int) -> tuple[float, ...]:
+    """Calendar features of one instant."""
+    return UNKNOWN if grid is None else _local_features(grid.timezone, instant)
+
+
+@lru_cache(maxsize=2**16)
+def _local_features(timezone: str, instant: int) -> tuple[float, ...]:
+    return features(zone(timezone).local(instant))
+
+
+def slots(
+    layout: Layout,
+    *,
+    steps: Integers,
+    instants: Sequence[int],
+    values: Sequence[float],
+    imputed: Sequence[bool],
+    issued: Doubles,
+) -> Structured:
+    """(N,) slots of newly folded observations; who writes them, and their place in its answer, is filled in after.
+
+    Args:
+        issued: (N, 5) the forecasts that had been issued for these steps, as answered.
+    """
+    array = np.zeros(len(steps), layout.slot)
+    array["step"], array["timestamp"], array["value"] = steps, instants, values
+    array["flags"] = np.where(imputed, IMPUTED, 0)
+    array["original"] = array["revised"] = np.nan
+    array["covariates"] = np.nan
+    array["issued"] = issued
+    array["digest"] = digests(instants, values)
+    return array
+
+
+def digests(instants: Sequence[int], values: Sequence[float]) -> NDArray[np.uint8]:
+    """(N, 8) hashes of observations as they were sent."""
+    packed = b"".join(
+        [
+            blake2b(_OBSERVATION.pack(instant, value), digest_size=8).digest()
+            for instant, value in zip(instants, values, strict=True)
+        ]
+    )
+    return np.frombuffer(packed, np.uint8).reshape(-1, 8)
+
+
+def outcomes(
+    layout: Layout,
+    heads: Structured,
+    observed: Structured,
+    *,
+    status: int,
+    tokens: Bytes,
+    digests: Bytes,
+    replayed: Sequence[int],
+    times: Sequence[int],
+    forecasts: Doubles,
+    warmed_up: NDArray[np.bool_],
+) -> Structured:
+    """(B,) outcomes of advances.
+
+    Args:
+        heads: (B,) of the sessions after the advance.
+        observed: (B,) the slot that each answer shows, filled in.
+        tokens, digests: (B, 16) and (B, 8).
+        times: (B,) the instants of the steps forecast for; NO_TIME where steps are counted.
+        forecasts: (B, 5) as answered; NaN = none.
+    """
+    array = np.zeros(len(heads), layout.outcome)
+    array["status"], array["kind"] = status, AnswerKind.ADVANCE
+    array["token"], array["digest"] = tokens, digests
+    for name in ("incarnation", "revision", "step"):
+        array[name] = heads[name]
+    array["applied"], array["imputed"], array["replayed"] = observed["applied"], observed["imputed"], replayed
+    array["forecast_time"], array["forecast"] = times, forecasts
+    array["flags"] = np.where(warmed_up, WARMED_UP, 0)
+    array["observed"] = observed
+    return array
+
+
+def time_after(grid: Grid | None, last: int) -> int:
+    """The instant of the step after the last one."""
+    return NO_TIME if grid is None or last == NO_TIME else grid.next(last)
+
+
+def is_warmed_up(loaded: LoadedModel, states: Bytes) -> NDArray[np.bool_]:
+    """(B,) whether a session has seen as many steps as its model needs."""
+    warm: NDArray[np.bool_] = loaded.model.seen(states) >= loaded.spec.warm_up
+    return warm

@@ -1,0 +1,141 @@
+"""Long folds, in slices between waves, so that single observations keep their latency.
+
+Folds that run at the same time are stepped together, as one batch: sessions created side by side cost little more than
+one. Whoever shares the batch, the bits are the same.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.sessions.registry import LoadedModel
+from service.storage.layout import Bytes
+
+STEPS_ALONE = 12
+"""Steps of a slice where one session folds: about half a millisecond."""
+STEPS_TOGETHER = 3
+"""Steps of a slice where many fold together."""
+TOGETHER = 64
+"""Most sessions in a slice."""
+
+Calendar = Callable[[int, int], NDArray[np.float32]]
+"""Calendar features (n, 5) of the steps from the first to before the second number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What folding T steps gave.
+
+    Args:
+        issued: (T, Q) the quantiles issued after each step.
+        kept: the states after those numbers of steps that were asked for.
+    """
+
+    state: Bytes
+    issued: NDArray[np.float64]
+    kept: dict[int, Bytes]
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    loaded: LoadedModel
+    state: Bytes
+    values: NDArray[np.float64]
+    calendar: Calendar
+    stops: list[int]
+    issued: NDArray[np.float64]
+    done: "asyncio.Future[None]"
+    at: int = 0
+    kept: dict[int, Bytes] = field(default_factory=dict)
+
+    def limit(self) -> int:
+        """Steps to the next state to keep."""
+        return next(stop for stop in self.stops if stop > self.at) - self.at
+
+    def put(self, state: Bytes, issued: NDArray[np.float64]) -> None:
+        self.issued[self.at : self.at + len(issued)] = issued
+        self.at += len(issued)
+        self.state = state
+        if self.at in self.stops:
+            self.kept[self.at] = state.copy()
+        if self.at == len(self.values):
+            self.done.set_result(None)
+
+
+class Folding:
+    """Folds of many steps.
+
+    Args:
+        between: waits for a moment at which a slice of work delays nobody.
+    """
+
+    def __init__(self, between: Callable[[], Awaitable[None]]) -> None:
+        self._between = between
+        self._jobs: list[_Job] = []
+        self._worker: asyncio.Task[None] | None = None
+
+    async def fold(
+        self,
+        loaded: LoadedModel,
+        state: Bytes,
+        values: NDArray[np.float64],
+        calendar: Calendar,
+        keep: Sequence[int] = (),
+    ) -> Folded:
+        """Fold the values (T,), NaN where missing, into the state (S,), which is left as it is.
+
+        Args:
+            keep: numbers of steps, 1 to T, after which the state is wanted.
+        """
+        issued = np.empty((len(values), len(loaded.spec.quantiles)))
+        if not len(values):
+            return Folded(state, issued, {})
+        done = asyncio.get_running_loop().create_future()
+        job = _Job(loaded, state, values, calendar, sorted({*keep, len(values)}), issued, done)
+        self._jobs.append(job)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._work(), name="folding")
+        try:
+            await done
+        finally:
+            if job in self._jobs:
+                self._jobs.remove(job)
+        return Folded(job.state, job.issued, job.kept)
+
+    async def _work(self) -> None:
+        while self._jobs:
+            loaded = self._jobs[0].loaded
+            sharing = [job for job in self._jobs if job.loaded is loaded][:TOGETHER]
+            try:
+                _slice(loaded, sharing)
+            except Exception as error:
+                for job in sharing:
+                    if not job.done.done():
+                        job.done.set_exception(error)
+            # the first in line goes to its end, so that none of them starves
+            self._jobs = [*(job for job in self._jobs if job not in sharing), *sharing]
+            self._jobs = [job for job in self._jobs if not job.done.done()]
+            await self._between()
+
+
+def _slice(loaded: LoadedModel, jobs: Sequence[_Job]) -> None:
+    most = STEPS_ALONE if len(jobs) == 1 else STEPS_TOGETHER
+    steps = min(most, *(job.limit() for job in jobs))
+    calendar = [job.calendar(job.at, job.at + steps) for job in jobs]
+    if len(jobs) == 1:
+        [job] = jobs
+        job.put(*loaded.model.fold(job.state, job.values[job.at : job.at + steps], calendar[0]))
+        return
+    states = np.stack([job.state for job in jobs])
+    values = np.stack([job.values[job.at : job.at + steps] for job in jobs])
+    features = np.stack(calendar)
+    issued = np.empty((len(jobs), steps, len(loaded.spec.quantiles)))
+    for step in range(steps):
+        states, issued[:, step] = loaded.model.step(
+            states, np.ascontiguousarray(values[:, step]), np.ascontiguousarray(features[:, step])
+        )
+    for job, state, quantiles in zip(jobs, states, issued, strict=True):
+        job.put(state, quantiles)

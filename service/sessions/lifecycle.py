@@ -1,0 +1,239 @@
+"""Sessions as a whole: created with their history, changed in their settings, reset, deleted."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+
+from service.sessions.advancing import Advancing, remembers
+from service.sessions.creation import change, require_long_life, require_order
+from service.sessions.places import COUNTED
+from service.sessions.registry import Registry
+from service.sessions.rules import Plan, require_match
+from service.sessions.views import View, Views
+from service.sessions.whole import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, Whole, WholeRecords
+from service.sessions.work import NO_DIGEST
+from service.settings import Settings
+from service.storage.record import Record
+from service.storage.store import Change, Kind, Outcome
+from service.wire import render
+from service.wire.parsing import Observation
+from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, pointer
+from service.wire.schemas import SessionPatch, SessionSettings
+from service.wire.session_problems import (
+    ConcurrentUpdate,
+    ModelMismatch,
+    ModelUnavailable,
+    PreconditionFailed,
+    RecordDamaged,
+    SessionExists,
+)
+
+NO_OBSERVATIONS = bytes(32)
+NO_TOKEN = bytes(TOKEN_BYTES)
+SETTINGS = (
+    *("model", "freq", "timezone", "static", "gaps", "max_gap", "history", "minimum", "maximum"),
+    *("ttl_s", "require_if_match"),
+)
+KEPT_AT_RESET = (
+    *("freq", "timezone", "gaps", "require_if_match", "max_gap", "ttl_ms", "minimum", "maximum"),
+    *("created_ms", "revision", "tokens", "flags"),
+)
+
+Forgotten = Callable[[Sequence[str]], None]
+"""Is told which sessions were deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What the headers of a write ask for: If-Match, and the token and payload digest of its Idempotency-Key."""
+
+    if_match: tuple[str, ...] | None = None
+    token: bytes | None = None
+    digest: bytes = NO_DIGEST
+
+
+class Sessions:
+    """Creates and changes sessions."""
+
+    def __init__(
+        self,
+        records: WholeRecords,
+        advancing: Advancing,
+        registry: Registry,
+        settings: Settings,
+        views: Views,
+        forgotten: Forgotten,
+    ) -> None:
+        self._records = records
+        self._views = views
+        self._advancing = advancing
+        self._registry = registry
+        self._settings = settings
+        self._forgotten = forgotten
+
+    async def put(
+        self, session: str, asked: SessionSettings, observations: Sequence[Observation] | None
+    ) -> tuple[View, bool]:
+        """The session, created with these settings and observations if it was not there, and whether it was created.
+
+        Raises:
+            SessionExists: it is there, with others. And what the time rules raise.
+        """
+        digest = digest_of(observations)
+        for _ in range(ATTEMPTS):
+            whole, now_ms = await self._records.look(session)
+            if whole is not None:
+                return self._the_same(whole, asked, observations, digest), False
+            whole = self._records.new(session, asked, now_ms)
+            whole.record.head["created_digest"] = np.frombuffer(digest, np.uint8)
+            require_order(whole.record.head)
+            if await self._created(whole, asked, observations or ()):
+                return await self._stored(whole), True
+        raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+
+    async def patch(self, session: str, asked: SessionPatch, conditions: Conditions) -> tuple[View, bool]:
+        """Change settings; the session, and whether an earlier answer to the same request is repeated."""
+        unchangeable = [name for name in ("model", "history") if name in asked.model_fields_set]
+        if unchangeable:
+            faults = [Fault("cannot be changed yet: create another session", pointer(name)) for name in unchangeable]
+            raise InvalidRequest(faults, at=Standing(session))
+        return await self._changed(session, conditions, lambda whole: _resettled(whole, asked))
+
+    async def reset(self, session: str, conditions: Conditions) -> tuple[View, bool]:
+        """Forget all observations; the settings and the idempotency window stay."""
+        return await self._changed(session, conditions, self._emptied)
+
+    async def delete(self, session: str, if_match: tuple[str, ...] | None) -> None:
+        """Forget a session. One that is not there is deleted already, unless If-Match names a state of it."""
+        for _ in range(ATTEMPTS):
+            expected = await self._deletable(session, if_match)
+            if await self._records.commit(_deletion(session, expected)) is Outcome.APPLIED:
+                self._forgotten([session])
+                return
+        raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+
+    async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> bytes | None:
+        """The position that a deletion must find; None = whatever is there."""
+        try:
+            whole, _ = await self._records.look(session)
+        except (RecordDamaged, ModelUnavailable, ModelMismatch):
+            if if_match is not None:
+                raise
+            return None  # deleting is the cure
+        if whole is not None:
+            require_match(whole.place, if_match, required=bool(whole.record.head["require_if_match"]))
+            return None if if_match is None else whole.expected
+        if if_match is not None:
+            raise PreconditionFailed(Standing(session), None)
+        return None
+
+    async def _created(self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation]) -> bool:
+        """Fold the history and store the new session; False = another request created it meanwhile."""
+        token, record = self._records.randomness(TOKEN_BYTES), whole.record
+        place = whole.place
+        if place.max_gap is not None:  # long closures are ordinary in a history
+            place = replace(place, max_gap=self._settings.warm_up_gap_limit)
+        plan = Plan(place)
+        await self._advancing.plan(plan, observations, lambda index: ("observations", index))
+        if plan.values:
+            await self._advancing.fold(whole, plan, token=token, digest=NO_DIGEST, status=200)
+        else:
+            record.bump(token)
+        self._records.settle_expiry(whole, asked)
+        return await self._records.replace(whole, token, NO_DIGEST) in (Outcome.APPLIED, Outcome.REPLAYED)
+
+    async def _changed(
+        self, session: str, conditions: Conditions, made: Callable[[Whole], Whole]
+    ) -> tuple[View, bool]:
+        token = conditions.token or self._records.randomness(TOKEN_BYTES)
+        for _ in range(ATTEMPTS):
+            whole = await self._records.existing(session)
+            if conditions.token is not None and remembers(whole, token, conditions.digest):
+                return View.of(whole), True
+            required = bool(whole.record.head["require_if_match"])
+            require_match(whole.place, conditions.if_match, required=required)
+            changed = made(whole)
+            changed.record.bump(token, conditions.digest)
+            outcome = await self._records.replace(changed, token, conditions.digest)
+            if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and conditions.token is None):
+                return await self._stored(changed), False
+        raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+
+    async def _stored(self, whole: Whole) -> View:
+        """A record that was just stored, with the times that the store gave it."""
+        made = View.of(whole)
+        try:
+            stored = await self._views.one(whole.session)
+        except ServiceError:
+            return made
+        return stored if stored.etag == made.etag else made
+
+    def _the_same(
+        self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation] | None, digest: bytes
+    ) -> View:
+        """The session as it is, if it is the one asked for. Raises SessionExists."""
+        view = View.of(whole)
+        different = _differences(view.body(self._registry), asked)
+        if observations is not None and whole.record.head["created_digest"].tobytes() != digest:
+            different.append("observations")
+        if different:
+            raise SessionExists(whole.place.standing(), different)
+        return view
+
+    def _emptied(self, whole: Whole) -> Whole:
+        """The session at step 0 of a new life; its outcomes stay, so that a key is still known."""
+        old, loaded = whole.record, whole.loaded
+        record = Record.new(
+            loaded.layout,
+            model=old.head["model"].item().decode(),
+            fingerprint=loaded.spec.fingerprint,
+            incarnation=self._records.randomness(INCARNATION_BYTES),
+            history=old.history,
+            state=loaded.model.initial_state(1)[0],
+        )
+        for name in KEPT_AT_RESET:
+            record.head[name] = old.head[name]
+        if old.step and not old.head["freq"]:
+            record.head["flags"] = COUNTED
+        record.outcomes[:] = old.outcomes
+        record.tail = old.tail
+        return replace(whole, record=record)
+
+
+def digest_of(observations: Sequence[Observation] | None) -> bytes:
+    """32 bytes that tell the histories of two PUTs apart."""
+    if not observations:
+        return NO_OBSERVATIONS
+    return hashlib.sha256(msgspec.json.encode(observations)).digest()
+
+
+def _resettled(whole: Whole, asked: SessionPatch) -> Whole:
+    head = whole.record.head
+    change(head, asked)
+    require_order(head)
+    require_long_life(head)
+    return whole
+
+
+def _deletion(session: str, expected: bytes | None) -> Change:
+    return Change(session, NO_TOKEN, NO_DIGEST, expected, bytes(32), Kind.DELETE, (), 0)
+
+
+def _differences(body: render.Json, asked: SessionSettings) -> list[str]:
+    """Names of the settings that were given and are not the session's."""
+    different = []
+    for name in SETTINGS:
+        given = getattr(asked, name)
+        if name not in asked.model_fields_set or (given is None and name in ("model", "max_gap")):
+            continue
+        held = body[name]
+        if name == "model" and "@" not in given:
+            held = str(held).partition("@")[0]
+        if name == "ttl_s" and given is not None:
+            given = render.seconds(round(1000 * given))
+        if held != given:
+            different.append(name)
+    return different

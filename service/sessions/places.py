@@ -1,0 +1,102 @@
+"""Where sessions stand, read from the heads of their records."""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from models.dates.grid import Grid, grid
+from service.sessions.registry import LoadedModel, Registry
+from service.sessions.rules import Place
+from service.storage.answers import Label
+from service.storage.layout import HEAD_BYTES, NO_TIME, Structured
+from service.wire.problems import Standing
+from service.wire.session_problems import ModelMismatch, ModelUnavailable, RecordDamaged
+
+COUNTED = 1
+"""Flag of a head: steps are counted, also where there is no observation yet to decide it."""
+
+
+class Places:
+    """The heads of B sessions as columns: one number of a structured array costs as much as a hundred of a list."""
+
+    def __init__(self, sessions: Sequence[str], heads: Structured) -> None:
+        self.sessions = sessions
+        self.steps: list[int] = heads["step"].tolist()
+        self.lasts: list[int] = heads["last"].tolist()
+        self.revisions: list[int] = heads["revision"].tolist()
+        self.fingerprints = _pieces(heads["fingerprint"].tobytes(), 32)
+        self.models: list[bytes] = heads["model"].tolist()
+        self.requires_match: list[int] = heads["require_if_match"].tolist()
+        self._incarnations = _pieces(heads["incarnation"].tobytes(), 8)
+        self._anchors: list[int] = heads["anchor"].tolist()
+        self._freqs: list[bytes] = heads["freq"].tolist()
+        self._timezones: list[bytes] = heads["timezone"].tolist()
+        self._flags: list[int] = heads["flags"].tolist()
+        self._rejects: list[int] = heads["gaps"].tolist()
+        self._max_gaps: list[int] = heads["max_gap"].tolist()
+        self._state_bytes: list[int] = heads["state_bytes"].tolist()
+
+    def place(self, row: int, loaded: LoadedModel) -> Place:
+        step, freq = self.steps[row], self._freqs[row]
+        timezone = self._timezones[row]
+        return Place(
+            label=self.label(row),
+            step=step,
+            last=self.lasts[row],
+            incarnation=self._incarnations[row],
+            revision=self.revisions[row],
+            max_gap=None if self._rejects[row] else self._max_gaps[row],
+            undecided=loaded.spec.freqs[0] if not freq and not step and not self._flags[row] & COUNTED else None,
+            timezone=timezone.decode(),
+        )
+
+    def label(self, row: int) -> Label:
+        return Label(
+            self.sessions[row],
+            self.models[row].decode(),
+            _grid(self._freqs[row], self._timezones[row], self._anchors[row]),
+        )
+
+    def sound_model(self, row: int, registry: Registry, damaged: Mapping[int, str]) -> LoadedModel:
+        """The model of a session whose head and state were checked.
+
+        A state that is longer than what was read cannot be checked; it belongs to a model that is not loaded.
+
+        Raises:
+            RecordDamaged: its bytes are not a sound record. And what `model` raises.
+        """
+        if row in damaged and self._state_bytes[row] <= registry.live_bytes - HEAD_BYTES:
+            raise RecordDamaged(self.sessions[row])
+        loaded = self.model(row, registry)
+        if row in damaged:
+            raise RecordDamaged(self.sessions[row])
+        return loaded
+
+    def model(self, row: int, registry: Registry) -> LoadedModel:
+        """The model that a session's state belongs to.
+
+        Raises:
+            ModelUnavailable: it is not loaded here.
+            ModelMismatch: the one loaded under its name is another.
+        """
+        loaded = registry.of(self.fingerprints[row])
+        if loaded is not None:
+            return loaded
+        label = self.label(row)
+        written = None if label.grid is None or self.lasts[row] == NO_TIME else label.grid.format(self.lasts[row])
+        at = Standing(label.session, self.steps[row], written)
+        other = registry.exactly(label.model)
+        if other is None:
+            raise ModelUnavailable(at, label.model)
+        expected = f"sha256:{self.fingerprints[row].hex()}"
+        raise ModelMismatch(at, label.model, expected=expected, found=other.fingerprint)
+
+
+@lru_cache(maxsize=8192)
+def _grid(freq: bytes, timezone: bytes, anchor: int) -> Grid | None:
+    if not freq:
+        return None
+    return grid(freq.decode(), timezone.decode(), None if anchor == NO_TIME else anchor)
+
+
+def _pieces(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]

@@ -1,0 +1,226 @@
+"""The time rules: what the observations of one request mean for a session that stands where it stands."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import isnan, nan
+
+from models.dates.grid import Grid, TimestampError, grid
+from service.storage.answers import IMPUTED, Label, Observed
+from service.storage.layout import NO_TIME, QUANTILES
+from service.wire import headers, render
+from service.wire.parsing import Observation
+from service.wire.problems import Fault, InvalidRequest, Standing, pointer
+from service.wire.session_problems import (
+    GapRejected,
+    GapTooLong,
+    ObservationConflict,
+    OffGrid,
+    OutOfOrder,
+    PreconditionFailed,
+    PreconditionRequired,
+    StateRegressed,
+)
+
+NO_FORECAST = (nan,) * len(QUANTILES)
+Where = tuple[str | int, ...]
+"""Path to an observation in the request's body."""
+
+
+class NeedsHistory(Exception):
+    """Whether an observation is a replay can be said only by the retained history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a session stands.
+
+    Args:
+        last: instant of the last observation; NO_TIME before the first, or where steps are counted.
+        max_gap: missing steps that are imputed; None = a gap is rejected.
+        undecided: the freq that a first observation with a timestamp decides on; None where the freq is decided.
+    """
+
+    label: Label
+    step: int
+    last: int
+    incarnation: bytes
+    revision: int
+    max_gap: int | None
+    undecided: str | None = None
+    timezone: str = "UTC"
+
+    @property
+    def etag(self) -> str:
+        return render.etag(self.incarnation, self.revision)
+
+    def standing(self) -> Standing:
+        return Standing(self.label.session, self.step, render.written(self.label.grid, self.last))
+
+
+def require_match(place: Place, if_match: Sequence[str] | None, *, required: bool) -> None:
+    """Compare If-Match with where the session stands.
+
+    Raises:
+        PreconditionRequired: the session requires it, and it was not sent.
+        StateRegressed: it names a later revision of the same life: the store lost commits.
+        PreconditionFailed: it names another state.
+    """
+    if if_match is None:
+        if required:
+            raise PreconditionRequired(place.standing())
+        return
+    if headers.matches(tuple(if_match), place.etag):
+        return
+    for position in map(headers.position, if_match):
+        if position is not None and position[0] == place.incarnation and position[1] > place.revision:
+            raise StateRegressed(place.standing())
+    raise PreconditionFailed(place.standing(), place.etag)
+
+
+class Plan:
+    """What to fold of a request, built up observation by observation.
+
+    Attributes:
+        label: the session's, its grid anchored and its freq decided once an observation has done so.
+        instants, values, imputed: the steps to fold, in order; NaN = missing.
+        again: the steps of those observations that were folded before.
+        step, last: where the session stands after the steps to fold.
+    """
+
+    __slots__ = ("again", "imputed", "instants", "label", "last", "place", "retained", "step", "undecided", "values")
+
+    def __init__(self, place: Place, retained: Callable[[int], Observed | None] | None = None) -> None:
+        """`retained` looks an observation up by its step; None = the history is not at hand."""
+        self.place = place
+        self.retained = retained
+        self.label = place.label
+        self.undecided = place.undecided
+        self.step = place.step
+        self.last = place.last
+        self.instants: list[int] = []
+        self.values: list[float] = []
+        self.imputed: list[bool] = []
+        self.again: list[int] = []
+
+    def add(self, observation: Observation, where: Where) -> None:
+        """Take up the next observation of the request.
+
+        Raises:
+            NeedsHistory: it is no later one, and the history is not at hand.
+            InvalidRequest, OffGrid, GapRejected, GapTooLong, ObservationConflict, OutOfOrder: it is refused.
+        """
+        if observation.covariates or observation.future:
+            self._refuse_covariates(observation, where)
+        value = nan if observation.value is None else observation.value
+        if self.undecided is not None:
+            self._decide(observation)
+        grid = self.label.grid
+        if grid is None:
+            instant, ahead = NO_TIME, self._steps_ahead(observation, where)
+        else:
+            instant, ahead = self._time_ahead(grid, observation, where)
+        if ahead < 1:
+            self._take_again(self.step + ahead, instant, value, where)
+            return
+        if ahead > 1:
+            self._impute(ahead - 1, where)
+        self._fold(instant, value, imputed=False)
+
+    @property
+    def applied(self) -> int:
+        return len(self.values) - sum(self.imputed)
+
+    def _fold(self, instant: int, value: float, *, imputed: bool) -> None:
+        self.instants.append(instant)
+        self.values.append(value)
+        self.imputed.append(imputed)
+        self.step += 1
+        self.last = instant
+
+    def _decide(self, observation: Observation) -> None:
+        if observation.timestamp is not None:
+            assert self.undecided is not None
+            self.label = self.label._replace(grid=grid(self.undecided, self.place.timezone))
+        self.undecided = None
+
+    def _steps_ahead(self, observation: Observation, where: Where) -> int:
+        if observation.timestamp is not None:
+            raise self._invalid("this session counts steps and has no timestamps; leave it out", where, "timestamp")
+        return 1 if observation.step is None else observation.step - self.step
+
+    def _time_ahead(self, grid: Grid, observation: Observation, where: Where) -> tuple[int, int]:
+        """The instant of an observation, and how many steps after the last one it is."""
+        if observation.timestamp is None:
+            raise self._invalid(f"required, since this session has the freq {grid.freq}", where, "timestamp")
+        try:
+            instant = grid.parse(observation.timestamp)
+            if not grid.is_on(instant):
+                raise self._off_grid(grid, instant, where)
+            if grid.anchor is None:
+                self.label = self.label._replace(grid=grid.anchored(instant))
+                return instant, 1
+            return instant, grid.steps_between(self.last, instant)
+        except TimestampError as error:
+            raise self._invalid(str(error), where, "timestamp") from None
+
+    def _impute(self, missing: int, where: Where) -> None:
+        at, max_gap = self._standing(), self.place.max_gap
+        fault = [Fault(f"{missing} steps after the last observation are missing", pointer(*where))]
+        if max_gap is None:
+            raise GapRejected(at, missing=missing, errors=fault)
+        if missing > max_gap:
+            raise GapTooLong(at, missing=missing, max_gap=max_gap, errors=fault)
+        grid = self.label.grid
+        for _ in range(missing):
+            self._fold(NO_TIME if grid is None else grid.next(self.last), nan, imputed=True)
+
+    def _take_again(self, step: int, instant: int, value: float, where: Where) -> None:
+        """An observation of a step that was folded before: a replay where it is the same one, else refused."""
+        stored = self._folded(step)
+        if stored is not None and not stored.flags & IMPUTED and is_same(stored.value, value):
+            self.again.append(step)
+        elif stored is not None and step == self.step:
+            grid = self.label.grid
+            key = str(step) if grid is None else grid.format(instant)
+            fault = [Fault("differs from the stored observation", pointer(*where, "value"))]
+            raise ObservationConflict(self._standing(), key, render.record(self.label, stored), fault)
+        else:
+            raise OutOfOrder(self._standing(), [Fault("is older than the last observation", pointer(*where))])
+
+    def _folded(self, step: int) -> Observed | None:
+        """An observation that this request or an earlier one had folded, if it is retained."""
+        planned = step - self.place.step - 1
+        if planned >= 0:
+            flags = IMPUTED if self.imputed[planned] else 0
+            moment, value = self.instants[planned], self.values[planned]
+            return Observed(flags, step, moment, value, nan, b"", 0, 0, 0, NO_FORECAST, NO_FORECAST)
+        if step < 1:
+            return None
+        if self.retained is None:
+            raise NeedsHistory
+        return self.retained(step)
+
+    def _off_grid(self, grid: Grid, instant: int, where: Where) -> OffGrid:
+        nearest = grid.nearest(instant)
+        written = grid.anchored(nearest) if grid.anchor is None else grid
+        fault = [Fault("is off the session's grid", pointer(*where, "timestamp"))]
+        return OffGrid(
+            self._standing(), freq=grid.freq, timezone=grid.timezone, nearest=written.format(nearest), errors=fault
+        )
+
+    def _refuse_covariates(self, observation: Observation, where: Where) -> None:
+        names = [*(observation.covariates or ()), *(name for future in observation.future or () for name in future)]
+        if names:
+            member = "covariates" if observation.covariates else "future"
+            raise self._invalid(f"the model {self.label.model} takes no covariates", where, member)
+
+    def _invalid(self, detail: str, where: Where, member: str) -> InvalidRequest:
+        return InvalidRequest([Fault(detail, pointer(*where, member))], at=self._standing())
+
+    def _standing(self) -> Standing:
+        return replace(self.place, label=self.label).standing()
+
+
+def is_same(stored: float, sent: float) -> bool:
+    """Whether two values are the same float64, or both missing."""
+    return stored == sent or (isnan(stored) and isnan(sent))

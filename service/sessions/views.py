@@ -1,0 +1,190 @@
+"""What sessions look like to a reader: nothing here commits, and a session's life is not prolonged by it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.sessions import entries
+from service.sessions.places import Places
+from service.sessions.registry import LoadedModel, Registry, is_trained
+from service.sessions.rules import Place
+from service.sessions.whole import Whole
+from service.storage.answers import Label
+from service.storage.layout import Bytes, Structured, snapshot_every
+from service.storage.record import find_damage, find_foreign, heads_of
+from service.storage.store import Found, SessionStore
+from service.wire import headers, render
+from service.wire.problems import Fault, InvalidRequest, ServiceError, StoreUnavailable
+from service.wire.session_problems import RecordDamaged, ResultNotFinite, SessionEmpty, SessionNotFound
+
+CONTINUED = 10
+"""Forecasts may reach this many times the model's horizon, continued from the medians."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A session's head and state as they were read."""
+
+    label: Label
+    head: Structured
+    state: Bytes
+    loaded: LoadedModel
+
+    @classmethod
+    def of(cls, whole: Whole) -> "View":
+        return cls(whole.place.label, whole.record.head, whole.record.state, whole.loaded)
+
+    @property
+    def etag(self) -> str:
+        return render.head_etag(self.head)
+
+    def body(self, registry: Registry) -> render.Json:
+        """A Session."""
+        layout, states = self.loaded.spec.layout, self.state[None]
+        return render.session(
+            self.label,
+            self.head,
+            retained_from=correctable_from(self.head),
+            warmed_up=bool(entries.is_warmed_up(self.loaded, states)[0]),
+            scores_all=layout.view(states, "scores.all")[0],
+            scores_recent=layout.view(states, "scores.recent")[0],
+            static={},  # no model takes any yet
+            warnings=_warnings(self.label, self.loaded, registry),
+        )
+
+    def forecast(self, horizon: int, levels: Sequence[int]) -> bytes:
+        """The answer to GET forecast.
+
+        Raises:
+            InvalidRequest: the model has no such level, or does not reach so far.
+            SessionEmpty: no value is known yet.
+            ResultNotFinite: the values are so large that no finite forecast follows.
+        """
+        spec, model = self.loaded.spec, self.loaded.model
+        columns = self._columns(levels)
+        if not 1 <= horizon <= CONTINUED * spec.horizon:
+            fault = Fault(f"must be 1 to {CONTINUED * spec.horizon}", parameter="horizon")
+            raise InvalidRequest([fault], at=self._place.standing())
+        states = self.state[None]
+        if not model.seen(states)[0] > 0:
+            raise SessionEmpty(self._place.standing())
+        fan = model.issued(states) if horizon == 1 else self._fan(horizon)
+        if not np.isfinite(fan).all():
+            raise ResultNotFinite(self._place.standing())
+        cut = entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
+        return render.forecasts(
+            self.label,
+            self.head,
+            cut.tolist(),
+            levels,
+            warmed_up=bool(entries.is_warmed_up(self.loaded, states)[0]),
+            direct=spec.horizon,
+        )
+
+    def _fan(self, horizon: int) -> NDArray[np.float64]:
+        """(horizon, Q): direct as far as the model reaches, then from the state that its own medians lead to."""
+        spec, model, grid = self.loaded.spec, self.loaded.model, self.label.grid
+        median, state, last = len(spec.quantiles) // 2, self.state, int(self.head["last"])
+        fans = [model.forecast(state[None])[0]]
+        while len(fans) * spec.horizon < horizon:
+            instants = []
+            for _ in range(spec.horizon):
+                last = entries.time_after(grid, last)
+                instants.append(last)
+            state, _ = model.fold(state, fans[-1][:, median].copy(), entries.calendar(grid, instants))
+            fans.append(model.forecast(state[None])[0])
+        return np.concatenate(fans)[:horizon]
+
+    def _columns(self, levels: Sequence[int]) -> list[int]:
+        """Where the quantiles of the levels stand among the model's."""
+        unknown = [level for level in levels if level not in self.loaded.spec.levels]
+        if unknown:
+            has = ", ".join(map(str, self.loaded.spec.levels))
+            fault = Fault(f"the model {self.label.model} is calibrated for the levels {has} only", parameter="levels")
+            raise InvalidRequest([fault], at=self._place.standing())
+        quantiles = self.loaded.spec.quantiles
+        return [quantiles.index(float(key)) for key in render.quantile_keys(tuple(levels))]
+
+    @property
+    def _place(self) -> Place:
+        return Places([self.label.session], self.head.reshape(1)).place(0, self.loaded)
+
+
+class Views:
+    """Reads heads and states."""
+
+    def __init__(self, store: SessionStore, registry: Registry) -> None:
+        self._store = store
+        self._registry = registry
+
+    async def one(self, session: str) -> View:
+        """Raises SessionNotFound, StoreUnavailable, RecordDamaged, ModelUnavailable, ModelMismatch."""
+        [view] = await self._read([session])
+        if view is None:
+            raise SessionNotFound(session)
+        if isinstance(view, ServiceError):
+            raise view
+        return view
+
+    async def many(self, sessions: Sequence[str]) -> list[View | ServiceError | None]:
+        """Views in the order asked for: None where there is no such session, an error where it cannot be read.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        return await self._read(sessions) if sessions else []
+
+    async def _read(self, sessions: Sequence[str]) -> list[View | ServiceError | None]:
+        reading = await self._store.read(sessions, self._registry.live_bytes)
+        if (reading.found == Found.UNAVAILABLE).any():
+            raise StoreUnavailable("the store did not answer")
+        damaged = find_damage(reading.rows)
+        heads = heads_of(reading.rows)
+        places = Places(sessions, heads)
+        views: list[View | ServiceError | None] = []
+        for row, found in enumerate(reading.found.tolist()):
+            if found == Found.ABSENT:
+                views.append(None)
+                continue
+            try:
+                loaded = places.sound_model(row, self._registry, damaged)
+                views.append(self._view(places, row, reading.rows[row], loaded))
+            except ServiceError as refused:
+                views.append(refused)
+        return views
+
+    def _view(self, places: Places, row: int, data: Bytes, loaded: LoadedModel) -> View:
+        live = data[None, : loaded.layout.live_bytes]
+        heads = heads_of(live)
+        if find_foreign(heads, loaded.layout)[0]:
+            raise RecordDamaged(places.sessions[row])
+        return View(places.label(row), heads[0], live[0, heads.dtype.itemsize :], loaded)
+
+
+def correctable_from(head: Structured) -> int | None:
+    """The oldest step that can be folded again, from the snapshots that a session of this head has; None = none can."""
+    step, history, first = int(head["step"]), int(head["history"]), int(head["first"])
+    every = snapshot_every(history)
+    newest = step // every * every
+    kept = [at for at in (newest - every, newest) if at >= 0 and at + 1 >= max(step - history + 1, first)]
+    oldest = min(kept, default=step) + 1
+    return oldest if history and oldest <= step else None
+
+
+def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:
+    """Whether the reader has this state already."""
+    return if_none_match is not None and headers.matches(if_none_match, etag)
+
+
+def _warnings(label: Label, loaded: LoadedModel, registry: Registry) -> list[dict[str, str]]:
+    warnings = []
+    grid = label.grid
+    if grid is not None and not is_trained(loaded, grid.freq):
+        detail = f"{label.model} was trained for {', '.join(loaded.spec.freqs)}, not for {grid.freq}"
+        warnings.append({"type": "freq-untrained", "detail": detail})
+    newest = registry.newest(loaded)
+    if newest is not loaded:
+        warnings.append({"type": "model-superseded", "detail": f"{newest.spec.label} is newer; new sessions get it"})
+    return warnings

@@ -1,0 +1,279 @@
+"""Natural batching: while one wave of work is in flight, the next one gathers. There is no timer.
+
+A wave belongs to a background task, never to a request. A request waits on its own future: given up before its wave
+starts it is removed, afterwards its work is done and committed all the same. At most one request of a session is in a
+wave; the others of that session wait for the next, in the order in which they came.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from service.wire.problems import DeadlineExceeded, NotReady, Overloaded
+
+WorkT = TypeVar("WorkT")
+AnswerT = TypeVar("AnswerT")
+
+logger = logging.getLogger(__name__)
+
+
+class Entry(Generic[WorkT, AnswerT]):
+    """One request that waits: its work, and the future on which its caller waits.
+
+    Attributes:
+        deadline: on the clock of the waves, in seconds; a wave that starts later drops the entry.
+        alone: the work is long, so it runs beside the waves; its session still waits for it.
+    """
+
+    __slots__ = ("alone", "deadline", "future", "session", "work")
+
+    def __init__(
+        self, session: str, work: WorkT, future: "asyncio.Future[AnswerT]", deadline: float, alone: bool
+    ) -> None:
+        self.session = session
+        self.work = work
+        self.future = future
+        self.deadline = deadline
+        self.alone = alone
+
+    def settle(self, answer: AnswerT) -> None:
+        """Give the answer to the caller, unless it has gone."""
+        if not self.future.done():
+            self.future.set_result(answer)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the error to the caller, unless it has gone."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+class Waves(Generic[WorkT, AnswerT]):
+    """Gathers requests while a wave is in flight, then hands all of them over at once.
+
+    Args:
+        wave: does the work of many entries and settles each of them, except for those that it returns: they are no
+            ordinary case, and go on beside the waves.
+        alone: does the work of one entry and settles it, beside the waves.
+        clock: seconds, monotonic; the event loop's.
+    """
+
+    def __init__(
+        self,
+        wave: Callable[[Sequence[Entry[WorkT, AnswerT]]], Awaitable[Sequence[Entry[WorkT, AnswerT]]]],
+        alone: Callable[[Entry[WorkT, AnswerT]], Awaitable[None]],
+        *,
+        clock: Callable[[], float],
+        max_waiting: int = 8192,
+        max_waiting_per_session: int = 64,
+        max_wave: int = 512,
+    ) -> None:
+        self._wave = wave
+        self._alone = alone
+        self._clock = clock
+        self._max_waiting = max_waiting
+        self._max_waiting_per_session = max_waiting_per_session
+        self._max_wave = max_wave
+        self._lines: dict[str, deque[Entry[WorkT, AnswerT]]] = {}
+        self._ready: deque[str] = deque()
+        self._deadlines: dict[float, _Deadlines[WorkT, AnswerT]] = {}
+        self._waiting = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._beside: dict[Entry[WorkT, AnswerT], asyncio.Task[None]] = {}
+        self._wave_over: asyncio.Future[None] | None = None
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no wave has taken yet."""
+        return self._waiting
+
+    @property
+    def limit(self) -> int:
+        """Requests that may wait before the next is refused."""
+        return self._max_waiting
+
+    def start(self) -> None:
+        """Start the background task; call it on the event loop that will submit."""
+        self._pump = asyncio.get_running_loop().create_task(self._run(), name="waves")
+
+    async def submit(self, session: str, work: WorkT, *, timeout_s: float, alone: bool = False) -> AnswerT:
+        """Wait at most `timeout_s` for a wave to do this work. Few different time limits may be given.
+
+        Raises:
+            Overloaded: too many requests wait, in all or for this session.
+            NotReady: the service is stopping.
+            DeadlineExceeded: the deadline passed first; work that a wave had taken up may still be committed.
+        """
+        if self._closed:
+            raise NotReady(["the service is stopping"])
+        line = self._lines.get(session)
+        if self._waiting >= self._max_waiting or (line is not None and len(line) >= self._max_waiting_per_session):
+            raise Overloaded("too many requests wait; send this one again later")
+        loop = asyncio.get_running_loop()
+        entry: Entry[WorkT, AnswerT] = Entry(
+            session, work, loop.create_future(), self._clock() + timeout_s, alone
+        )
+        if line is None:
+            self._lines[session] = deque((entry,))
+            self._ready.append(session)
+        else:
+            line.append(entry)
+        self._waiting += 1
+        if timeout_s not in self._deadlines:
+            self._deadlines[timeout_s] = _Deadlines(self._clock)
+        self._deadlines[timeout_s].watch(entry)
+        self._wake_up()
+        try:
+            return await entry.future
+        except asyncio.CancelledError:
+            self._withdraw(entry)
+            raise
+
+    async def between(self) -> None:
+        """Wait for the end of the wave in flight: there a slice of long work delays nobody's answer.
+
+        The next wave is then waiting for the store, so the slice uses time in which nothing could be computed for it.
+        """
+        if self._wave_over is not None:
+            await asyncio.shield(self._wave_over)
+        else:
+            await asyncio.sleep(0)
+
+    async def drain(self) -> None:
+        """Refuse new work, finish all that waits, and stop the background task."""
+        self._closed = True
+        self._wake_up()
+        if self._pump is not None:
+            await self._pump
+        for deadlines in self._deadlines.values():
+            deadlines.stop()
+
+    def _withdraw(self, entry: Entry[WorkT, AnswerT]) -> None:
+        line = self._lines.get(entry.session)
+        if line is not None and entry in line:
+            line.remove(entry)
+            self._waiting -= 1
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    async def _run(self) -> None:
+        while True:
+            entries = self._take()
+            if entries:
+                await self._one_wave(entries)
+            elif self._closed and not self._beside:
+                return
+            else:
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        await self._wake
+        self._wake = None
+
+    async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
+        self._wave_over = asyncio.get_running_loop().create_future()
+        handed_on: Sequence[Entry[WorkT, AnswerT]] = ()
+        try:
+            handed_on = await self._wave(entries)
+        except Exception as error:
+            logger.exception("a wave failed")
+            for entry in entries:
+                entry.fail(error)
+        finally:
+            self._wave_over.set_result(None)
+            self._wave_over = None
+        for entry in handed_on:
+            self._leave(entry)
+        for entry in entries:
+            if entry not in self._beside:
+                self._release(entry.session)
+
+    def _take(self) -> list[Entry[WorkT, AnswerT]]:
+        """Take the first live request of each session that waits; long ones leave on tasks of their own."""
+        now = self._clock()
+        entries: list[Entry[WorkT, AnswerT]] = []
+        for _ in range(len(self._ready)):
+            if len(entries) >= self._max_wave:
+                break
+            session = self._ready.popleft()
+            entry = self._first_live(session, now)
+            if entry is None:
+                self._release(session)
+            elif entry.alone:
+                self._leave(entry)
+            else:
+                entries.append(entry)
+        return entries
+
+    def _first_live(self, session: str, now: float) -> Entry[WorkT, AnswerT] | None:
+        line = self._lines[session]
+        while line:
+            entry = line.popleft()
+            self._waiting -= 1
+            if entry.future.done():
+                continue
+            if entry.deadline <= now:
+                entry.fail(DeadlineExceeded("the deadline passed before the observation was taken up"))
+                continue
+            return entry
+        return None
+
+    def _leave(self, entry: Entry[WorkT, AnswerT]) -> None:
+        self._beside[entry] = asyncio.get_running_loop().create_task(self._run_alone(entry))
+
+    async def _run_alone(self, entry: Entry[WorkT, AnswerT]) -> None:
+        try:
+            await self._alone(entry)
+        except Exception as error:
+            logger.exception("long work failed")
+            entry.fail(error)
+        finally:
+            del self._beside[entry]
+            self._release(entry.session)
+            self._wake_up()
+
+    def _release(self, session: str) -> None:
+        """The session has no request in a wave any more: its next one may go."""
+        if self._lines[session]:
+            self._ready.append(session)
+        else:
+            del self._lines[session]
+
+
+class _Deadlines(Generic[WorkT, AnswerT]):
+    """Answers at their deadline the requests of one time limit, also while a wave hangs; one timer serves all."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._entries: deque[Entry[WorkT, AnswerT]] = deque()  # in the order of their deadlines
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, entry: Entry[WorkT, AnswerT]) -> None:
+        while self._entries and self._entries[0].future.done():
+            self._entries.popleft()
+        self._entries.append(entry)
+        if self._timer is None:
+            self._arm()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        delay = max(self._entries[0].deadline - self._clock(), 0.0)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._clock()
+        while self._entries and (self._entries[0].future.done() or self._entries[0].deadline <= now):
+            error = DeadlineExceeded("the answer did not come in time; the same request again settles it")
+            self._entries.popleft().fail(error)
+        if self._entries:
+            self._arm()

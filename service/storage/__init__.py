@@ -1,0 +1,1 @@
+"""The record of a session and where it lives: bytes, commits, connections, the embedded server."""

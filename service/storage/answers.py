@@ -1,0 +1,107 @@
+"""The numbers of answers as plain values, read from the arrays of a record."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from struct import Struct
+from typing import NamedTuple
+
+from models.dates.grid import Grid
+from service.storage.layout import OutcomeFlag, SlotFlag, Structured, outcome_dtype, slot_dtype
+
+# As plain integers: a flag's own operators cost a microsecond each.
+IMPUTED, HAS_ORIGINAL, HAS_REVISED = int(SlotFlag.IMPUTED), int(SlotFlag.HAS_ORIGINAL), int(SlotFlag.HAS_REVISED)
+WARMED_UP = int(OutcomeFlag.WARMED_UP)
+
+
+class Label(NamedTuple):
+    """What answers show of a session besides numbers, the same from commit to commit."""
+
+    session: str
+    model: str
+    grid: Grid | None
+    """None where steps are counted and there are no timestamps."""
+    covariates: tuple[str, ...] = ()
+
+
+class Observed(NamedTuple):
+    """One SLOT: an observation as it is retained."""
+
+    flags: int
+    step: int
+    timestamp: int
+    """NO_TIME where steps are counted."""
+    value: float
+    """NaN = missing."""
+    original: float
+    digest: bytes
+    revision: int
+    applied: int
+    imputed: int
+    issued: tuple[float, ...]
+    """As layout.QUANTILES; NaN = no forecast had been issued."""
+    revised: tuple[float, ...]
+    covariates: tuple[float, ...] = ()
+
+
+class Answer(NamedTuple):
+    """One OUTCOME: the answer to a write."""
+
+    status: int
+    kind: int
+    token: bytes
+    digest: bytes
+    incarnation: bytes
+    revision: int
+    step: int
+    applied: int
+    replayed: int
+    corrected: int
+    imputed: int
+    forecast_time: int
+    """NO_TIME where steps are counted."""
+    forecast: tuple[float, ...]
+    """As layout.QUANTILES; NaN = no value is known yet."""
+    flags: int
+    observed: Observed
+
+    @property
+    def warmed_up(self) -> bool:
+        return self.flags & WARMED_UP != 0
+
+
+def read_observed(slots: Structured) -> list[Observed]:
+    """(N,) slots -> their numbers."""
+    struct = _slot_struct(slots.dtype["covariates"].shape[0])
+    return [_observed(fields[1:]) for fields in struct.iter_unpack(slots.tobytes())]
+
+
+def read_answers(outcomes: Structured) -> list[Answer]:
+    """(N,) outcomes -> their numbers."""
+    struct = _outcome_struct(outcomes.dtype["observed"]["covariates"].shape[0])
+    return [
+        # checksum, 12 fields to the forecast's time, 5 of the forecast, flags, then the slot's checksum and fields
+        Answer._make((*fields[1:13], fields[13:18], fields[18], _observed(fields[20:])))
+        for fields in struct.iter_unpack(outcomes.tobytes())
+    ]
+
+
+def _observed(fields: Sequence[int | float | bytes]) -> Observed:
+    return Observed._make((*fields[:9], fields[9:14], fields[14:19], fields[19:]))
+
+
+SLOT_FORMAT = "IIQqdd8sQII5d5d"
+OUTCOME_FORMAT = "IHH16s8s8sQQIIIIq5dI4x"
+
+
+@lru_cache
+def _slot_struct(covariates: int) -> Struct:
+    struct = Struct(f"<{SLOT_FORMAT}{covariates}d")
+    assert struct.size == slot_dtype(covariates).itemsize
+    return struct
+
+
+@lru_cache
+def _outcome_struct(covariates: int) -> Struct:
+    struct = Struct(f"<{OUTCOME_FORMAT}{SLOT_FORMAT}{covariates}d")
+    assert struct.size == outcome_dtype(covariates).itemsize
+    return struct

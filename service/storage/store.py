@@ -1,0 +1,272 @@
+"""Where sessions live: one class over the Redis protocol, for every deployment; `commit.lua` is its one atomic step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from importlib import resources
+from struct import Struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.storage.connection import Command, Failure, Servers, StoreUnavailable, connect
+from service.storage.record import Writes
+from service.storage.status import StoreStatus, read_status
+
+__all__ = [
+    "Change",
+    "Found",
+    "Kind",
+    "Outcome",
+    "OutcomeUnknown",
+    "Reading",
+    "SessionStore",
+    "StoreStatus",
+    "StoreUnavailable",
+    "WholeReading",
+]
+
+
+class OutcomeUnknown(Exception):
+    """The command was sent and no reply came: it may have been applied. Sending the same change again settles it."""
+
+
+class Kind(IntEnum):
+    WRITE = 1
+    """In place; the first of `writes` begins at 0 and covers at least the head."""
+    REPLACE = 2
+    """`writes` is the whole record, ((0, record),)."""
+    DELETE = 3
+    """`writes` is empty; `expected=None` deletes whatever is there. A session that is not there is APPLIED."""
+
+
+class Outcome(IntEnum):
+    """What became of a change. The last two are the client's own: no answer of the script."""
+
+    APPLIED = 1
+    REPLAYED = 2
+    """This very change (its token and digest) was applied before."""
+    KEY_REUSED = 3
+    """The token is known with another digest."""
+    CONFLICT = 4
+    REGRESSED = 5
+    """The same incarnation, but the store holds a lower revision than expected: it lost acknowledged commits."""
+    MISSING = 6
+    EXPIRED = 7
+    WRONG_MODEL = 8
+    UNAVAILABLE = 9
+    """Not sent, or refused: not applied."""
+    UNKNOWN = 10
+    """Sent, and no reply came: perhaps applied."""
+
+
+class Found(IntEnum):
+    ABSENT = 0
+    """Unknown, deleted, evicted and expired (by the store's clock) are the same."""
+    PRESENT = 1
+    UNAVAILABLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One commit of one session.
+
+    Args:
+        token: 16 bytes that name this change, looked up before anything is compared; zeros = none.
+        digest: 8 bytes, hash of its payload.
+        expected: 16 bytes, incarnation and revision as read; None = there must be no session, or an expired one.
+        fingerprint: 32 bytes, model of the record as it was read; not compared if `expected` is None and for DELETE.
+        ttl_ms: after which the session expires, counted from this commit by the store's clock; 0 = never.
+    """
+
+    session: str
+    token: bytes
+    digest: bytes
+    expected: bytes | None
+    fingerprint: bytes
+    kind: Kind
+    writes: Writes
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """B sessions, in the order asked for: `found` (B,) of `Found`, `rows` (B, length) bytes, zeros if there are none.
+
+    `now_ms` is the store's clock.
+    """
+
+    now_ms: int
+    found: NDArray[np.uint8]
+    rows: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class WholeReading:
+    """B whole records; None where `found` is not PRESENT. `now_ms` is the store's clock."""
+
+    now_ms: int
+    found: list[Found]
+    blobs: list[bytes | None]
+
+
+class SessionStore:
+    """Sessions in a Redis-protocol store. Calls may run at the same time; none lasts longer than `timeout_s`."""
+
+    def __init__(self, servers: Servers, namespace: str, timeout_s: float) -> None:
+        self.servers = servers
+        self.namespace = namespace
+        self.timeout_s = timeout_s
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, namespace: str = "default", timeout_s: float = 2.0) -> AsyncIterator[SessionStore]:
+        """Connect lazily: a store that is down makes the calls fail, not this one.
+
+        Args:
+            url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1:p,h2:p/service/db` or `redis+cluster://h1:p,h2:p`.
+
+        Raises:
+            ValueError: the URL is none of these.
+        """
+        servers = connect(url, timeout_s)
+        try:
+            yield cls(servers, namespace, timeout_s)
+        finally:
+            await servers.close()
+
+    def key(self, session: str) -> bytes:
+        return f"hs:{{{self.namespace}/{session}}}".encode()
+
+    async def read(self, sessions: Sequence[str], length: int) -> Reading:
+        """The first `length` bytes (head and state) of each record, in one round trip.
+
+        Never raises for the store's faults: see `found`.
+        """
+        found = np.full(len(sessions), Found.UNAVAILABLE, np.uint8)
+        rows = np.zeros((len(sessions), length), np.uint8)
+        now_ms = 0
+        for part, reply in await self._read(sessions, length):
+            size = part.stop - part.start
+            now_ms = int.from_bytes(reply[:8], "little")
+            found[part] = np.frombuffer(reply, np.uint8, size, 8)
+            rows[part] = np.frombuffer(reply, np.uint8, offset=8 + size).reshape(size, length)
+        return Reading(now_ms, found, rows)
+
+    async def read_whole(self, sessions: Sequence[str]) -> WholeReading:
+        """Whole records, in one round trip. Never raises for the store's faults: see `found`."""
+        found = [Found.UNAVAILABLE] * len(sessions)
+        blobs: list[bytes | None] = [None] * len(sessions)
+        now_ms = 0
+        for part, reply in await self._read(sessions, 0):
+            size = part.stop - part.start
+            now_ms = int.from_bytes(reply[:8], "little")
+            found[part] = [Found(flag) for flag in reply[8 : 8 + size]]
+            at, lengths = 8 + 5 * size, Struct(f"<{size}I").unpack_from(reply, 8 + size)
+            for row, length in zip(range(part.start, part.stop), lengths, strict=True):
+                if found[row] is Found.PRESENT:
+                    blobs[row] = reply[at : at + length]
+                at += length
+        return WholeReading(now_ms, found, blobs)
+
+    async def commit(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Apply each change (of different sessions) if its session still stands where it was read, in one round trip.
+
+        Each change is atomic; those of one call are not atomic together. Never raises for the store's faults: a node
+        that fails costs its own sessions UNAVAILABLE or UNKNOWN and no others.
+        """
+        parts = self._parts(len(changes))
+        commands = [
+            COMMIT.command(
+                [self.key(change.session) for change in changes[part]], [_packed(change) for change in changes[part]]
+            )
+            for part in parts
+        ]
+        outcomes: list[Outcome] = []
+        for part, reply in zip(parts, await self.servers.run(commands, self.timeout_s), strict=True):
+            if isinstance(reply, Failure):
+                outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
+            else:
+                outcomes += map(Outcome, reply)
+        return outcomes
+
+    async def read_one(self, session: str) -> bytes | None:
+        """One whole record; None = there is none.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        reading = await self.read_whole([session])
+        if reading.found[0] is Found.UNAVAILABLE:
+            raise StoreUnavailable("the store did not answer")
+        return reading.blobs[0]
+
+    async def commit_one(self, change: Change) -> Outcome:
+        """One change.
+
+        Raises:
+            StoreUnavailable: it was not applied.
+            OutcomeUnknown: it may have been.
+        """
+        [outcome] = await self.commit([change])
+        if outcome is Outcome.UNAVAILABLE:
+            raise StoreUnavailable("the store did not take the change")
+        if outcome is Outcome.UNKNOWN:
+            raise OutcomeUnknown("the store did not answer")
+        return outcome
+
+    async def status(self) -> StoreStatus:
+        """What the store is and promises; of several servers the weakest promise counts.
+
+        Raises:
+            StoreUnavailable: one of its servers did not answer.
+        """
+        return await read_status(self.servers, self.timeout_s)
+
+    async def _read(self, sessions: Sequence[str], length: int) -> list[tuple[slice, bytes]]:
+        parts = self._parts(len(sessions))
+        arguments = [str(length).encode()]
+        commands = [READ.command([self.key(session) for session in sessions[part]], arguments) for part in parts]
+        replies = await self.servers.run(commands, self.timeout_s, repeatable=True)
+        return [(part, reply) for part, reply in zip(parts, replies, strict=True) if not isinstance(reply, Failure)]
+
+    def _parts(self, count: int) -> list[slice]:
+        batch = self.servers.batch
+        return [slice(at, min(at + batch, count)) for at in range(0, count, batch)]
+
+
+class _Script:
+    """A Lua script beside this file, called by its digest and sent whole only to a server that does not know it."""
+
+    def __init__(self, name: str) -> None:
+        self.source = resources.files("service.storage").joinpath(name).read_bytes()
+        self._sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
+
+    def command(self, keys: list[bytes], arguments: list[bytes]) -> Command:
+        return Command(keys[0], (b"EVALSHA", self._sha, b"%d" % len(keys), *keys, *arguments), script=self.source)
+
+
+COMMIT = _Script("commit.lua")
+READ = _Script("read.lua")
+_CHANGE = Struct("<BB16s8s16s32sQB")
+_WRITE = Struct("<II")
+
+
+def _packed(change: Change) -> bytes:
+    """A change as commit.lua reads it."""
+    head = _CHANGE.pack(
+        change.kind,
+        change.expected is not None,
+        change.token,
+        change.digest,
+        change.expected or b"",
+        change.fingerprint,
+        change.ttl_ms,
+        len(change.writes),
+    )
+    return head + b"".join([_WRITE.pack(offset, len(data)) + data for offset, data in change.writes])
+

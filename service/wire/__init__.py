@@ -1,0 +1,1 @@
+"""What goes over HTTP, both ways: bodies, headers, answers, problems, and their description."""

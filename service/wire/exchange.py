@@ -1,0 +1,112 @@
+"""One HTTP exchange below the framework: the body within its limits, the request's id, the bytes of an answer."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from service.wire.headers import inflated
+from service.wire.problems import MEDIA_TYPE, NotAcceptable, RequestTimeout, ServiceError, TooLarge
+
+JSON = b"application/json"
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+ACCEPTED = ("*/*", "application/*", "application/json")
+
+RawHeaders = Mapping[bytes, bytes]
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was whole: nobody waits for an answer."""
+
+
+async def read_body(receive: Receive, headers: RawHeaders, *, limit: int, timeout_s: float) -> bytes:
+    """The request's body, without its content coding.
+
+    Raises:
+        TooLarge, RequestTimeout, MalformedRequest, UnsupportedMediaType: it is refused.
+        ClientGone: it will never be whole.
+    """
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(limit)
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+            body = _part(message)
+            while message.get("more_body"):
+                message = await receive()
+                body += _part(message)
+                if len(body) > limit:
+                    raise TooLarge(limit)
+    except TimeoutError:
+        raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from None
+    coding = headers.get(b"content-encoding")
+    return inflated(body, None if coding is None else coding.decode("latin-1"), limit)
+
+
+def _part(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    part: bytes = message.get("body", b"")
+    return part
+
+
+def text(headers: RawHeaders, name: bytes) -> str | None:
+    """A header's value."""
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
+
+
+def require_acceptable(accept: str | None) -> None:
+    """Raises NotAcceptable where the client takes no JSON."""
+    if accept is None:
+        return
+    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
+    if not any(media in ACCEPTED for media in ranges):
+        raise NotAcceptable(["application/json"])
+
+
+def request_id(headers: RawHeaders, made: bytes) -> bytes:
+    """The id that the client gave, else one made of these random bytes."""
+    given = headers.get(b"x-request-id")
+    return given if given is not None and REQUEST_ID.fullmatch(given) else made.hex().encode()
+
+
+def identity(scope: Scope, made: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers that name an exchange, on every answer."""
+    headers = dict(scope["headers"])
+    named = [(b"x-request-id", request_id(headers, made))]
+    trace = headers.get(b"traceparent")
+    if trace is not None and TRACE_PARENT.fullmatch(trace):
+        named.append((b"traceparent", trace))
+    return named
+
+
+async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """Send a whole answer."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse(send: Send, named: list[tuple[bytes, bytes]], error: ServiceError) -> None:
+    """Send a problem."""
+    extra = [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers().items()]
+    instance = named[0][1].decode("latin-1")
+    extra += [(name.encode(), value.encode()) for name, value in closing(error).items()]
+    headers = [*named, (b"content-type", MEDIA_TYPE.encode()), *extra]
+    await respond(send, error.status, headers, error.render(instance))
+
+
+def closing(error: ServiceError) -> dict[str, str]:
+    """The header that ends a connection whose request is not read to its end."""
+    return {"connection": "close"} if isinstance(error, TooLarge | RequestTimeout) else {}
+
+
+def as_state(scope: Scope) -> dict[str, Any]:
+    """Where an exchange's own values are kept."""
+    state: dict[str, Any] = scope.setdefault("state", {})
+    return state

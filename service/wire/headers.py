@@ -1,0 +1,103 @@
+"""Request headers, and what they ask of a body before it is read."""
+
+import re
+import zlib
+from typing import Literal
+
+from service.wire.problems import Fault, MalformedRequest, TooLarge, UnsupportedMediaType
+
+ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \t]*')
+ETAG = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,19})")
+KEY_LIMIT = 255
+GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+Condition = Literal["If-Match", "If-None-Match"]
+AnyTag = Literal["*"]
+
+
+def entity_tags(header: str | None, name: Condition) -> tuple[str, ...] | None:
+    """The ETags that If-Match or If-None-Match lists, unquoted; ("*",) for any; None where the header is absent.
+
+    Quoted or bare; a W/ that a proxy put on is ignored.
+
+    Raises:
+        MalformedRequest: the header holds none.
+    """
+    if header is None:
+        return None
+    tags = [ENTITY_TAG.fullmatch(part) for part in header.split(",")]
+    if not all(tags):
+        fault = Fault('must be an ETag as an answer gave it, such as "6f1c0a0000000000-812"', parameter=name)
+        raise MalformedRequest(f"{name} cannot be read: it {fault.detail}", errors=[fault])
+    return tuple(tag[1] if tag[1] is not None else tag[2] for tag in tags if tag)
+
+
+def matches(tags: tuple[str, ...], etag: str | None) -> bool:
+    """Whether a condition names the session that stands at `etag` (None: there is none, which not even * names)."""
+    return etag is not None and (etag in tags or "*" in tags)
+
+
+def position(etag: str) -> tuple[bytes, int] | None:
+    """Incarnation (8 bytes) and revision of one of our ETags; None for a foreign one."""
+    matched = ETAG.fullmatch(etag)
+    return None if matched is None else (bytes.fromhex(matched[1]), int(matched[2]))
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """The key of a request, unquoted; None where the header is absent.
+
+    Raises:
+        MalformedRequest: it is empty or longer than 255 characters.
+    """
+    if header is None:
+        return None
+    key = header.strip(" \t")
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+    if not 1 <= len(key) <= KEY_LIMIT:
+        fault = Fault(f"must have 1 to {KEY_LIMIT} characters", parameter="Idempotency-Key")
+        raise MalformedRequest(f"Idempotency-Key {fault.detail}", errors=[fault])
+    return key
+
+
+def require_json(content_type: str | None) -> None:
+    """Raises UnsupportedMediaType unless the body is declared as JSON."""
+    media, _, parameters = (content_type or "").partition(";")
+    charset = parameters.strip().lower().replace('"', "")
+    if media.strip().lower() != "application/json" or charset not in ("", "charset=utf-8"):
+        given = "names another type" if content_type else "is missing"
+        raise UnsupportedMediaType(
+            f"Content-Type {given}: send application/json, for example with curl --json '{{\"value\": 121.5}}'",
+            errors=[Fault("must be application/json", parameter="Content-Type")],
+        )
+
+
+def inflated(body: bytes, encoding: str | None, limit: int) -> bytes:
+    """The body without its Content-Encoding.
+
+    Raises:
+        UnsupportedMediaType: the coding is neither gzip nor identity.
+        MalformedRequest: it is not the gzip stream that it is declared to be.
+        TooLarge: it is longer than `limit` bytes, before or after.
+    """
+    coding = (encoding or "identity").strip().lower()
+    if coding not in ("identity", "gzip", "x-gzip"):
+        fault = Fault("must be gzip, or be left out", parameter="Content-Encoding")
+        raise UnsupportedMediaType(f"Content-Encoding {fault.detail}", errors=[fault])
+    if coding != "identity":
+        body = _gunzipped(body, limit)
+    if len(body) > limit:
+        raise TooLarge(limit)
+    return body
+
+
+def _gunzipped(body: bytes, limit: int) -> bytes:
+    """At most `limit` + 1 bytes of what was compressed, as one member."""
+    member = zlib.decompressobj(GZIP_WINDOW)
+    try:
+        plain = member.decompress(body, limit + 1)
+    except zlib.error:
+        raise MalformedRequest("the body is not gzip, as its Content-Encoding says") from None
+    if len(plain) <= limit and (not member.eof or member.unused_data):
+        raise MalformedRequest("the gzip body is cut short, or something follows it")
+    return plain

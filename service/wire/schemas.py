@@ -1,0 +1,346 @@
+"""Wire types. Requests are validated by theirs; answers are written by render.py and described here for OpenAPI."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from models.dates.frequencies import FrequencyError, frequency
+from models.dates.zones import ZoneError, zone
+
+SESSION_ID = r"^[A-Za-z0-9._~-]{1,128}$"
+HISTORY_LIMIT = 10_000
+STEP_LIMIT = 2**63 - 1
+
+Step = Annotated[int, Field(ge=1, le=STEP_LIMIT)]
+Covariates = dict[str, float | None]
+SessionId = Annotated[str, Field(pattern=SESSION_ID, examples=["store-42"])]
+
+
+def _known_freq(name: str) -> str:
+    try:
+        return frequency(name).name
+    except FrequencyError as error:
+        raise ValueError(str(error)) from None
+
+
+def _known_zone(name: str) -> str:
+    try:
+        return zone(name).name
+    except ZoneError as error:
+        raise ValueError(str(error)) from None
+
+
+class Request(BaseModel):
+    """No unknown keys, no strings or booleans for numbers, nothing that is not finite."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Observation(Request):
+    """One observation: a value with its timestamp, or, in a session without freq, its step."""
+
+    value: float | None = Field(examples=[121.5])
+    """null = missing."""
+    timestamp: str | None = Field(default=None, examples=["2026-11-21"])
+    step: Step | None = None
+    covariates: Covariates | None = None
+    future: list[Covariates] | None = None
+    """What is known now of the steps that follow, nearest first."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_time(self) -> Self:
+        if self.timestamp is not None and self.step is not None:
+            raise ValueError("give a timestamp or a step, not both")
+        return self
+
+
+class Correction(Request):
+    """What is corrected of an observation; what is left out stays."""
+
+    value: float | None = None
+    covariates: Covariates | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("give a value or covariates")
+        return self
+
+
+class _Changeable(Request):
+    model: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,8})?$", max_length=64)
+    """name@version; a name alone means its newest version."""
+    gaps: Literal["impute", "reject"] = "impute"
+    max_gap: Annotated[int, Field(ge=0, le=HISTORY_LIMIT)] | None = None
+    """Most steps imputed at once; default half of history."""
+    history: int = Field(default=64, ge=0, le=HISTORY_LIMIT)
+    minimum: float | None = None
+    """Forecasts are cut below it."""
+    maximum: float | None = None
+    ttl_s: Annotated[float, Field(ge=1, le=1e10)] | None = None
+    """Seconds after its last commit at which the session is forgotten; null = never."""
+    require_if_match: bool = False
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError("minimum must not be above maximum")
+        return self
+
+
+class SessionPatch(_Changeable):
+    """Settings to change: those given (`model_fields_set`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_can_change(cls, body: object) -> object:
+        fixed = {"freq", "timezone", "static"} & body.keys() if isinstance(body, dict) else set()
+        if fixed:
+            raise ValueError(f"{', '.join(sorted(fixed))} cannot change after creation: make another session")
+        return body
+
+
+class SessionSettings(_Changeable):
+    """Settings of a new session: those given (`model_fields_set`)."""
+
+    freq: Annotated[str, AfterValidator(_known_freq)] | None = Field(default=None, max_length=16, examples=["D"])
+    """null = steps are counted."""
+    timezone: Annotated[str, AfterValidator(_known_zone)] = Field(default="UTC", max_length=40)
+    static: Covariates = {}
+
+
+class SessionPut(SessionSettings):
+    """A new session: its settings, and what was observed so far."""
+
+    observations: list[Observation] | None = None
+    """Its history, oldest first."""
+
+
+# ---------------------------------------------------------------- answers
+
+
+class Forecast(BaseModel):
+    """A forecast for one step; value is the median, quantiles are keyed by exact decimals."""
+
+    step: int
+    timestamp: str | None
+    value: float
+    quantiles: dict[str, float]
+
+
+class Record(BaseModel):
+    """One retained observation, with the forecast as it had been issued for it."""
+
+    step: int
+    timestamp: str | None
+    value: float | None
+    covariates: Covariates
+    imputed: bool
+    forecast: Forecast | None
+    covered: dict[str, bool] | None
+    original: float | None
+    revised: Forecast | None
+
+
+class Advance(BaseModel):
+    """The answer to every write: the last observation and the forecast that follows it."""
+
+    session: str
+    model: str
+    step: int
+    etag: str
+    warmed_up: bool
+    applied: int
+    replayed: int
+    corrected: int
+    imputed: int
+    observed: Record
+    forecast: Forecast | None
+
+
+class Scores(BaseModel):
+    """One step ahead, predict then observe; a ratio is null where its denominator is zero."""
+
+    steps: int
+    mae: float | None
+    mase: float | None
+    pinball: float | None
+    coverage: dict[str, float | None]
+
+
+class SessionScores(BaseModel):
+    """Over the whole life, and over about the last 50 steps."""
+
+    all: Scores
+    recent: Scores
+
+
+class Drift(BaseModel):
+    """What the model's drift layer says; a model without one never detects any, and no model here has one yet."""
+
+    detected: bool
+    since: str | None
+
+
+class SessionWarning(BaseModel):
+    type: Literal["freq-untrained", "short-rebuild", "model-superseded"]
+    detail: str
+
+
+class Session(BaseModel):
+    """A session: its settings, where it stands, how well it is forecast."""
+
+    session: str
+    model: str
+    fingerprint: str
+    freq: str | None
+    timezone: str
+    static: Covariates
+    gaps: Literal["impute", "reject"]
+    max_gap: int
+    history: int
+    minimum: float | None
+    maximum: float | None
+    ttl_s: float | None
+    require_if_match: bool
+    step: int
+    etag: str
+    last: str | None
+    next: str | None
+    retained_from: str | None
+    warmed_up: bool
+    scores: SessionScores
+    drift: Drift
+    warnings: list[SessionWarning]
+    created_at: str
+    updated_at: str
+    expires_at: str | None
+
+
+class SessionList(BaseModel):
+    """Order and total may lag a few seconds."""
+
+    sessions: list[Session]
+    next_page_token: str
+    total_size: int
+
+
+class ObservationList(BaseModel):
+    session: str
+    observations: list[Record]
+    next_page_token: str
+
+
+class Forecasts(BaseModel):
+    """Points after `direct_horizon` are continued from the medians and are not calibrated."""
+
+    session: str
+    model: str
+    step: int
+    etag: str
+    warmed_up: bool
+    direct_horizon: int
+    forecasts: list[Forecast]
+
+
+class Verification(BaseModel):
+    """Single steps bitwise against the live state, and the unrolled pass within the tolerance."""
+
+    session: str
+    step: int
+    observations: int
+    identical: bool
+    max_rel_difference: float
+    tolerance: float
+    ok: bool
+
+
+class ModelCovariates(BaseModel):
+    past: list[str]
+    known: list[str]
+    static: list[str]
+
+
+class Model(BaseModel):
+    """One version of a model; `model` is what sessions are pinned to."""
+
+    model: str
+    name: str
+    version: int
+    fingerprint: str
+    latest: bool
+    freqs: list[str]
+    horizon: int
+    levels: list[int]
+    covariates: ModelCovariates
+    warm_up: int
+    state_bytes: int
+    metrics: dict[str, object]
+    provenance: dict[str, object]
+    sessions: int | None
+    """null until they are counted."""
+
+
+class ModelList(BaseModel):
+    models: list[Model]
+
+
+class Fault(BaseModel):
+    """One thing to mend: where (a JSON pointer into the body, or a parameter) and what."""
+
+    pointer: str | None = None
+    parameter: str | None = None
+    detail: str
+
+
+class Problem(BaseModel):
+    """RFC 9457. `retryable`: send the same request again, unchanged, after Retry-After."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    retryable: bool
+    instance: str | None
+    detail: str
+    errors: list[Fault]
+    session: str | None
+    step: int | None
+    last: str | None
+
+
+class StoreStatus(BaseModel):
+    engine: str
+    version: str
+    deployment: str
+    persistence: str
+    eviction: str
+    durability: str
+    runtime: str
+    used_bytes: int
+    limit_bytes: int | None
+
+
+class SessionsStatus(BaseModel):
+    """`overdue`: the next observation is more than one period late."""
+
+    count: int
+    bytes_each: int | None
+    overdue: int | None
+
+
+class QueueStatus(BaseModel):
+    depth: int
+    limit: int
+
+
+class Status(BaseModel):
+    version: str
+    ready: bool
+    reasons: list[str]
+    store: StoreStatus
+    sessions: SessionsStatus
+    models: list[str]
+    queue: QueueStatus
+    limits: dict[str, float | None]

@@ -1,0 +1,87 @@
+"""Forecasts over HTTP: horizons, levels, and that the same series gives the same bits however it was sent."""
+
+import httpx2
+import pytest
+
+from service.wire import schemas
+from tests.service.calls import post, problem
+from tests.service.days import day, observation, series
+
+
+def forecasts(api: httpx2.Client, name: str, query: str = "") -> list[dict[str, object]]:
+    answer = api.get(f"/v1/sessions/{name}/forecast{query}")
+    schemas.Forecasts.model_validate(answer.json())
+    found: list[dict[str, object]] = answer.json()["forecasts"]
+    return found
+
+
+@pytest.fixture
+def daily(api: httpx2.Client, name: str) -> str:
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 50)})
+    return name
+
+
+def test_a_fan_begins_with_the_forecast_that_was_issued(api: httpx2.Client, daily: str) -> None:
+    fan = forecasts(api, daily, "?horizon=14")
+    assert fan[0] == forecasts(api, daily)[0]
+    assert [one["timestamp"] for one in fan] == [day(number) for number in range(51, 65)]
+
+
+def test_a_long_fan_continues_the_direct_one(api: httpx2.Client, daily: str) -> None:
+    fan = forecasts(api, daily, "?horizon=140")
+    assert fan[:14] == forecasts(api, daily, "?horizon=14")
+    assert len(fan) == 140
+    assert fan[-1]["timestamp"] == day(190)
+
+
+def test_a_fan_continues_as_if_its_medians_had_been_observed(api: httpx2.Client, daily: str) -> None:
+    fan = forecasts(api, daily, "?horizon=15")
+    post(api, daily, [observation(50 + ahead, value=one["value"]) for ahead, one in enumerate(fan[:14], 1)])
+    assert forecasts(api, daily)[0] == fan[14]
+
+
+@pytest.mark.parametrize("query", ["horizon=141", "horizon=0", "horizon=x", "levels=81", "levels=", "horizn=3"])
+def test_what_the_model_does_not_have_is_refused(api: httpx2.Client, daily: str, query: str) -> None:
+    body = problem(api.get(f"/v1/sessions/{daily}/forecast?{query}"), 422, "invalid-request")
+    assert body["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+def test_levels_are_answered_as_exact_quantiles(api: httpx2.Client, daily: str) -> None:
+    [one] = forecasts(api, daily, "?levels=90,50")
+    assert isinstance(one["quantiles"], dict)
+    assert list(one["quantiles"]) == ["0.05", "0.25", "0.5", "0.75", "0.95"]
+    assert sorted(one["quantiles"].values()) == list(one["quantiles"].values())
+
+
+def test_a_refused_level_names_those_there_are(api: httpx2.Client, daily: str) -> None:
+    assert "50, 80, 90, 95" in api.get(f"/v1/sessions/{daily}/forecast?levels=99").json()["detail"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 17, 100, 149])
+def test_a_series_gives_the_same_bits_wherever_it_is_cut(api: httpx2.Client, name: str, cut: int) -> None:
+    whole, parts = f"{name}.whole", f"{name}.parts"
+    everything = series(1, 150)
+    everything[40]["value"] = None
+    del everything[60:70]
+    api.put(f"/v1/sessions/{whole}", json={"freq": "D", "observations": everything})
+    api.put(f"/v1/sessions/{parts}", json={"freq": "D", "observations": everything[:cut]})
+    middle = cut + (len(everything) - cut) // 2
+    for one in everything[cut:middle]:
+        assert post(api, parts, one).status_code == 200
+    if everything[middle:]:
+        assert post(api, parts, everything[middle:]).status_code == 200
+    assert forecasts(api, parts, "?horizon=28") == forecasts(api, whole, "?horizon=28")
+    records = [api.get(f"/v1/sessions/{one}/observations").json()["observations"] for one in (whole, parts)]
+    assert records[0] == records[1]
+
+
+def test_verify_proves_the_state_step_by_step_and_unrolled(api: httpx2.Client, daily: str) -> None:
+    post(api, daily, observation(53))
+    for number in range(54, 80):
+        post(api, daily, observation(number, value=None if number % 7 == 0 else number))
+    answer = api.post(f"/v1/sessions/{daily}:verify").json()
+    schemas.Verification.model_validate(answer)
+    assert answer["observations"] == 79 - 32
+    assert answer["identical"]
+    assert answer["max_rel_difference"] <= answer["tolerance"]
+    assert answer["ok"]

@@ -1,0 +1,64 @@
+"""The description of the API: complete, true of the hot route, and readable without a network."""
+
+import re
+
+import httpx2
+import jsonschema
+import pytest
+
+from service.wire.openapi import EXAMPLES
+
+CALLS = {
+    ("put", "/v1/sessions/{session}"),
+    ("get", "/v1/sessions/{session}"),
+    ("patch", "/v1/sessions/{session}"),
+    ("delete", "/v1/sessions/{session}"),
+    ("post", "/v1/sessions/{session}:reset"),
+    ("post", "/v1/sessions/{session}:verify"),
+    ("get", "/v1/sessions"),
+    ("post", "/v1/sessions/{session}/observations"),
+    ("get", "/v1/sessions/{session}/observations"),
+    ("get", "/v1/sessions/{session}/forecast"),
+    ("get", "/v1/models"),
+    ("get", "/v1/models/{model}"),
+    ("get", "/problems/{slug}"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/v1/status"),
+}
+
+
+def test_every_call_is_described(api: httpx2.Client) -> None:
+    paths = api.get("/openapi.json").json()["paths"]
+    assert {(method, path) for path, calls in paths.items() for method in calls} == CALLS
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_each_documented_example_works_and_is_answered_as_described(
+    api: httpx2.Client, name: str, example: str
+) -> None:
+    document = api.get("/openapi.json").json()
+    call = document["paths"]["/v1/sessions/{session}/observations"]["post"]
+    shown = call["requestBody"]["content"]["application/json"]
+    body = shown["examples"][example]["value"]
+    jsonschema.validate(body, {**shown["schema"], "components": document["components"]})
+    answer = api.post(f"/v1/sessions/{name}/observations?create=true", json=body)
+    described = call["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json(), {**described, "components": document["components"]})
+    assert answer.status_code == 201
+
+
+def test_every_reference_leads_somewhere(api: httpx2.Client) -> None:
+    answer = api.get("/openapi.json")
+    known = answer.json()["components"]["schemas"]
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text)) <= known.keys()
+
+
+def test_the_docs_need_no_network(api: httpx2.Client) -> None:
+    page = api.get("/docs")
+    assert page.status_code == 200
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert sources
+    for source in sources:
+        assert source.startswith("/")
+        assert api.get(source).status_code == 200
