@@ -21,7 +21,8 @@ def _table(study: Study) -> list[str]:
     lines += ["![accuracy, memory and time by unroll length](unroll.png)", ""]
     lines += [
         "Memory is what one update keeps for its backward pass, counted from the tensors that autograd saves. It is",
-        "the same for carried and fresh state. Seconds are those of the whole training.",
+        "the same for carried and fresh state. Seconds are those of the whole training. Another processor rounds",
+        "differently, which moves scores in the third digit, and those of lengths that only just learn in the second.",
         "",
     ]
     for task in study.tasks:
