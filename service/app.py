@@ -29,7 +29,7 @@ from service.storage.store import SessionStore, StoreUnavailable
 from service.summary import service_version
 from service.wire import openapi
 from service.wire import problems as problem_types
-from service.wire.exchange import ClientGone, as_state, closing, identity
+from service.wire.exchange import ClientGone, as_state, ends_connection, identity, lingering
 from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
@@ -168,8 +168,16 @@ def _loop_time() -> float:
 
 def _answer(request: Request, problem: ServiceError) -> Response:
     body = problem.render(as_state(request.scope).get("request_id"))
-    headers = {**problem.headers(), **closing(problem)}
-    return Response(body, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+    kind = _LastResponse if ends_connection(problem) else Response
+    return kind(body, status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE)
+
+
+class _LastResponse(Response):
+    """The last one on its connection, whose client is still sending."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.headers["connection"] = "close"
+        await super().__call__(scope, receive, lingering(receive, send))
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     session_queue_limit: int = Field(default=64, ge=1)
     """Observations of one session that may wait; beyond, requests are answered 503."""
 
+    connection_limit: int = Field(default=4096, ge=1)
+    """Connections that a process holds open; beyond, the next is answered 503 and closed."""
+
     page_size: int = Field(default=100, ge=1, le=1000)
     """Sessions on one page of a list, where the request does not say."""
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from socket import socket
 from types import FrameType
 
@@ -19,6 +20,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from service.app import Application, joined
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
+from service.wire.receiving import BoundedProtocol
 
 KEEP_ALIVE_S = 75
 """Idle connections stay open longer than load balancers keep theirs, so that it is they who close."""
@@ -161,7 +163,7 @@ def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
         factory=isinstance(app, str),
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=partial(BoundedProtocol, deadline_s=settings.deadline_s, connections=settings.connection_limit),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         interface="asgi3",

@@ -51,12 +51,12 @@ class HotRoute:
             )
             reply = await self._observing().observe(session, scope["query_string"], headers, body)
         except ServiceError as refused:
-            await refuse(send, named, refused)
+            await refuse(receive, send, named, refused)
         except ClientGone:
             return
         except Exception:
             logger.exception("request %s failed", named[0][1].decode("latin-1"))
-            await refuse(send, named, Internal(f"request {named[0][1].decode('latin-1')}"))
+            await refuse(receive, send, named, Internal(f"request {named[0][1].decode('latin-1')}"))
         else:
             await respond(send, reply.status, [*named, *_headers(reply)], reply.body)
 

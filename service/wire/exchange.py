@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
@@ -14,6 +15,10 @@ JSON = b"application/json"
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 ACCEPTED = ("*/*", "application/*", "application/json")
+
+LINGER_S = 1.0
+"""How long a connection whose request is not wanted is read on: closed with bytes unread, it would be reset, and the
+answer lost on its way."""
 
 RawHeaders = Mapping[bytes, bytes]
 
@@ -36,15 +41,22 @@ async def read_body(receive: Receive, headers: RawHeaders, *, limit: int, timeou
         async with asyncio.timeout(timeout_s):
             message = await receive()
             body = _part(message)
-            while message.get("more_body"):
-                message = await receive()
-                body += _part(message)
-                if len(body) > limit:
-                    raise TooLarge(limit)
+            if message.get("more_body"):
+                body = await _rest(receive, bytearray(body), limit)
     except TimeoutError:
         raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from None
     coding = headers.get(b"content-encoding")
     return inflated(body, None if coding is None else coding.decode("latin-1"), limit)
+
+
+async def _rest(receive: Receive, body: bytearray, limit: int) -> bytes:
+    while True:
+        message = await receive()
+        body += _part(message)
+        if len(body) > limit:
+            raise TooLarge(limit)
+        if not message.get("more_body"):
+            return bytes(body)
 
 
 def _part(message: Message) -> bytes:
@@ -92,18 +104,37 @@ async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], b
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(send: Send, named: list[tuple[bytes, bytes]], error: ServiceError) -> None:
+async def refuse(receive: Receive, send: Send, named: list[tuple[bytes, bytes]], error: ServiceError) -> None:
     """Send a problem."""
     extra = [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers().items()]
     instance = named[0][1].decode("latin-1")
-    extra += [(name.encode(), value.encode()) for name, value in closing(error).items()]
     headers = [*named, (b"content-type", MEDIA_TYPE.encode()), *extra]
+    if ends_connection(error):
+        headers.append((b"connection", b"close"))
+        send = lingering(receive, send)
     await respond(send, error.status, headers, error.render(instance))
 
 
-def closing(error: ServiceError) -> dict[str, str]:
-    """The header that ends a connection whose request is not read to its end."""
-    return {"connection": "close"} if isinstance(error, TooLarge | RequestTimeout) else {}
+def ends_connection(error: ServiceError) -> bool:
+    """Whether the request was not read to its end."""
+    return isinstance(error, TooLarge | RequestTimeout)
+
+
+def lingering(receive: Receive, send: Send) -> Send:
+    """Send an answer as it is, and end it only when the client has stopped sending, or LINGER_S after."""
+
+    async def send_and_read_on(message: Message) -> None:
+        if message["type"] != "http.response.body":
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                while (await receive()).get("more_body"):
+                    pass
+        await send({"type": "http.response.body"})
+
+    return send_and_read_on
 
 
 def as_state(scope: Scope) -> dict[str, Any]:
