@@ -34,7 +34,7 @@ class Server:
 
     def __init__(self, binary: Path, folder: Path, *settings: str) -> None:
         folder.mkdir(parents=True)
-        self.port, self._bus = free_port(), free_port()
+        self.port, self.bus = free_port(), free_port()
         self._folder = folder
         self._command = [
             *(str(binary), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)),
@@ -42,13 +42,18 @@ class Server:
             *settings,
         ]
         if "--cluster-enabled" in settings:
-            self._command += ["--cluster-port", str(self._bus)]
+            self._command += ["--cluster-port", str(self.bus)]
         self._process: Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *settings: str) -> None:
+        """Start it with these settings besides its own."""
         with (self._folder / "log").open("ab") as log:
-            self._process = launch(self._command, log=log.fileno())
+            self._process = launch([*self._command, *settings], log=log.fileno())
         wait_for(self._serving, f"server on port {self.port}: {self._folder / 'log'}")
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         if self._process is not None:
@@ -88,13 +93,13 @@ def embedded(folder: Path) -> Iterator[Deployment]:
 
 @contextmanager
 def redis_7(folder: Path) -> Iterator[Deployment]:
-    with _servers([Server(REDIS_7, folder / "redis")]) as [server]:
+    with servers([Server(REDIS_7, folder / "redis")]) as [server]:
         yield Deployment(f"redis://127.0.0.1:{server.port}/0", server.restart, _forgetting([server]))
 
 
 @contextmanager
 def valkey_9(folder: Path) -> Iterator[Deployment]:
-    with _servers([Server(server_binary(), folder / "valkey")]) as [server]:
+    with servers([Server(server_binary(), folder / "valkey")]) as [server]:
         yield Deployment(f"redis://127.0.0.1:{server.port}/0", server.restart, _forgetting([server]))
 
 
@@ -103,12 +108,12 @@ def cluster(folder: Path) -> Iterator[Deployment]:
     """Three primaries, each with a third of the slots; each serves them whether or not the others do."""
     settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no")
     nodes = [Server(server_binary(), folder / f"node{i}", *settings) for i in range(3)]
-    with _servers(nodes):
+    with servers(nodes):
         for i, node in enumerate(nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
             node.ask("CLUSTER", "ADDSLOTSRANGE", 16384 * i // 3, 16384 * (i + 1) // 3 - 1)
         for node in nodes[1:]:
-            nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node._bus)
+            nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, node.bus)
 
         def whole() -> bool:
             infos = [str(node.ask("CLUSTER", "INFO")) for node in nodes]
@@ -130,10 +135,10 @@ def cluster(folder: Path) -> Iterator[Deployment]:
 def sentinel(folder: Path) -> Iterator[Deployment]:
     """A primary with a replica, watched by two Sentinels; `restart` makes them change places."""
     with ExitStack() as stack:
-        pair = stack.enter_context(_servers([Server(server_binary(), folder / name) for name in ("a", "b")]))
+        pair = stack.enter_context(servers([Server(server_binary(), folder / name) for name in ("a", "b")]))
         pair[1].ask("REPLICAOF", "127.0.0.1", pair[0].port)
-        watchers = [_sentinel(folder / f"sentinel{i}", pair[0].port) for i in range(2)]
-        stack.enter_context(_servers(watchers))
+        watchers = [watcher_of(pair[0], folder / f"sentinel{i}", quorum=1) for i in range(2)]
+        stack.enter_context(servers(watchers))
 
         def replicating() -> bool:
             states = [server.ask("INFO", "replication") for server in pair]
@@ -179,32 +184,35 @@ def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) ->
         time.sleep(0.02)
 
 
-def _sentinel(folder: Path, primary_port: int) -> Server:
+def watcher_of(primary: Server, folder: Path, *, quorum: int) -> Server:
+    """A Sentinel of the service `forecasts`, which finds the replicas and the other Sentinels through the primary."""
     server = Server(server_binary(), folder)
     config = folder / "sentinel.conf"
     config.write_text(
         f"port {server.port}\nbind 127.0.0.1\ndir {folder}\n"
-        f"sentinel monitor forecasts 127.0.0.1 {primary_port} 1\n"
-        "sentinel down-after-milliseconds forecasts 1000\nsentinel failover-timeout forecasts 3000\n"
+        f"sentinel monitor forecasts 127.0.0.1 {primary.port} {quorum}\n"
+        # Sentinel asks once a second: less than two of them takes a late answer for a death.
+        "sentinel down-after-milliseconds forecasts 2000\nsentinel failover-timeout forecasts 3000\n"
     )
     server._command = [str(server_binary()), str(config), "--sentinel"]
     return server
 
 
 @contextmanager
-def _servers(servers: list[Server]) -> Iterator[list[Server]]:
+def servers(started: list[Server]) -> Iterator[list[Server]]:
+    """Started now, killed at the end."""
     try:
-        for server in servers:
+        for server in started:
             server.start()
-        yield servers
+        yield started
     finally:
-        for server in servers:
+        for server in started:
             server.kill()
 
 
-def _forgetting(servers: list[Server]) -> Callable[[], None]:
+def _forgetting(started: list[Server]) -> Callable[[], None]:
     def forget_scripts() -> None:
-        for server in servers:
+        for server in started:
             server.ask("SCRIPT", "FLUSH")
 
     return forget_scripts

@@ -33,10 +33,11 @@ class Running(NamedTuple):
 class Service:
     """`hiddenstate serve` on a port and a data directory that stay the same over every restart."""
 
-    def __init__(self, folder: Path, store_url: str | None = None) -> None:
+    def __init__(self, folder: Path, store_url: str | None = None, **settings: str) -> None:
+        self._environment = os.environ | {f"HIDDENSTATE_{name.upper()}": value for name, value in settings.items()}
         self.port = free_port()
         self.data_dir = folder / "data"
-        self._log = folder / "service.log"
+        self._log = folder / f"service-{self.port}.log"
         self._own_store = store_url is None
         self.store_url = store_url or EmbeddedStore(self.data_dir).url
         self._command = [sys.executable, "-m", "hiddenstate", "serve", "--port", str(self.port)]
@@ -46,7 +47,9 @@ class Service:
     def start(self) -> None:
         """Start it in a process group of its own; it is not ready yet."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, start_new_session=True, env=self._environment
+            )
 
     async def until_ready(self) -> None:
         """Until it says that it is ready.
@@ -100,9 +103,9 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, store_url: str | None = None) -> Iterator[Service]:
-    """A started service; at the end it is stopped, and has left no process behind."""
-    running = Service(folder, store_url)
+def service(folder: Path, store_url: str | None = None, **settings: str) -> Iterator[Service]:
+    """A started service, its settings besides by name; at the end it is stopped, and has left no process behind."""
+    running = Service(folder, store_url, **settings)
     running.start()
     family: set[Running] = set()
     try:

@@ -17,6 +17,8 @@ Doubles = NDArray[np.float64]
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
 KEYS = ("0.025", "0.1", "0.5", "0.9", "0.975")
 NO_FORECAST = (np.nan,) * len(KEYS)
+RETAINED = 64
+"""Observations that a session keeps."""
 TOGETHER = 256
 """Sessions that are folded offline as one batch."""
 
@@ -95,11 +97,12 @@ class Series:
         return np.array([features(day) for day in days], np.float32)
 
     def wrong_records(self, records: Sequence[dict[str, object]]) -> list[str]:
-        """What is wrong with the session's history: each observation there once, none twice, as answered."""
-        if len(records) != len(self):
-            return [f"{self.session}: {len(records)} observations are stored instead of {len(self)}"]
+        """What is wrong with the session's history: the last observations are there once, none twice, as answered."""
+        kept = min(len(self), RETAINED)
+        if len(records) != kept:
+            return [f"{self.session}: {len(records)} observations are stored instead of {kept}"]
         wrong = []
-        for index, record in enumerate(records):
+        for index, record in enumerate(records, len(self) - kept):
             right = {
                 "step": index + 1,
                 "timestamp": self.timestamp(index) if self.told is Told.TIMESTAMP else None,
