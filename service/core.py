@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from service.listing.bookkeeping import Bookkeeping
 from service.listing.census import Census
 from service.listing.index import SessionIndex
 from service.sessions.advancing import Advancing
+from service.sessions.altering import Altering
+from service.sessions.applying import Applying
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
 from service.sessions.forecaster import Forecaster
@@ -15,11 +18,12 @@ from service.sessions.lifecycle import Sessions
 from service.sessions.registry import Registry
 from service.sessions.verify import Unroller, Verifier
 from service.sessions.views import Views
-from service.sessions.waves import Waves
+from service.sessions.waves import Entry, Waves
 from service.sessions.whole import WholeRecords
-from service.sessions.work import Observe, Reply
+from service.sessions.work import Correct, Observe, Reply, Rewind
 from service.settings import Settings
 from service.storage.store import SessionStore
+from service.wire.problems import ServiceError
 
 Clock = Callable[[], float]
 """Seconds, monotonic: the one that the event loop's timers follow."""
@@ -37,7 +41,7 @@ class Core:
     index: SessionIndex
     bookkeeping: Bookkeeping
     census: Census
-    waves: Waves[Observe, Reply]
+    waves: Waves[Observe | Correct | Rewind, Reply]
     records: WholeRecords
     sessions: Sessions
     views: Views
@@ -80,10 +84,27 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         await waves.between()
 
     folding = Folding(between)
-    advancing = Advancing(records, folding, between)
-    waves: Waves[Observe, Reply] = Waves(
+    applying = Applying(folding)
+    advancing = Advancing(records, applying, between)
+    altering = Altering(records, applying)
+
+    async def alone(entry: Entry[Observe | Correct | Rewind, Reply]) -> None:
+        """Answer one request beside the waves."""
+        try:
+            match entry.work:
+                case Observe():
+                    entry.settle(await advancing.observe(entry.work))
+                case Correct():
+                    entry.settle(await altering.correct(entry.work))
+                case Rewind():
+                    entry.settle(await altering.rewind(entry.work))
+        except ServiceError as refused:
+            entry.fail(refused)
+
+    # What is not Observe is submitted as work that runs alone, so that no wave sees it.
+    waves: Waves[Any, Reply] = Waves(
         forecaster.wave,
-        advancing.work_off,
+        alone,
         clock=clock,
         max_waiting=settings.queue_limit,
         max_waiting_per_session=settings.session_queue_limit,
@@ -97,7 +118,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         census=Census(store, index, clock),
         waves=waves,
         records=records,
-        sessions=Sessions(records, advancing, registry, settings, views, bookkeeping.gone),
+        sessions=Sessions(records, advancing, applying, registry, settings, views, bookkeeping.gone),
         views=views,
         verifier=Verifier(records, folding, Unroller()),
     )

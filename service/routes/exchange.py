@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from service.core import Core
 from service.sessions.views import is_unchanged
+from service.sessions.work import Conditions, Reply, digest_of, token_of
 from service.wire import headers, parsing
 from service.wire.exchange import read_body, require_acceptable, text
 from service.wire.problems import DeadlineExceeded, NotReady
@@ -60,6 +61,14 @@ def if_match(request: Request) -> tuple[str, ...] | None:
     return headers.entity_tags(request.headers.get("if-match"), "If-Match")
 
 
+def conditions(request: Request, operation: str, payload: object) -> Conditions:
+    """If-Match, and the Idempotency-Key with what tells its payload from others."""
+    key = headers.idempotency_key(request.headers.get("idempotency-key"))
+    if key is None:
+        return Conditions(if_match(request))
+    return Conditions(if_match(request), token_of(key), digest_of(operation, payload))
+
+
 async def within(seconds: float, work: Awaitable[ResultT]) -> ResultT:
     """The result of work that is given up after a while. Raises DeadlineExceeded."""
     try:
@@ -76,6 +85,12 @@ def reply(body: object, *, etag: str | None = None, status: int = 200, **extra: 
         named["ETag"] = f'"{etag}"'
     data = body if isinstance(body, bytes) else orjson.dumps(body)
     return Response(data, status_code=status, headers=named, media_type=JSON)
+
+
+def write_reply(answered: Reply) -> Response:
+    """The answer to a write, repeated or new."""
+    repeated = {"Idempotency_Replayed": "true"} if answered.replayed else {}
+    return reply(answered.body, etag=answered.etag, status=answered.status, **repeated)
 
 
 def read_reply(request: Request, body: object, etag: str) -> Response:

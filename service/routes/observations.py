@@ -1,4 +1,4 @@
-"""The history of a session. Observations are posted to the hot route."""
+"""The history of a session, read and corrected. Observations are posted to the hot route."""
 
 from typing import Annotated, Literal
 
@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, read_reply
-from service.wire import render, schemas
+from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, conditions, json_body, read_reply, write_reply
+from service.sessions.work import Correct
+from service.wire import parsing, render, schemas
 from service.wire.pages import read_token, write_token
 
 router = APIRouter(tags=["observations"], responses=PROBLEMS)
@@ -35,3 +36,12 @@ async def get_observations(
     token = "" if last is None else write_token(last)
     body = render.observations(whole.place.label, shown, token)
     return read_reply(request, body, render.head_etag(whole.record.head))
+
+
+@router.patch("/v1/sessions/{session}/observations/{key}", response_model=schemas.Advance)
+async def patch_observation(session: SessionDep, key: str, request: Request, core: CoreDep) -> Response:
+    """Correct one observation, named by its timestamp or, in digits, its step; what follows it is folded again."""
+    correction = parsing.request(await json_body(request, core), schemas.Correction)
+    given = conditions(request, "correct", (key, correction.model_dump(exclude_unset=True)))
+    work = Correct(session, given.token, given.digest, given.if_match, key=key, correction=correction)
+    return write_reply(await core.waves.submit(session, work, timeout_s=core.settings.long_deadline_s, alone=True))

@@ -1,5 +1,6 @@
 """A POST of observations: headers, query and body in, one answer out."""
 
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 from service.sessions.forecaster import STEPS_IN_A_WAVE
 from service.sessions.registry import Registry
 from service.sessions.waves import Waves
-from service.sessions.work import Observe, Reply, digest_of, token_of
+from service.sessions.work import Correct, Observe, Reply, Rewind, digest_of, token_of
 from service.settings import Settings
 from service.wire import headers, parsing
 from service.wire.exchange import RawHeaders, require_acceptable, text
@@ -20,7 +21,7 @@ PARAMETERS = ("create", "freq", "model", "on_conflict")
 class Observing:
     """Hands observations to the waves and waits for the answer."""
 
-    def __init__(self, waves: Waves[Observe, Reply], registry: Registry, settings: Settings) -> None:
+    def __init__(self, waves: Waves[Observe | Correct | Rewind, Reply], registry: Registry, settings: Settings) -> None:
         self._waves = waves
         self._registry = registry
         self._settings = settings
@@ -30,23 +31,30 @@ class Observing:
         headers.require_json(text(given, b"content-type"))
         require_acceptable(text(given, b"accept"))
         parsing.session_id(session)
-        creation = self._creation(query) if query else None
+        parameters = _parameters(query) if query else {}
+        creation, correcting = self._creation(parameters), _is_correcting(parameters)
         observations, listed = parsing.observations(body)
         token, digest = None, bytes(8)
         key = headers.idempotency_key(text(given, b"idempotency-key"))
         if key is not None:
-            token, digest = token_of(key), digest_of("observe", (listed, observations))
-        if_match = headers.entity_tags(text(given, b"if-match"), "If-Match")
-        work = Observe(session, observations, listed, token, digest, if_match, creation)
+            operation = "observe, correcting" if correcting else "observe"
+            token, digest = token_of(key), digest_of(operation, (listed, observations))
+        work = Observe(
+            session,
+            token,
+            digest,
+            headers.entity_tags(text(given, b"if-match"), "If-Match"),
+            observations=observations,
+            listed=listed,
+            creation=creation,
+            correcting=correcting,
+        )
         long = len(observations) > STEPS_IN_A_WAVE
-        timeout_s = self._settings.long_deadline_s if long else self._settings.deadline_s
+        timeout_s = self._settings.long_deadline_s if long or correcting else self._settings.deadline_s
         return await self._waves.submit(session, work, timeout_s=timeout_s, alone=long)
 
-    def _creation(self, query: bytes) -> SessionSettings | None:
+    def _creation(self, given: Mapping[str, str]) -> SessionSettings | None:
         """What to create the session with; None = do not."""
-        given = _parameters(query)
-        if given.get("on_conflict", "reject") != "reject":
-            raise InvalidRequest([Fault("must be reject", parameter="on_conflict")])
         create = given.get("create", "false")
         if create not in ("true", "false"):
             raise InvalidRequest([Fault("must be true or false", parameter="create")])
@@ -67,6 +75,13 @@ class Observing:
             known = ", ".join(loaded.spec.label for loaded in self._registry.models)
             raise NotFound(f"there is no model of that name; this server has {known}")
         return asked
+
+
+def _is_correcting(given: Mapping[str, str]) -> bool:
+    on_conflict = given.get("on_conflict", "reject")
+    if on_conflict not in ("reject", "correct"):
+        raise InvalidRequest([Fault("must be reject or correct", parameter="on_conflict")])
+    return on_conflict == "correct"
 
 
 def _parameters(query: bytes) -> dict[str, str]:

@@ -12,15 +12,16 @@ from service.routes.exchange import (
     REVALIDATE,
     CoreDep,
     SessionDep,
+    conditions,
     if_match,
     json_body,
     read_reply,
     reply,
     within,
+    write_reply,
 )
-from service.sessions.lifecycle import Conditions
-from service.sessions.work import digest_of, token_of
-from service.wire import headers, parsing, schemas
+from service.sessions.work import Rewind
+from service.wire import parsing, schemas
 from service.wire.pages import read_token, write_token
 from service.wire.problems import Fault, InvalidRequest, ServiceError
 from service.wire.schemas import SessionPatch
@@ -66,8 +67,8 @@ async def patch_session(session: SessionDep, request: Request, core: CoreDep) ->
     """Change the settings that are given; the others stay."""
     body = await json_body(request, core)
     asked = parsing.request(body, SessionPatch)
-    conditions = _conditions(request, "settings", asked.model_dump(mode="json", exclude_unset=True))
-    view, replayed = await within(core.settings.deadline_s, core.sessions.patch(session, asked, conditions))
+    given = conditions(request, "settings", asked.model_dump(mode="json", exclude_unset=True))
+    view, replayed = await within(core.settings.deadline_s, core.sessions.patch(session, asked, given))
     return _changed(core, view.body(core.registry), view.etag, replayed)
 
 
@@ -81,9 +82,18 @@ async def delete_session(session: SessionDep, request: Request, core: CoreDep) -
 @router.post(PATH + ":reset", response_model=schemas.Session)
 async def reset_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Forget all observations of a session; its settings stay."""
-    work = core.sessions.reset(session, _conditions(request, "reset", None))
+    work = core.sessions.reset(session, conditions(request, "reset", None))
     view, replayed = await within(core.settings.deadline_s, work)
     return _changed(core, view.body(core.registry), view.etag, replayed)
+
+
+@router.post(PATH + ":rewind", response_model=schemas.Advance)
+async def rewind_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """Forget the observations after the one that is named, the last to keep. What was cut off can be sent again."""
+    last = parsing.request(await json_body(request, core), schemas.Rewind)
+    given = conditions(request, "rewind", last.model_dump())
+    work = Rewind(session, given.token, given.digest, given.if_match, last=last)
+    return write_reply(await core.waves.submit(session, work, timeout_s=core.settings.long_deadline_s, alone=True))
 
 
 @router.post(PATH + ":verify", response_model=schemas.Verification)
@@ -126,13 +136,6 @@ async def _page_by_time(core: Core, query: ListQuery, size: int, descending: boo
     found = await core.index.by_time(after=after, limit=size + 1, descending=descending)
     token = write_token("updated_at", *found[size - 1]) if len(found) > size else ""
     return [name for _, name in found[:size]], token
-
-
-def _conditions(request: Request, operation: str, payload: object) -> Conditions:
-    key = headers.idempotency_key(request.headers.get("idempotency-key"))
-    if key is None:
-        return Conditions(if_match(request))
-    return Conditions(if_match(request), token_of(key), digest_of(operation, payload))
 
 
 def _changed(core: Core, body: object, etag: str, replayed: bool) -> Response:

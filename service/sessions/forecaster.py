@@ -52,7 +52,7 @@ class Forecaster:
         self._committed = committed
 
     async def wave(self, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
-        """Advance each session, of which no two are the same; returns those to be worked off by `Rewriting`."""
+        """Advance each session, of which no two are the same; returns those to be worked off beside the waves."""
         reading = await self._store.read([entry.session for entry in waiting], self._registry.live_bytes)
         handed_on: list[Waiting] = []
         present: list[int] = []
@@ -99,7 +99,7 @@ class Forecaster:
                     handed_on.append(entry)
                     continue
                 plan = _plan(entry.work, places, row, loaded)
-                if len(plan.values) > STEPS_IN_A_WAVE:
+                if len(plan.values) > STEPS_IN_A_WAVE or plan.corrected:
                     handed_on.append(entry)
                 else:
                     groups.setdefault(loaded, []).append(_Planned(row, entry, plan))
@@ -122,7 +122,7 @@ class _Planned:
 def _plan(work: Observe, places: Places, row: int, loaded: LoadedModel) -> Plan:
     """What to fold. A refusal by the time rules counts only where If-Match holds."""
     place = places.place(row, loaded)
-    plan = Plan(place)
+    plan = Plan(place, correcting=work.correcting)
     refused: ServiceError | None = None
     try:
         for index, observation in enumerate(work.observations):

@@ -2,19 +2,20 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
 from service.sessions.advancing import Advancing, remembers
+from service.sessions.applying import Applying
 from service.sessions.creation import change, require_long_life, require_order
 from service.sessions.places import COUNTED
 from service.sessions.registry import Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, Whole, WholeRecords
-from service.sessions.work import NO_DIGEST
+from service.sessions.work import NO_DIGEST, Conditions
 from service.settings import Settings
 from service.storage.record import Record
 from service.storage.store import Change, Kind, Outcome
@@ -46,15 +47,6 @@ Forgotten = Callable[[Sequence[str]], None]
 """Is told which sessions were deleted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """What the headers of a write ask for: If-Match, and the token and payload digest of its Idempotency-Key."""
-
-    if_match: tuple[str, ...] | None = None
-    token: bytes | None = None
-    digest: bytes = NO_DIGEST
-
-
 class Sessions:
     """Creates and changes sessions."""
 
@@ -62,6 +54,7 @@ class Sessions:
         self,
         records: WholeRecords,
         advancing: Advancing,
+        applying: Applying,
         registry: Registry,
         settings: Settings,
         views: Views,
@@ -70,6 +63,7 @@ class Sessions:
         self._records = records
         self._views = views
         self._advancing = advancing
+        self._applying = applying
         self._registry = registry
         self._settings = settings
         self._forgotten = forgotten
@@ -92,7 +86,7 @@ class Sessions:
             require_order(whole.record.head)
             if await self._created(whole, asked, observations or ()):
                 return await self._stored(whole), True
-        raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+        raise ConcurrentUpdate(Standing(session))
 
     async def patch(self, session: str, asked: SessionPatch, conditions: Conditions) -> tuple[View, bool]:
         """Change settings; the session, and whether an earlier answer to the same request is repeated."""
@@ -113,7 +107,7 @@ class Sessions:
             if await self._records.commit(_deletion(session, expected)) is Outcome.APPLIED:
                 self._forgotten([session])
                 return
-        raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+        raise ConcurrentUpdate(Standing(session))
 
     async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> bytes | None:
         """The position that a deletion must find; None = whatever is there."""
@@ -139,7 +133,7 @@ class Sessions:
         plan = Plan(place)
         await self._advancing.plan(plan, observations, lambda index: ("observations", index))
         if plan.values:
-            await self._advancing.fold(whole, plan, token=token, digest=NO_DIGEST, status=200)
+            await self._applying.apply(whole, plan, token=token, digest=NO_DIGEST, status=200)
         else:
             record.bump(token)
         self._records.settle_expiry(whole, asked)
@@ -160,7 +154,7 @@ class Sessions:
             outcome = await self._records.replace(changed, token, conditions.digest)
             if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and conditions.token is None):
                 return await self._stored(changed), False
-        raise ConcurrentUpdate("others changed the session at the same time; send the request again")
+        raise ConcurrentUpdate(Standing(session))
 
     async def _stored(self, whole: Whole) -> View:
         """A record that was just stored, with the times that the store gave it."""
@@ -200,7 +194,7 @@ class Sessions:
             record.head["flags"] = COUNTED
         record.outcomes[:] = old.outcomes
         record.tail = old.tail
-        return replace(whole, record=record)
+        return replace(whole, record=record, slots=record.slots())
 
 
 def digest_of(observations: Sequence[Observation] | None) -> bytes:

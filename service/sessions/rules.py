@@ -13,6 +13,7 @@ from service.wire.problems import Fault, InvalidRequest, Standing, pointer
 from service.wire.session_problems import (
     GapRejected,
     GapTooLong,
+    NotRetained,
     ObservationConflict,
     OffGrid,
     OutOfOrder,
@@ -56,6 +57,21 @@ class Place:
     def standing(self) -> Standing:
         return Standing(self.label.session, self.step, render.written(self.label.grid, self.last))
 
+    def key(self, step: int) -> str | None:
+        """How an observation is named in a path; None for a step that was not folded yet."""
+        if step > self.step:
+            return None
+        grid = self.label.grid
+        return str(step) if grid is None else grid.format(grid.advance(self.last, step - self.step))
+
+
+def off_grid(at: Standing, grid: Grid, instant: int, fault: Fault) -> OffGrid:
+    """The refusal of an instant that the grid does not have."""
+    nearest = grid.nearest(instant)
+    written = grid.anchored(nearest) if grid.anchor is None else grid
+    faults = [fault._replace(detail="is off the session's grid")]
+    return OffGrid(at, freq=grid.freq, timezone=grid.timezone, nearest=written.format(nearest), errors=faults)
+
 
 def require_match(place: Place, if_match: Sequence[str] | None, *, required: bool) -> None:
     """Compare If-Match with where the session stands.
@@ -83,16 +99,37 @@ class Plan:
     Attributes:
         label: the session's, its grid anchored and its freq decided once an observation has done so.
         instants, values, imputed: the steps to fold, in order; NaN = missing.
-        again: the steps of those observations that were folded before.
+        corrections: other values for steps that were folded before; NaN = missing.
+        again: the steps of those observations that were folded before, with the same value.
         step, last: where the session stands after the steps to fold.
     """
 
-    __slots__ = ("again", "imputed", "instants", "label", "last", "place", "retained", "step", "undecided", "values")
+    __slots__ = (
+        *("again", "corrections", "imputed", "instants", "label", "last", "place", "step", "undecided", "values"),
+        *("_correctable_from", "_correcting", "_overwritten", "_retained"),
+    )
 
-    def __init__(self, place: Place, retained: Callable[[int], Observed | None] | None = None) -> None:
-        """`retained` looks an observation up by its step; None = the history is not at hand."""
+    def __init__(
+        self,
+        place: Place,
+        retained: Callable[[int], Observed | None] | None = None,
+        *,
+        correcting: bool = False,
+        correctable_from: int = 0,
+    ) -> None:
+        """A plan for a session that stands at `place`.
+
+        Args:
+            retained: looks an observation up by its step; None = the history is not at hand.
+            correcting: another value for a retained step corrects it; else it is refused.
+            correctable_from: the oldest step that can be corrected, where the history is at hand.
+        """
         self.place = place
-        self.retained = retained
+        self._retained = retained
+        self._correcting = correcting
+        self._correctable_from = correctable_from
+        self._overwritten = 0
+        self.corrections: dict[int, float] = {}
         self.label = place.label
         self.undecided = place.undecided
         self.step = place.step
@@ -127,8 +164,37 @@ class Plan:
         self._fold(instant, value, imputed=False)
 
     @property
-    def applied(self) -> int:
-        return len(self.values) - sum(self.imputed)
+    def corrected(self) -> int:
+        """Observations of the request that correct a stored one, or one that stands before them in the request."""
+        return len(self.corrections) + self._overwritten
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to fold."""
+        return bool(self.values or self.corrections)
+
+    def correct(self, step: int, value: float, too_old: Fault) -> None:
+        """Give a step that was folded before another value.
+
+        Raises:
+            NeedsHistory: the history is not at hand.
+            NotRetained: the step is too old.
+        """
+        planned = step - self.place.step - 1
+        if planned >= 0:
+            self._overwritten += not self.imputed[planned]
+            self.values[planned], self.imputed[planned] = value, False
+            return
+        if self._retained is None:
+            raise NeedsHistory
+        stored = self._retained(step)
+        if stored is None or step < self._correctable_from:
+            raise NotRetained(self._standing(), self.place.key(self._correctable_from), [too_old])
+        if _is_same(stored, value):
+            self.corrections.pop(step, None)
+            self.again.append(step)
+        else:
+            self.corrections[step] = value
 
     def _fold(self, instant: int, value: float, *, imputed: bool) -> None:
         self.instants.append(instant)
@@ -155,7 +221,7 @@ class Plan:
         try:
             instant = grid.parse(observation.timestamp)
             if not grid.is_on(instant):
-                raise self._off_grid(grid, instant, where)
+                raise off_grid(self._standing(), grid, instant, Fault("", pointer(*where, "timestamp")))
             if grid.anchor is None:
                 self.label = self.label._replace(grid=grid.anchored(instant))
                 return instant, 1
@@ -177,8 +243,10 @@ class Plan:
     def _take_again(self, step: int, instant: int, value: float, where: Where) -> None:
         """An observation of a step that was folded before: a replay where it is the same one, else refused."""
         stored = self._folded(step)
-        if stored is not None and not stored.flags & IMPUTED and is_same(stored.value, value):
+        if stored is not None and _is_same(stored, value):
             self.again.append(step)
+        elif self._correcting and step >= 1:
+            self.correct(step, value, Fault("is too old to be corrected", pointer(*where)))
         elif stored is not None and step == self.step:
             grid = self.label.grid
             key = str(step) if grid is None else grid.format(instant)
@@ -196,17 +264,12 @@ class Plan:
             return Observed(flags, step, moment, value, nan, b"", 0, 0, 0, NO_FORECAST, NO_FORECAST)
         if step < 1:
             return None
-        if self.retained is None:
+        if self._retained is None:
             raise NeedsHistory
-        return self.retained(step)
-
-    def _off_grid(self, grid: Grid, instant: int, where: Where) -> OffGrid:
-        nearest = grid.nearest(instant)
-        written = grid.anchored(nearest) if grid.anchor is None else grid
-        fault = [Fault("is off the session's grid", pointer(*where, "timestamp"))]
-        return OffGrid(
-            self._standing(), freq=grid.freq, timezone=grid.timezone, nearest=written.format(nearest), errors=fault
-        )
+        stored = self._retained(step)
+        if stored is None or step not in self.corrections:
+            return stored
+        return stored._replace(value=self.corrections[step], flags=stored.flags & ~IMPUTED)
 
     def _refuse_covariates(self, observation: Observation, where: Where) -> None:
         names = [*(observation.covariates or ()), *(name for future in observation.future or () for name in future)]
@@ -221,6 +284,7 @@ class Plan:
         return replace(self.place, label=self.label).standing()
 
 
-def is_same(stored: float, sent: float) -> bool:
-    """Whether two values are the same float64, or both missing."""
-    return stored == sent or (isnan(stored) and isnan(sent))
+def _is_same(stored: Observed, sent: float) -> bool:
+    """Whether an observation is the stored one: the same float64, or both missing. What was imputed was never sent."""
+    same = stored.value == sent or (isnan(stored.value) and isnan(sent))
+    return same and not stored.flags & IMPUTED

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from service.sessions import entries, unrolled
 from service.sessions.folding import Folding
-from service.sessions.views import correctable_from
 from service.sessions.whole import Whole, WholeRecords
 from service.storage.layout import Bytes
 from service.wire import render
@@ -103,12 +102,10 @@ class Verifier:
         """A Verification. Raises what `WholeRecords.existing` raises."""
         whole = await self.records.existing(session)
         observations, identical, difference = 0, True, 0.0
-        first = correctable_from(whole.record.head)
-        kept = None if first is None else whole.record.snapshot_before(first)
-        if kept is not None:
-            base, state = kept
-            slots = whole.record.slots()
-            slots = slots[slots["step"] > base]
+        first = whole.correctable_from()
+        if first <= whole.record.step:
+            _, state = whole.state_before(first)
+            slots = whole.slots_from(first)
             values = slots["value"].copy()
             calendar = entries.calendar(whole.place.label.grid, slots["timestamp"].tolist())
             folded = await self.folding.fold(

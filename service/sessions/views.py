@@ -12,7 +12,7 @@ from service.sessions.registry import LoadedModel, Registry, is_trained
 from service.sessions.rules import Place
 from service.sessions.whole import Whole
 from service.storage.answers import Label
-from service.storage.layout import Bytes, Structured, snapshot_every
+from service.storage.layout import Bytes, Structured, correctable_from
 from service.storage.record import find_damage, find_foreign, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire import headers, render
@@ -43,10 +43,11 @@ class View:
     def body(self, registry: Registry) -> render.Json:
         """A Session."""
         layout, states = self.loaded.spec.layout, self.state[None]
+        oldest = correctable_from(self.head)
         return render.session(
             self.label,
             self.head,
-            retained_from=correctable_from(self.head),
+            retained_from=oldest if oldest <= int(self.head["step"]) else None,
             warmed_up=bool(entries.is_warmed_up(self.loaded, states)[0]),
             scores_all=layout.view(states, "scores.all")[0],
             scores_recent=layout.view(states, "scores.recent")[0],
@@ -161,16 +162,6 @@ class Views:
         if find_foreign(heads, loaded.layout)[0]:
             raise RecordDamaged(places.sessions[row])
         return View(places.label(row), heads[0], live[0, heads.dtype.itemsize :], loaded)
-
-
-def correctable_from(head: Structured) -> int | None:
-    """The oldest step that can be folded again, from the snapshots that a session of this head has; None = none can."""
-    step, history, first = int(head["step"]), int(head["history"]), int(head["first"])
-    every = snapshot_every(history)
-    newest = step // every * every
-    kept = [at for at in (newest - every, newest) if at >= 0 and at + 1 >= max(step - history + 1, first)]
-    oldest = min(kept, default=step) + 1
-    return oldest if history and oldest <= step else None
 
 
 def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:

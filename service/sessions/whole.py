@@ -10,7 +10,7 @@ from service.sessions.places import Places
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Place
 from service.storage.answers import Answer, Observed, read_answers, read_observed
-from service.storage.layout import HEAD_BYTES
+from service.storage.layout import HEAD_BYTES, AnswerKind, Bytes, Structured
 from service.storage.record import DamagedRecord, Record, find_damage, heads_of
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
 from service.wire.problems import DeadlineExceeded, StoreUnavailable
@@ -26,13 +26,14 @@ Committed = Callable[[Sequence[str], int], None]
 """Is told which sessions were committed, and the store's time in milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Whole:
     """A record in memory.
 
     Args:
         expected: position that the stored record must have when it is replaced; None = there must be none.
         now_ms: the store's clock.
+        slots: the retained observations, oldest first, the last one that of the record's step.
     """
 
     session: str
@@ -40,6 +41,7 @@ class Whole:
     loaded: LoadedModel
     expected: bytes | None
     now_ms: int
+    slots: Structured
 
     @property
     def place(self) -> Place:
@@ -51,13 +53,55 @@ class Whole:
         kept = read_answers(self.record.outcomes)
         return [answer for answer in kept if answer.revision and answer.incarnation == incarnation]
 
+    @property
+    def retained_from(self) -> int:
+        """The oldest step at hand; one after the last if there is none."""
+        return self.record.step - len(self.slots) + 1
+
     def retained(self, step: int) -> Observed | None:
         """An observation by its step: from the history, or, where that is short, from the last outcomes."""
-        record = self.record
-        if record.retained_from <= step <= record.step:
-            [observed] = read_observed(record.ring[[(step - 1) % record.history]])
+        if self.retained_from <= step <= self.record.step:
+            [observed] = read_observed(self.slots[[step - self.retained_from]])
             return observed
-        return next((answer.observed for answer in self.answers() if answer.observed.step == step), None)
+        answers = self.answers()
+        rewound = max((answer.revision for answer in answers if answer.kind == AnswerKind.REWIND), default=0)
+        told = [answer for answer in answers if answer.observed.step == step and answer.revision >= rewound]
+        return max(told, key=lambda answer: answer.revision).observed if told else None
+
+    def correctable_from(self) -> int:
+        """The oldest step that can be folded again; one after the last if none can."""
+        return self.record.correctable_from
+
+    def state_before(self, step: int) -> tuple[int, Bytes]:
+        """The newest kept state that does not hold observation `step` yet, and its own step.
+
+        Args:
+            step: from `correctable_from` to the one that comes next.
+        """
+        if step == self.record.step + 1:
+            return self.record.step, self.record.state.copy()
+        kept = self.record.snapshot_before(step)
+        assert kept is not None, "a correctable step has a state before it"
+        return kept
+
+    def rewind(self, step: int, state: Bytes) -> None:
+        """Go back to the state after an earlier step, whose observation is retained."""
+        self.slots = self.slots[: step - self.retained_from + 1]
+        self.record.rewind(step, int(self.slots["timestamp"][-1]), state)
+
+    def slots_from(self, step: int) -> Structured:
+        """A copy of the observations from a step on, oldest first."""
+        slots: Structured = self.slots[step - self.retained_from :].copy()
+        return slots
+
+    def put_slots(self, slots: Structured) -> None:
+        """Put observations in their places: the last ones from a step on, the newest that of the record's step.
+
+        Called after the record's step was moved.
+        """
+        kept = self.slots[self.slots["step"] < slots["step"][0]]
+        self.slots = np.concatenate([kept, slots])[-self.record.history :] if self.record.history else self.slots[:0]
+        self.record.put_slots(slots)
 
     def page(self, *, size: int, after: int | None, descending: bool) -> tuple[list[Observed], int | None]:
         """A page of the history, and the last step on it if more follow.
@@ -65,7 +109,7 @@ class Whole:
         Args:
             after: step that the page follows; None = from the beginning.
         """
-        steps = list(range(self.record.retained_from, self.record.step + 1))
+        steps = list(range(self.retained_from, self.record.step + 1))
         if descending:
             steps.reverse()
         if after is not None:
@@ -73,7 +117,7 @@ class Whole:
         if not steps:
             return [], None
         shown = steps[:size]
-        slots = self.record.ring[[(step - 1) % self.record.history for step in shown]]
+        slots = self.slots[[step - self.retained_from for step in shown]]
         return read_observed(slots), shown[-1] if len(steps) > size else None
 
 
@@ -108,7 +152,7 @@ class WholeRecords:
         if blob is None:
             return None, reading.now_ms
         record, loaded = parsed(session, blob, self._registry)
-        return Whole(session, record, loaded, record.position, reading.now_ms), reading.now_ms
+        return Whole(session, record, loaded, record.position, reading.now_ms, record.slots()), reading.now_ms
 
     async def existing(self, session: str) -> Whole:
         """A session's record. Raises SessionNotFound, and what `look` raises."""
@@ -126,7 +170,7 @@ class WholeRecords:
         record, loaded = self._creator.record(
             session, asked, incarnation=self.randomness(INCARNATION_BYTES), now_ms=now_ms
         )
-        return Whole(session, record, loaded, None, now_ms)
+        return Whole(session, record, loaded, None, now_ms, record.slots())
 
     def settle_expiry(self, whole: Whole, asked: SessionSettings) -> None:
         """Give a new session its time to live, once its freq is known."""

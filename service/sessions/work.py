@@ -7,34 +7,70 @@ from typing import NamedTuple
 
 import msgspec
 
+from service.wire import schemas
 from service.wire.parsing import Observation
-from service.wire.schemas import SessionSettings
+from service.wire.schemas import Correction, SessionSettings
 
 NO_DIGEST = bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
-class Observe:
+class Conditions:
+    """What the headers of a write ask for: If-Match, and the token and payload digest of its Idempotency-Key."""
+
+    if_match: tuple[str, ...] | None = None
+    token: bytes | None = None
+    digest: bytes = NO_DIGEST
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One request that changes one session.
+
+    Args:
+        token, digest: of the Idempotency-Key and the payload; token None where no key was sent.
+        if_match: the ETags of If-Match; None where it was not sent.
+    """
+
+    session: str
+    token: bytes | None = None
+    digest: bytes = NO_DIGEST
+    if_match: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observe(Write):
     """Observations of one session, as one request sent them.
 
     Args:
         listed: they were sent as a list, so that faults are addressed by index.
-        token, digest: of the Idempotency-Key and the payload; token None where no key was sent.
-        if_match: the ETags of If-Match; None where it was not sent.
         creation: settings to create the session with where there is none; None = refuse.
+        correcting: another value for a retained time or step corrects it; else it is refused.
     """
 
-    session: str
     observations: Sequence[Observation]
     listed: bool
-    token: bytes | None = None
-    digest: bytes = NO_DIGEST
-    if_match: tuple[str, ...] | None = None
     creation: SessionSettings | None = None
+    correcting: bool = False
 
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""
         return (index,) if self.listed else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correct(Write):
+    """Another value for one observation, named by its timestamp, or by its step in digits."""
+
+    key: str
+    correction: Correction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewind(Write):
+    """Forget all observations after the one that is named."""
+
+    last: schemas.Rewind
 
 
 class Reply(NamedTuple):

@@ -35,7 +35,8 @@ HEAD, 640 bytes::
     292  tail_crc     u4  CRC-32 of the tail
     296  tokens       8 x (token 16, digest 8)  of the last 8 revisions, at index revision % 8; a zero token = none
     488  first        u8  oldest step the ring may hold; 1 unless the session was imported or its ring made longer
-    496  reserved     124 zeros
+    496  base         u8  step of the oldest state that is kept to fold from: a snapshot, or that after step 0
+    504  reserved     116 zeros
     620  crc          u4  CRC-32 of bytes 0..619, continued over the live state
     624  updated_ms   u8  \\  written by the store's script with the store's clock, therefore outside the CRC
     632  expires_ms   u8  /   0 = never
@@ -135,7 +136,8 @@ HEAD = np.dtype(
         ("tail_crc", "<u4"),
         ("tokens", TOKEN, (WINDOW,)),
         ("first", "<u8"),
-        ("reserved", "u1", (124,)),
+        ("base", "<u8"),
+        ("reserved", "u1", (116,)),
         ("crc", "<u4"),
         ("updated_ms", "<u8"),
         ("expires_ms", "<u8"),
@@ -160,6 +162,7 @@ class OutcomeFlag(IntFlag):
 class AnswerKind(IntEnum):
     ADVANCE = 1
     CORRECTION = 2
+    REWIND = 3
 
 
 def slot_dtype(covariates: int) -> np.dtype[Any]:
@@ -215,6 +218,18 @@ def snapshot_every(history: int) -> int:
     return max(history // 2, 1)
 
 
+def correctable_from(head: Structured) -> int:
+    """The oldest step that can be folded again, as a HEAD tells it; `step + 1` if none can.
+
+    It is retained, and one of the two snapshots, or the base in its place, is from before it.
+    """
+    step, history, first, base = (int(head[name]) for name in ("step", "history", "first", "base"))
+    every = snapshot_every(history)
+    newest = step // every * every
+    kept = [max(at, base) for at in (newest - every, newest) if at + every > base]
+    return min((at + 1 for at in kept if history and at + 1 >= max(step - history + 1, first)), default=step + 1)
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where everything stands in the records of one model.
@@ -232,7 +247,9 @@ class Layout:
     @cached_property
     def identity(self) -> bytes:
         """8 bytes that differ wherever two layouts differ."""
-        described = "|".join(str(dtype.descr) for dtype in (HEAD, self.slot, self.outcome, self.snapshot))
+        # A number that was given a name since, and before that was a reserved zero, leaves records as they are.
+        head = str(HEAD.descr).replace("('base', '<u8'), ('reserved', '|u1', (116,))", "('reserved', '|u1', (124,))")
+        described = "|".join([head, *(str(dtype.descr) for dtype in (self.slot, self.outcome, self.snapshot))])
         return hashlib.sha256(f"{described}|{self.arrays}".encode()).digest()[:8]
 
     @cached_property

@@ -306,6 +306,15 @@ class Record:
             slots = slots[-self.history :]
             self.ring[(slots["step"].astype(np.int64) - 1) % self.history] = slots
 
+    def rewind(self, step: int, last: int, state: Bytes) -> None:
+        """Go back to the state after an earlier step; `last` is the time of its observation."""
+        head = self.head
+        head["first"] = self.retained_from
+        head["step"], head["last"] = step, last
+        self.state[:] = state
+        self.snapshots[self.snapshots["step"] > step] = np.zeros((), self.layout.snapshot)
+        head["base"] = min(self._snapshot_steps(), default=step)
+
     def put_outcome(self, outcome: Structured) -> None:
         self.outcomes[int(outcome["revision"]) % WINDOW] = outcome
 

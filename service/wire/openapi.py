@@ -30,7 +30,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
         )
         components = document.setdefault("components", {}).setdefault("schemas", {})
-        requests = (schemas.Observation, schemas.SessionPut, schemas.SessionPatch)
+        requests = (
+            *(schemas.Observation, schemas.SessionPut, schemas.SessionPatch),
+            *(schemas.Correction, schemas.Rewind),
+        )
         answers = (schemas.Advance, schemas.Problem)
         _, described = models_json_schema(
             [*((model, "validation") for model in requests), *((model, "serialization") for model in answers)],
@@ -40,6 +43,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         session = document["paths"]["/v1/sessions/{session}"]
         session["put"]["requestBody"] = _body({"$ref": REFERENCE + "SessionPut"})
         session["patch"]["requestBody"] = _body({"$ref": REFERENCE + "SessionPatch"})
+        one = document["paths"]["/v1/sessions/{session}/observations/{key}"]
+        one["patch"]["requestBody"] = _body({"$ref": REFERENCE + "Correction"})
+        rewind = document["paths"]["/v1/sessions/{session}:rewind"]
+        rewind["post"]["requestBody"] = _body({"$ref": REFERENCE + "Rewind"})
         document["paths"]["/v1/sessions/{session}/observations"]["post"] = _hot_route()
         app.openapi_schema = document
     return app.openapi_schema
@@ -63,7 +70,7 @@ def _hot_route() -> dict[str, Any]:
             _query("create", "Create the session where there is none.", {"type": "boolean", "default": False}),
             _query("freq", "Of a session to create; else its first observation decides.", {"type": "string"}),
             _query("model", "Of a session to create, as NAME or NAME@VERSION.", {"type": "string"}),
-            _query("on_conflict", "What another value for a stored time does.", {"enum": ["reject"]}),
+            _query("on_conflict", "What another value for a stored time does.", {"enum": ["reject", "correct"]}),
             _header("Idempotency-Key", "The same key and body again give the same answer, for 8 answers."),
             _header("If-Match", "The etag of the last answer: refuse where the session has changed since."),
         ],

@@ -127,7 +127,7 @@ PAGES = _pages(
         "Wait <code>Retry-After</code> seconds and send the same request again: it finds the answer of the first.",
     ),
     Page(
-        s.ConcurrentUpdate("session store-42 was changed by others at the same time, several times over", at=AT),
+        s.ConcurrentUpdate(AT),
         "Several writers change this session at once, and this request lost each time. It was not applied.",
         "Send the same request again. One writer a session avoids it.",
     ),

@@ -67,6 +67,19 @@ class Correction(Request):
         return self
 
 
+class Rewind(Request):
+    """The last observation to keep, by its timestamp or its step."""
+
+    timestamp: str | None = Field(default=None, examples=["2026-11-20"])
+    step: Annotated[int, Field(ge=0, le=STEP_LIMIT)] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind_of_time(self) -> Self:
+        if (self.timestamp is None) == (self.step is None):
+            raise ValueError("give the timestamp or the step of the last observation to keep")
+        return self
+
+
 class _Changeable(Request):
     model: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,8})?$", max_length=64)
     """name@version; a name alone means its newest version."""

@@ -155,7 +155,13 @@ class RequestInProgress(Retryable):
 class ConcurrentUpdate(Retryable):
     """Others changed the session at the same time, several times over."""
 
-    status, slug, title = 409, "concurrent-update", "The session changed meanwhile"
+    status, slug, title = 503, "concurrent-update", "The session changed meanwhile"
+
+    def __init__(self, at: Standing | None = None) -> None:
+        super().__init__(
+            "others changed the session at the same time, several times over, and nothing was applied; send this again",
+            at=at,
+        )
 
 
 class PreconditionFailed(ServiceError):

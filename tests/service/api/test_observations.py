@@ -216,7 +216,7 @@ def test_create_takes_a_frequency_and_a_model(api: httpx2.Client, name: str) -> 
 
 @pytest.mark.parametrize(
     "query",
-    ["freq=D", "create=yes", "create=true&freq=H", "colour=red", "on_conflict=correct", "create=true&create=true"],
+    ["freq=D", "create=yes", "create=true&freq=H", "colour=red", "on_conflict=merge", "create=true&create=true"],
 )
 def test_query_parameters_are_checked(api: httpx2.Client, daily: str, query: str) -> None:
     body = problem(api.post(f"/v1/sessions/{daily}/observations?{query}", json=observation(11)), 422, "invalid-request")

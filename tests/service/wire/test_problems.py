@@ -19,7 +19,7 @@ SLUGS = {
     406: ["not-acceptable"],
     408: ["request-timeout"],
     409: ["session-exists", "observation-conflict", "out-of-order", "not-retained", "state-regressed", "session-empty",
-          "model-mismatch", "model-unavailable", "record-damaged", "request-in-progress", "concurrent-update"],
+          "model-mismatch", "model-unavailable", "record-damaged", "request-in-progress"],
     412: ["precondition-failed"],
     413: ["too-large"],
     415: ["unsupported-media-type"],
@@ -28,7 +28,7 @@ SLUGS = {
     428: ["precondition-required"],
     429: ["quota-exceeded"],
     500: ["internal"],
-    503: ["overloaded", "store-unavailable", "durability-unconfirmed", "not-ready"],
+    503: ["concurrent-update", "overloaded", "store-unavailable", "durability-unconfirmed", "not-ready"],
     504: ["deadline-exceeded"],
 }  # fmt: skip
 RETRYABLE = {"request-timeout", "request-in-progress", "concurrent-update", "quota-exceeded", "overloaded",
