@@ -18,7 +18,7 @@ JSON = {"Content-Type": "application/json"}
 def test_an_unknown_address_is_not_found(api: httpx2.Client) -> None:
     problem(api.get("/v1/nothing"), 404, "not-found")
     problem(api.get("/v1/models/nobody"), 404, "not-found")
-    problem(api.post("/v1/sessions/a/observations/2026-01-01"), 404, "not-found")
+    problem(api.post("/v1/sessions/a/observations/2026-01-01/b"), 404, "not-found")
 
 
 @pytest.mark.parametrize(
