@@ -21,7 +21,7 @@ from service.core import Clock, Randomness, running
 from service.readiness import Readiness
 from service.routes import forecast, health, models, observations, problems, sessions
 from service.routes.exchange import acceptable
-from service.routes.hot import HotRoute, session_in
+from service.routes.hot import PREFIX, HotRoute, session_in
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.settings import Settings
@@ -66,6 +66,16 @@ class Application:
         """From now on each answer is the last one on its connection."""
         self._closing = True
 
+    def turns_away(self, method: bytes, path: bytes) -> bool:
+        """Whether a request is refused as one too many, by its first line alone."""
+        return (
+            self.observing is not None
+            and not self._closing
+            and method == b"POST"
+            and path.startswith(PREFIX.encode())
+            and self.observing.is_full()
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._closing and scope["type"] == "http":
             send = partial(_send_with, [(b"connection", b"close")], send)
@@ -74,7 +84,7 @@ class Application:
     async def _named(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's routes, with the headers that name an exchange."""
         if scope["type"] == "http":
-            named = identity(scope, self._randomness(8))
+            named = identity(scope["headers"], self._randomness(8))
             as_state(scope)["request_id"] = named[0][1].decode("latin-1")
             send = partial(_send_with, named, send)
         await self._api(scope, receive, send)

@@ -43,13 +43,15 @@ class HotRoute:
         if session is None:
             await self._app(scope, receive, send)
             return
-        named = identity(scope, self._randomness(8))
+        named = identity(scope["headers"], self._randomness(8))
         try:
+            observing = self._observing()
+            observing.admit(session)
             headers = dict(scope["headers"])
             body = await read_body(
                 receive, headers, limit=self._settings.body_limit_bytes, timeout_s=self._settings.deadline_s
             )
-            reply = await self._observing().observe(session, scope["query_string"], headers, body)
+            reply = await observing.observe(session, scope["query_string"], headers, body)
         except ServiceError as refused:
             await refuse(receive, send, named, refused)
         except ClientGone:

@@ -26,6 +26,14 @@ class Observing:
         self._registry = registry
         self._settings = settings
 
+    def is_full(self) -> bool:
+        """Whether every request is refused now."""
+        return self._waves.is_full(self._settings.deadline_s)
+
+    def admit(self, session: str) -> None:
+        """Raises Overloaded or NotReady where it would be in vain to read the request."""
+        self._waves.admit(session, timeout_s=self._settings.deadline_s)
+
     async def observe(self, session: str, query: bytes, given: RawHeaders, body: bytes) -> Reply:
         """Raises any ServiceError."""
         headers.require_json(text(given, b"content-type"))

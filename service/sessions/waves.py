@@ -11,7 +11,21 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from service.wire.problems import DeadlineExceeded, NotReady, Overloaded
+from service.wire.problems import OVERLOADED, DeadlineExceeded, NotReady, Overloaded
+
+MOST_IN_A_WAVE = 128
+"""A longer wave would keep the event loop from refusing others in time, and saves no more."""
+MOST_BESIDE = 1024
+"""Long or unusual pieces of work that may be under way beside the waves."""
+WAITING_SHARE = 0.1
+"""Of its time limit, what a request may be expected to spend waiting for its turn; beyond, it is refused at once.
+
+What is in excess of what can be done is better refused early, while the client has time to go elsewhere.
+"""
+IN_LINE_SHARE = 0.5
+"""The same for a request behind others of its own session, which nobody else can take up."""
+RECENT = 0.2
+"""Weight of the latest wave in how long waves take."""
 
 WorkT = TypeVar("WorkT")
 AnswerT = TypeVar("AnswerT")
@@ -67,7 +81,7 @@ class Waves(Generic[WorkT, AnswerT]):
         clock: Callable[[], float],
         max_waiting: int = 8192,
         max_waiting_per_session: int = 64,
-        max_wave: int = 512,
+        max_wave: int = MOST_IN_A_WAVE,
     ) -> None:
         self._wave = wave
         self._alone = alone
@@ -84,6 +98,7 @@ class Waves(Generic[WorkT, AnswerT]):
         self._beside: dict[Entry[WorkT, AnswerT], asyncio.Task[None]] = {}
         self._wave_over: asyncio.Future[None] | None = None
         self._closed = False
+        self._wave_s = 0.0
 
     @property
     def waiting(self) -> int:
@@ -99,19 +114,43 @@ class Waves(Generic[WorkT, AnswerT]):
         """Start the background task; call it on the event loop that will submit."""
         self._pump = asyncio.get_running_loop().create_task(self._run(), name="waves")
 
-    async def submit(self, session: str, work: WorkT, *, timeout_s: float, alone: bool = False) -> AnswerT:
-        """Wait at most `timeout_s` for a wave to do this work. Few different time limits may be given.
+    def is_full(self, timeout_s: float) -> bool:
+        """Whether whatever comes now is refused: too many wait, or too many for another to have its turn in time.
+
+        Whoever fits into the next wave is let in, however slow the store is: there is no better time to come.
+        """
+        return (
+            self._waiting >= self._max_waiting
+            or len(self._beside) >= MOST_BESIDE
+            or self._waiting // self._max_wave * self._wave_s > WAITING_SHARE * timeout_s
+        )
+
+    def admit(self, session: str, *, timeout_s: float) -> None:
+        """Refuse a request that would be submitted in vain, before any work is spent on it.
 
         Raises:
             Overloaded: too many requests wait, in all or for this session.
             NotReady: the service is stopping.
-            DeadlineExceeded: the deadline passed first; work that a wave had taken up may still be committed.
         """
         if self._closed:
             raise NotReady(["the service is stopping"])
+        ahead = len(self._lines.get(session, ()))
+        if (
+            ahead >= self._max_waiting_per_session
+            or ahead * self._wave_s > IN_LINE_SHARE * timeout_s
+            or self.is_full(timeout_s)
+        ):
+            raise Overloaded(OVERLOADED)
+
+    async def submit(self, session: str, work: WorkT, *, timeout_s: float, alone: bool = False) -> AnswerT:
+        """Wait at most `timeout_s` for a wave to do this work. Few different time limits may be given.
+
+        Raises:
+            Overloaded, NotReady: as `admit`.
+            DeadlineExceeded: the deadline passed first; work that a wave had taken up may still be committed.
+        """
+        self.admit(session, timeout_s=timeout_s)
         line = self._lines.get(session)
-        if self._waiting >= self._max_waiting or (line is not None and len(line) >= self._max_waiting_per_session):
-            raise Overloaded("too many requests wait; send this one again later")
         loop = asyncio.get_running_loop()
         entry: Entry[WorkT, AnswerT] = Entry(
             session, work, loop.create_future(), self._clock() + timeout_s, alone
@@ -178,6 +217,7 @@ class Waves(Generic[WorkT, AnswerT]):
 
     async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
         self._wave_over = asyncio.get_running_loop().create_future()
+        begun = self._clock()
         handed_on: Sequence[Entry[WorkT, AnswerT]] = ()
         try:
             handed_on = await self._wave(entries)
@@ -188,6 +228,7 @@ class Waves(Generic[WorkT, AnswerT]):
         finally:
             self._wave_over.set_result(None)
             self._wave_over = None
+            self._wave_s += RECENT * (self._clock() - begun - self._wave_s)
         for entry in handed_on:
             self._leave(entry)
         for entry in entries:

@@ -20,6 +20,7 @@ LINGER_S = 1.0
 """How long a connection whose request is not wanted is read on: closed with bytes unread, it would be reset, and the
 answer lost on its way."""
 
+Headers = list[tuple[bytes, bytes]]
 RawHeaders = Mapping[bytes, bytes]
 
 
@@ -87,9 +88,9 @@ def request_id(headers: RawHeaders, made: bytes) -> bytes:
     return given if given is not None and REQUEST_ID.fullmatch(given) else made.hex().encode()
 
 
-def identity(scope: Scope, made: bytes) -> list[tuple[bytes, bytes]]:
+def identity(given: Headers, made: bytes) -> Headers:
     """The headers that name an exchange, on every answer."""
-    headers = dict(scope["headers"])
+    headers = dict(given)
     named = [(b"x-request-id", request_id(headers, made))]
     trace = headers.get(b"traceparent")
     if trace is not None and TRACE_PARENT.fullmatch(trace):
@@ -97,22 +98,27 @@ def identity(scope: Scope, made: bytes) -> list[tuple[bytes, bytes]]:
     return named
 
 
-async def respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
     """Send a whole answer."""
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def refuse(receive: Receive, send: Send, named: list[tuple[bytes, bytes]], error: ServiceError) -> None:
+async def refuse(receive: Receive, send: Send, named: Headers, error: ServiceError) -> None:
     """Send a problem."""
-    extra = [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers().items()]
-    instance = named[0][1].decode("latin-1")
-    headers = [*named, (b"content-type", MEDIA_TYPE.encode()), *extra]
+    status, headers, body = problem_answer(error, named)
     if ends_connection(error):
         headers.append((b"connection", b"close"))
         send = lingering(receive, send)
-    await respond(send, error.status, headers, error.render(instance))
+    await respond(send, status, headers, body)
+
+
+def problem_answer(error: ServiceError, headers: Headers) -> tuple[int, Headers, bytes]:
+    """A problem as status, headers and body; its instance is the request id among the given headers."""
+    instance = next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), None)
+    extra = [(name.lower().encode(), value.encode("latin-1")) for name, value in error.headers().items()]
+    return error.status, [*headers, (b"content-type", MEDIA_TYPE.encode()), *extra], error.render(instance)
 
 
 def ends_connection(error: ServiceError) -> bool:

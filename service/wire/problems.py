@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import orjson
 
 MEDIA_TYPE = "application/problem+json"
+OVERLOADED = "too many requests wait; send this one again later"
 NAME_LIMIT = 64
 """Characters of a client's own key or id that a problem repeats."""
 

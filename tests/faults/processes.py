@@ -87,6 +87,11 @@ class Service:
             self._process.wait()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def store_pid(self) -> int:
         """The embedded store's server, which the lock of the data directory names after the service."""
         return int((self.data_dir / "lock").read_text().split()[1])

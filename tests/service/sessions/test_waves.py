@@ -192,3 +192,40 @@ async def test_drain_finishes_what_waits_and_refuses_the_rest(waves: Waves[int, 
     recorder.open.set()
     assert await asyncio.gather(blocking, *waiting) == [0, 10, 200]
     await draining
+
+
+async def test_a_request_that_could_not_be_done_in_time_is_refused_at_once(recorder: Recorder) -> None:
+    now = 0.0
+    waves: Waves[int, int] = Waves(recorder.wave, recorder.alone, clock=lambda: now, max_wave=2)
+    waves.start()
+    first = await recorder.hold(waves)
+    now += 10.0  # a wave takes long
+    recorder.open.set()
+    await first
+    blocking = await recorder.hold(waves)
+    fit = [asyncio.create_task(waves.submit(name, 1, timeout_s=5.0)) for name in "ab"]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await waves.submit("c", 1, timeout_s=5.0)
+    patient = asyncio.create_task(waves.submit("c", 1, timeout_s=60.0))
+    recorder.open.set()
+    assert await asyncio.gather(blocking, *fit, patient) == [0, 10, 10, 10]
+    await waves.drain()
+
+
+async def test_a_line_of_one_session_that_takes_too_long_is_refused_at_once(recorder: Recorder) -> None:
+    now = 0.0
+    waves: Waves[int, int] = Waves(recorder.wave, recorder.alone, clock=lambda: now)
+    waves.start()
+    first = await recorder.hold(waves)
+    now += 10.0
+    recorder.open.set()
+    await first
+    blocking = await recorder.hold(waves)
+    fit = [asyncio.create_task(waves.submit("a", 1, timeout_s=5.0)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await waves.submit("a", 1, timeout_s=5.0)
+    recorder.open.set()
+    assert await asyncio.gather(blocking, *fit) == [0, 10, 10]
+    await waves.drain()
