@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.dates.calendar import CALENDAR
 from models.fold import Layer, State
-from models.layers.experts import EXPERTS, error_logs
+from models.layers.experts import Sight, error_logs
 from models.layers.lstm import Recurrence
 from models.layers.memory import Memory
 from models.layers.quantiles import MixtureHead
@@ -44,7 +44,7 @@ class Views:
     Args:
         memory: the memory's arrays after each step.
         inputs: (..., F) float32, the recurrence's inputs.
-        logs: (..., K) and (..., 1) float32, of the experts' errors.
+        logs: each (..., K) float32, of the experts' errors.
     """
 
     memory: State
@@ -60,7 +60,7 @@ class Mixture(Layer):
         self.config = config
         self.memory = Memory(config.season)
         self.warm = float(4 * config.season)
-        self.recurrence = Recurrence(self.memory.shown + EXPERTS + 2 + CALENDAR, config.hidden, config.layers)
+        self.recurrence = Recurrence(self.memory.shown + 2 + CALENDAR, config.hidden, config.layers)
         self.head = MixtureHead(
             season=config.season, horizon=config.horizon, quantiles=config.quantiles, hidden=config.hidden
         )
@@ -81,12 +81,12 @@ class Mixture(Layer):
         median = self.scores.median
         stand_in = torch.where(missing, state["issued"][:, median : median + 1], value)
         known = 1.0 - missing.double()
-        errors, memory = self.memory.step((stand_in, known), state)
-        inputs, logs = self.inputs(memory, errors, missing, calendar)
+        looked, memory = self.memory.step((stand_in, known), state)
+        inputs, sight = self.inputs(memory, looked, missing, calendar)
         hidden, recurrence = self.recurrence.step(inputs, state)
-        started = (memory["seen"] > 0.0).unsqueeze(2)
-        recurrence = {name: torch.where(started, new, state[name]) for name, new in recurrence.items()}
-        issued = self.head(memory, hidden, logs, 1)[:, 0] * started[:, 0]
+        started = memory["seen"].clamp(max=1.0)
+        recurrence = {name: new * started.float().unsqueeze(2) for name, new in recurrence.items()}
+        issued = self.head.next(memory, hidden, sight) * started
         scores = self.scores.judge(stand_in, state["ring"][:, -1:], state["issued"])
         scored = known * state["seen"].clamp(max=1.0)
         _, kept = self.scores.step((scores, scored), state)
@@ -99,14 +99,12 @@ class Mixture(Layer):
         return fan * (state["seen"] > 0.0).unsqueeze(2)
 
     def inputs(
-        self, memory: Mapping[str, Tensor], errors: Tensor, missing: Tensor, calendar: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """The recurrence's inputs (..., F) and the logs that the head shares with them; any leading dimensions."""
-        logs = error_logs(memory, scale_of(memory))
-        age = (memory["seen"] / self.warm).clamp(max=1.0)
-        flags = torch.cat([age, missing.double()], dim=-1).float()
-        shown = self.memory.observe(memory, errors)
-        return torch.cat([shown, logs[0] + logs[1], flags, calendar], dim=-1), logs
+        self, memory: Mapping[str, Tensor], looked: tuple[Tensor, Tensor], missing: Tensor, calendar: Tensor
+    ) -> tuple[Tensor, Sight]:
+        """The recurrence's inputs (..., F) and what the head shares with them; any leading dimensions."""
+        shown, sight = self.memory.look(memory, *looked)
+        age = (memory["seen"] / self.warm).clamp(max=1.0).float()
+        return torch.cat([shown, age, missing.float(), calendar], dim=-1), sight
 
     def unroll_memory(
         self, values: Tensor, known: Tensor, calendar: Tensor, state: Mapping[str, Tensor]
@@ -120,15 +118,16 @@ class Mixture(Layer):
             The window as the network sees it, and the memory's last state.
         """
         with torch.no_grad():
-            steps, errors, current = [], [], {f.name: state[f.name] for f in self.memory.fields}
+            steps, looks, current = [], [], {f.name: state[f.name] for f in self.memory.fields}
             for value, flag in zip(values.unbind(1), known.unbind(1), strict=True):
-                error, current = self.memory.step((value.unsqueeze(1), flag.unsqueeze(1)), current)
+                looked, current = self.memory.step((value.unsqueeze(1), flag.unsqueeze(1)), current)
                 steps.append(current)
-                errors.append(error)
+                looks.append(looked)
             memory = {name: torch.stack([step[name] for step in steps], dim=1) for name in current}
             missing = (known == 0.0).unsqueeze(2)
-            inputs, logs = self.inputs(memory, torch.stack(errors, dim=1), missing, calendar)
-        return Views(memory, inputs, logs), current
+            errors, products = (torch.stack(column, dim=1) for column in zip(*looks, strict=True))
+            inputs, sight = self.inputs(memory, (errors, products), missing, calendar)
+        return Views(memory, inputs, sight.logs), current
 
     def unroll(  # type: ignore[override]
         self, values: Tensor, calendar: Tensor, state: Mapping[str, Tensor]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
+from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from models.layout import StateLayout
 from models.mixture import Mixture
 
 OPSET = 18
+RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice")
 EXAMPLE_BATCH = 3
 """Rows in the example that is traced; neither 0 nor 1, which the exporter would take for constants."""
 
@@ -30,18 +33,15 @@ class Blocks:
         """The named arrays of both blocks."""
         state: State = {}
         for dtype, block in (("<f8", doubles), ("<f4", floats)):
-            start = 0
-            for field in (f for f in self.layout.fields if f.dtype == dtype):
-                part = block[:, start : start + field.width]
-                state[field.name] = part if len(field.shape) == 1 else part.reshape(-1, *field.shape)
-                start += field.width
+            fields = [f for f in self.layout.fields if f.dtype == dtype]
+            edges = list(accumulate(f.width for f in fields))[:-1]
+            parts = block.tensor_split(edges, dim=1)
+            state |= {f.name: part.reshape(-1, *f.shape) for f, part in zip(fields, parts, strict=True)}
         return state
 
     def join(self, state: State) -> tuple[Tensor, Tensor]:
         """Both blocks of the named arrays."""
-        blocks = (
-            [state[f.name].flatten(1) for f in self.layout.fields if f.dtype == dtype] for dtype in TORCH_DTYPES
-        )
+        blocks = ([state[f.name].flatten(1) for f in self.layout.fields if f.dtype == dtype] for dtype in TORCH_DTYPES)
         doubles, floats = (torch.cat(block, dim=1) for block in blocks)
         return doubles, floats
 
@@ -109,6 +109,7 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recu
     proto = program.model_proto
     for layer, node in enumerate(node for node in proto.graph.node if node.op_type == "LSTM"):
         _fix_weights(proto.graph, node, layer, recurrence)
+    _join_reshapes(proto)
     _drop_unused(proto.graph)
     _drop_origins(proto.graph)
     path.write_bytes(proto.SerializeToString())
@@ -131,6 +132,48 @@ def _fix_weights(graph: onnx.GraphProto, node: onnx.NodeProto, layer: int, lstm:
         name = f"lstm_{layer}_{role}"
         graph.initializer.append(onnx.numpy_helper.from_array(tensor.numpy(), name))
         node.input[position] = name
+
+
+def _join_reshapes(proto: onnx.ModelProto) -> None:
+    """Let each tensor that only changes its shape do so once, to a constant shape, and not at all where none changes.
+
+    The exporter computes most shapes at each run, though the batch size alone is unknown: -1 stands for it.
+    """
+    graph = proto.graph
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    shapes = {info.name: _shape(info) for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+    sources: dict[str, str] = {}  # of tensors with the same numbers in the same order
+    kept = []
+    for node in graph.node:
+        before, after = (shapes.get(name) for name in (node.input[0] if node.input else "", node.output[0]))
+        if before and after and _keeps_order(node, before, after):
+            source = sources[node.output[0]] = sources.get(node.input[0], node.input[0])
+            shape = f"{node.output[0]}.shape"
+            graph.initializer.append(onnx.numpy_helper.from_array(np.array(after, np.int64), shape))
+            kept.append(onnx.helper.make_node("Reshape", [source, shape], [node.output[0]], node.name))
+        else:
+            kept.append(node)
+    same = {output: source for output, source in sources.items() if shapes[output] == shapes[source]}
+    for node in kept:
+        node.input[:] = [same.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """With -1 for the batch size."""
+    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in info.type.tensor_type.shape.dim)
+
+
+def _keeps_order(node: onnx.NodeProto, before: tuple[int, ...], after: tuple[int, ...]) -> bool:
+    """Whether a node changes nothing but the shape, or not even that."""
+    if node.op_type == "Slice":
+        return before == after
+    if node.op_type == "Transpose":
+        [order] = (attribute.ints for attribute in node.attribute)
+        wide = [axis for axis in order if before[axis] != 1]
+        return wide == sorted(wide)
+    return node.op_type in RESHAPES
 
 
 def _drop_unused(graph: onnx.GraphProto) -> None:

@@ -9,12 +9,13 @@ Candidates for h steps ahead, with y the last value, A and B the slow and fast s
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from models.fold import Layer, State
-from models.layers.scale import Arrival
+from models.layers.averages import Mean
+from models.layers.rows import row_log
 from models.layers.seasonal import SEASONS_KEPT
 from models.layout import Field
 
@@ -66,49 +67,41 @@ def candidates(season: int, horizon: int) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
-class ExpertErrors(Layer):
+class ExpertErrors:
     """Discounted mean absolute one-step error of each expert, and the forecast it made for the step to come."""
 
     fields = (Field("expert.error", "<f8", (EXPERTS,)), Field("expert.next", "<f8", (EXPERTS,)))
+    means = (Mean(ERROR_RATE, late=1, skips=True),) * EXPERTS
+
+    def errors(self, value: Tensor, change: Tensor, seen: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """The signed errors (B, K) of the forecasts made for this step; before there was one, the change (B, 1)."""
+        return torch.where(seen > 1.0, value - state["expert.next"], change)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The experts as the head sees them; any leading dimensions.
+
+    Args:
+        gaps: (..., K) float64, forecasts minus the last value.
+        near: (..., K) float32, these in units of the scale, compressed by asinh.
+        logs: each (..., K) float32, as `error_logs` gives them.
+        scale: (..., 1) float64, of the session.
+    """
+
     gaps: Tensor
-    rate: Tensor
-
-    def __init__(self, season: int) -> None:
-        super().__init__()
-        self.register_buffer("gaps", candidates(season, 1)[:, 0], persistent=False)
-        self.register_buffer("rate", torch.tensor([ERROR_RATE], dtype=torch.float64), persistent=False)
-
-    def step(self, x: tuple[Arrival, Tensor, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """Fold the errors of the forecasts that were made for this step.
-
-        Args:
-            x: the arrival, its absolute change (B, 1), and the memory (B, M) that has folded it.
-        Returns:
-            The signed errors (B, K); before there was a forecast, the change.
-        """
-        arrival, change, memory = x
-        forecast = arrival.seen > 1.0
-        signed = torch.where(forecast, arrival.value - state["expert.next"], change)
-        error = state["expert.error"]
-        error = error + arrival.rate(self.rate, late=1) * arrival.known * (signed.abs() - error)
-        upcoming = memory.matmul(self.gaps) + arrival.value
-        return signed, {"expert.error": error, "expert.next": upcoming}
+    near: Tensor
+    logs: tuple[Tensor, Tensor]
+    scale: Tensor
 
 
 def error_logs(state: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Logarithms of each expert's error over the smallest, (..., K), and of that over the scale, (..., 1); float32.
+    """Logarithms of each expert's error over the smallest one and over the scale, each (..., K) float32.
 
     The gate raises the first to a power: near zero for the experts that matter, they keep their precision there.
     """
     error = torch.maximum(state["expert.error"], ERROR_FLOOR * scale)
     smallest = error.amin(dim=-1, keepdim=True)
-    logs = torch.asinh(log_argument(torch.cat([error / smallest, smallest / scale], dim=-1)).float())
-    return logs[..., :EXPERTS], logs[..., EXPERTS:]
-
-
-def log_argument(ratio: Tensor) -> Tensor:
-    """What `asinh` turns into the logarithm of a positive `ratio`: log r = asinh((r - 1/r) / 2).
-
-    The serving runtime's own logarithm gives other bits at other batch sizes; its asinh does not.
-    """
-    return (ratio - 1.0 / ratio) / 2.0
+    logs = row_log(torch.cat([error, scale, smallest], dim=-1) / smallest)
+    over_smallest = logs[..., :EXPERTS]
+    return over_smallest, over_smallest - logs[..., EXPERTS : EXPERTS + 1]

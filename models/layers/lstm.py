@@ -22,11 +22,16 @@ class Recurrence(Layer):
 
     def step(self, x: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """Fold inputs (B, F) float32; the top layer's hidden state (B, hidden)."""
-        _, new = self.sequence(x.unsqueeze(1), state)
+        _, new = self._recur(silu(self.embed(x)).unsqueeze(0), state)
         return new["lstm.h"][:, -1], new
 
     def sequence(self, xs: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
         """Fold inputs (B, T, F) in one call of `nn.LSTM`; the top layer's hidden states (B, T, hidden)."""
+        hidden, new = self._recur(silu(self.embed(xs)).transpose(0, 1), state)
+        return hidden.transpose(0, 1), new
+
+    def _recur(self, xs: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+        """Fold embedded inputs (T, B, hidden); the top layer's hidden states, likewise."""
         h, c = (state[name].transpose(0, 1).contiguous() for name in ("lstm.h", "lstm.c"))
-        hidden, (h, c) = self.lstm(silu(self.embed(xs)).transpose(0, 1), (h, c))
-        return hidden.transpose(0, 1), {"lstm.h": h.transpose(0, 1), "lstm.c": c.transpose(0, 1)}
+        hidden, (h, c) = self.lstm(xs, (h, c))
+        return hidden, {"lstm.h": h.transpose(0, 1), "lstm.c": c.transpose(0, 1)}

@@ -7,20 +7,23 @@ windows, without gradient.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
 from models.fold import Layer, State
-from models.layers.experts import EXPERTS, ExpertErrors, Rows, log_argument, memory_of
-from models.layers.scale import Arrival, LocalScale, scale_of
+from models.layers.averages import Averages
+from models.layers.experts import EXPERTS, ExpertErrors, Rows, Sight, candidates, error_logs, memory_of
+from models.layers.rows import FOUR, row_asinh, row_log
+from models.layers.scale import LocalScale, scale_of
 from models.layers.seasonal import SEASONS_KEPT, Levels, Ring, SeasonalIndex
 
 
 class Memory(Layer):
     """The composition of the layers that see raw values."""
 
-    views: Tensor
+    products: Tensor
 
     def __init__(self, season: int) -> None:
         super().__init__()
@@ -29,47 +32,68 @@ class Memory(Layer):
         self.ring = Ring(season)
         self.levels = Levels()
         self.seasonal = SeasonalIndex(season)
-        self.experts = ExpertErrors(season)
+        self.experts = ExpertErrors()
         layers = (self.scale, self.ring, self.levels, self.seasonal, self.experts)
         self.fields = tuple(f for layer in layers for f in layer.fields)
-        self.register_buffer("views", views(season), persistent=False)
-        self.shown = self.views.shape[1] + EXPERTS + 3
+        groups = (
+            self.scale.means,
+            self.levels.means,
+            self.seasonal.level_means,
+            self.experts.means,
+            self.seasonal.means,
+        )
+        self.edges = list(accumulate(len(group) for group in groups))[:-1]
+        self.averages = Averages([mean for group in groups for mean in group])
+        gaps, shown = candidates(season, 1)[:, 0], views(season)
+        unused = torch.zeros(len(shown), -(2 * EXPERTS + shown.shape[1]) % FOUR, dtype=torch.float64)
+        self.register_buffer("products", torch.cat([gaps, unused, shown], dim=1), persistent=False)
+        self.views = shown.shape[1]
+        self.shown = self.views + EXPERTS + 3 + EXPERTS
 
-    def step(self, x: tuple[Tensor, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+    def step(self, x: tuple[Tensor, Tensor], state: Mapping[str, Tensor]) -> tuple[tuple[Tensor, Tensor], State]:
         """Fold one value of each session.
 
         Args:
             x: values (B, 1) float64, stand-ins for the missing ones, and known (B, 1) float64, 0 for a stand-in.
         Returns:
-            The experts' signed errors of this step (B, K).
+            The experts' signed errors of this step (B, K), and the new memory times `products`.
         """
         value, known = x
         seen = state["seen"] + torch.maximum(known, state["seen"].clamp(max=1.0))
-        arrival = Arrival(value, known, seen)
-        previous = state["ring"][:, -1:]
-        change = torch.where(seen > 1.0, (value - previous).abs(), 0.1 * value.abs())
-        _, scaled = self.scale.step((arrival, change), state)
-        ring, ringed = self.ring.step(arrival, state)
-        _, levelled = self.levels.step(arrival, state)
-        _, indexed = self.seasonal.step((arrival, ring), state)
-        new = {**scaled, **ringed, **levelled, **indexed}
-        errors, judged = self.experts.step((arrival, change, memory_of(new)), state)
-        return errors, {**new, **judged}
+        change = self.scale.change(value, seen, state)
+        ring = self.ring(value, seen, state)
+        deviation = self.seasonal.deviation(ring, seen)
+        errors = self.experts.errors(value, change, seen, state)
+        targets = [change] * 2 + [value] * 2 + [self.seasonal.deseasonalised(value, state), errors.abs()]
+        targets += [deviation] * 2
+        means = [state["scale"][:, :2], state["level"], state["smooth"], state["expert.error"]]
+        means += [self.seasonal.visiting(state)]
+        moved = self.averages(torch.cat(means, dim=1), torch.cat(targets, dim=1), seen, known)
+        speeds, level, smooth, error, visited = moved.tensor_split(self.edges, dim=1)
+        index = self.seasonal.turn(visited, state)
+        new = self.scale.join(seen, value, speeds, state)
+        new |= {"ring": ring, "level": level, "index": index, "smooth": smooth, "expert.error": error}
+        products = memory_of(new).matmul(self.products)
+        return (errors, products), {**new, "expert.next": products[:, :EXPERTS] + value}
 
-    def observe(self, state: Mapping[str, Tensor], errors: Tensor) -> Tensor:
-        """What the network is shown of a state and of the experts' signed errors (..., K); any leading dimensions.
+    def look(self, state: Mapping[str, Tensor], errors: Tensor, products: Tensor) -> tuple[Tensor, Sight]:
+        """What network and head see of a state, with the experts' signed errors and the products that `step` gave.
 
         Returns:
-            (..., V + K + 3) float32, compressed by asinh: views of the memory and the errors in units of the scale, and
-            the logarithms of fast over slow scale, of the scale over the slow level, and of the steps seen.
+            (..., shown) float32: compressed by asinh, views of the memory and the errors in units of the scale; the
+            logarithms of fast over slow scale, of the scale over the slow level, and of the steps seen; and those of
+            the experts' errors over the scale. And the experts' forecasts of the next step, as the head sees them.
         """
         scale = scale_of(state)
-        ratios = torch.cat([memory_of(state).matmul(self.views), errors], dim=-1) / scale
-        speeds = torch.maximum(state["scale"][..., :2], 1e-3 * scale)
-        speed = speeds[..., :1] / speeds[..., 1:]
-        size = scale / (state["level"][..., 1:].abs() + scale)
-        logs = log_argument(torch.cat([speed, size, 1.0 + state["seen"]], dim=-1))
-        return torch.asinh(torch.cat([ratios, logs], dim=-1).float())
+        ratios = row_asinh(torch.cat([products, errors], dim=-1) / scale)
+        parts = torch.cat(
+            [torch.maximum(state["scale"][..., :2], 1e-3 * scale), state["level"][..., 1:].abs() + scale], dim=-1
+        )
+        speeds = row_log(torch.cat([scale / parts, 1.0 + state["seen"]], dim=-1))
+        fast, slow, others = speeds.tensor_split((1, 2), dim=-1)
+        logs = error_logs(state, scale)
+        shown = torch.cat([ratios[..., -self.views - EXPERTS :], slow - fast, others, logs[1]], dim=-1)
+        return shown, Sight(products[..., :EXPERTS], ratios[..., :EXPERTS], logs, scale)
 
 
 def views(season: int) -> Tensor:

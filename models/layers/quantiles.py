@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from models.layers.experts import EXPERTS, candidates, memory_of
+from models.layers.experts import EXPERTS, Sight, candidates, memory_of
+from models.layers.rows import row_asinh
 from models.layers.scale import scale_of
 
 PRIOR_POWER = (8.0, 3.0)
@@ -22,6 +23,7 @@ class MixtureHead(nn.Module):
     """
 
     gaps: Tensor
+    stacking: Tensor
 
     def __init__(self, *, season: int, horizon: int, quantiles: Sequence[float], hidden: int) -> None:
         super().__init__()
@@ -38,7 +40,8 @@ class MixtureHead(nn.Module):
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():
             self.out.bias[EXPERTS + 1 :] = _initial_spreads(quantiles)
-        self.register_buffer("gaps", candidates(season, horizon), persistent=False)
+        self.register_buffer("gaps", candidates(season, horizon + horizon % 2), persistent=False)
+        self.register_buffer("stacking", _stacking(self.side), persistent=False)
 
     def forward(self, state: Mapping[str, Tensor], hidden: Tensor, logs: tuple[Tensor, Tensor], horizon: int) -> Tensor:
         """Quantiles of the next `horizon` steps.
@@ -50,25 +53,41 @@ class MixtureHead(nn.Module):
         Returns:
             (..., H, Q) float64 in units of the series, never decreasing along Q.
         """
-        log_ratios, smallest = logs
-        scale = scale_of(state).unsqueeze(-1)
+        scale = scale_of(state)
         lead = hidden.shape[:-1]
-        gaps = memory_of(state).matmul(self.gaps[:, :horizon].flatten(1)).reshape(*lead, horizon, EXPERTS)
-        shown = torch.asinh((gaps / scale).float())
-        errors = (log_ratios + smallest).unsqueeze(-2).expand(*lead, horizon, EXPERTS)
-        u = self.from_state(hidden).unsqueeze(-2) * (1.0 + self.gain[:horizon]) + self.offset[:horizon]
-        u = silu(u + self.from_experts(torch.cat([shown, errors], dim=-1)))
-        raw = self.out(u)
-        gate, centre, spreads = raw[..., :EXPERTS], raw[..., EXPERTS : EXPERTS + 1], raw[..., EXPERTS + 1 :]
-        weights = torch.softmax(gate - self.prior[:horizon] * log_ratios.unsqueeze(-2), dim=-1)
-        spreads = smooth_ramp(spreads)
-        below = torch.cumsum(spreads[..., : self.side], dim=-1).flip(-1)
-        above = torch.cumsum(spreads[..., self.side :], dim=-1)
-        z = torch.cat([centre - below, centre, centre + above], dim=-1)
-        # a product with ones, because the runtime's sum over a row gives other bits at other batch sizes
-        mixed = (weights.double() * gaps).matmul(torch.ones(EXPERTS, 1, dtype=torch.float64))
-        last = state["ring"][..., -1:].unsqueeze(-1)
-        return last + mixed + scale * z.double()
+        even = horizon + horizon % 2  # two horizons of experts are whole fours
+        gaps = memory_of(state).matmul(self.gaps[:, :even].flatten(1))
+        near = row_asinh(gaps / scale)
+        gaps, near = (x.reshape(*lead, even, EXPERTS)[..., :horizon, :] for x in (gaps, near))
+        over_smallest, over_scale = (log.unsqueeze(-2).expand(*lead, horizon, EXPERTS) for log in logs)
+        sight = Sight(gaps, near, (over_smallest, over_scale), scale.unsqueeze(-1))
+        return self._quantiles(sight, hidden.unsqueeze(-2), slice(horizon)) + state["ring"][..., -1:, None]
+
+    def next(self, state: Mapping[str, Tensor], hidden: Tensor, sight: Sight) -> Tensor:
+        """Quantiles (B, Q) of the next step alone, of what is already seen for it: the first of `forward`."""
+        return self._quantiles(sight, hidden, 0) + state["ring"][:, -1:]
+
+    def _quantiles(self, sight: Sight, hidden: Tensor, horizons: int | slice) -> Tensor:
+        """(..., Q) above the last value, by the weights of one horizon, or of several in the dimension before."""
+        over_smallest, over_scale = sight.logs
+        experts = torch.cat([sight.near, over_scale], dim=-1).matmul(self.from_experts.weight.t())
+        experts = experts + (self.from_experts.bias + self.offset[horizons])
+        raw = self.out(silu(self.from_state(hidden) * (1.0 + self.gain[horizons]) + experts))
+        gate, centre, spreads = raw.tensor_split((EXPERTS, EXPERTS + 1), dim=-1)
+        weights = torch.softmax(gate - self.prior[horizons] * over_smallest, dim=-1)
+        heights = torch.cat([centre, smooth_ramp(spreads)], dim=-1)
+        return torch.cat([weights.double() * sight.gaps, sight.scale * heights.double()], dim=-1).matmul(self.stacking)
+
+
+def _stacking(side: int) -> Tensor:
+    """(K + 1 + 2 side, Q): what sums weighed experts, centre and distances, outwards, to quantiles.
+
+    A product with a constant, because the runtime's sum over a row gives other bits at other batch sizes.
+    """
+    outwards = torch.ones(side, side, dtype=torch.float64).triu()
+    below = torch.cat([-outwards.flip(1), torch.zeros(side, 1 + side, dtype=torch.float64)], dim=1)
+    above = torch.cat([torch.zeros(side, side + 1, dtype=torch.float64), outwards], dim=1)
+    return torch.cat([torch.ones(EXPERTS + 1, 2 * side + 1, dtype=torch.float64), below, above])
 
 
 def smooth_ramp(x: Tensor) -> Tensor:

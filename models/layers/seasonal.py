@@ -9,20 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.fold import Layer, State
-from models.layers.scale import Arrival
+from models.layers.averages import Mean
 from models.layout import Field
 
 SEASONS_KEPT = 4
 
 
-def _rates(*rates: float) -> Tensor:
-    return torch.tensor(rates, dtype=torch.float64)
-
-
-class Ring(Layer):
+class Ring(nn.Module):
     """The values of the last four seasons, oldest first; where there are none yet, the latest value stands."""
 
     age: Tensor
@@ -33,65 +28,63 @@ class Ring(Layer):
         self.fields = (Field("ring", "<f8", (self.length,)),)
         self.register_buffer("age", torch.arange(self.length - 1, -1, -1, dtype=torch.float64), persistent=False)
 
-    def step(self, x: Arrival, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        shifted = torch.cat([state["ring"][:, 1:], x.value], dim=1)
-        ring = torch.where(self.age < x.seen, shifted, x.value)
-        return ring, {"ring": ring}
+    def forward(self, value: Tensor, seen: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """The ring (B, 4 seasons) that ends with this value."""
+        shifted = torch.cat([state["ring"][:, 1:], value], dim=1)
+        return torch.where(self.age < seen, shifted, value)
 
 
-class Levels(Layer):
+class Levels:
     """Exponentially weighted means of the values, fast and slow."""
 
     fields = (Field("level", "<f8", (2,)),)
-    rates: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("rates", _rates(0.25, 0.03), persistent=False)
-
-    def step(self, x: Arrival, state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        level = state["level"]
-        level = level + x.rate(self.rates) * (x.value - level)
-        return level, {"level": level}
+    means = (Mean(0.25), Mean(0.03))
 
 
-class SeasonalIndex(Layer):
+class SeasonalIndex(nn.Module):
     """Deviation of each phase from its season's mean, at two speeds, and the levels without it at three.
 
     The deviation is taken half a season late, from a mean that is centred on it: a trend cancels, and each phase is in
     the mean once. Zero before the first whole season.
     """
 
-    rates: Tensor
-    level_rates: Tensor
+    level_means = (Mean(0.04), Mean(0.1), Mean(0.3))
+    centring: Tensor
+    here: Tensor
     visited: Tensor
-    mean: Tensor
+    turned: Tensor
 
     def __init__(self, season: int) -> None:
         super().__init__()
         self.season = season
-        self.late = season // 2
         self.fields = (Field("index", "<f8", (2, season)), Field("smooth", "<f8", (3,)))
-        self.register_buffer("rates", _rates(0.07, 0.3), persistent=False)
-        self.register_buffer("level_rates", _rates(0.04, 0.1, 0.3), persistent=False)
-        visited = torch.zeros(season, dtype=torch.float64)
-        visited[-self.late] = 1.0  # position of the phase of `late` steps ago
-        mean = torch.full((season, 1), 1.0 / season, dtype=torch.float64)
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("visited", visited, persistent=False)
+        self.means = (Mean(0.07, every=season), Mean(0.3, every=season))
+        late = season // 2
+        centring = torch.full((season, 1), -1.0 / season, dtype=torch.float64)
+        centring[-1 - late] += 1.0
+        self.register_buffer("centring", centring, persistent=False)
+        # positions among both indices as they were before this step, slow then fast, then the two that it visits
+        here, visited = 1 % season, (1 - late) % season
+        self.register_buffer("here", torch.tensor([here, here, season + here]), persistent=False)
+        self.register_buffer("visited", torch.tensor([visited, season + visited]), persistent=False)
+        turned = torch.tensor([[(h + 1) % season + k * season for h in range(season)] for k in (0, 1)])
+        turned[:, -late] = torch.tensor([2 * season, 2 * season + 1])
+        self.register_buffer("turned", turned.flatten(), persistent=False)
 
-    def step(self, x: tuple[Arrival, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
-        """Fold the ring (B, 4 seasons) that ends with this observation."""
-        arrival, ring = x
-        index = torch.cat([state["index"][:, :, 1:], state["index"][:, :, :1]], dim=2)
-        end = SEASONS_KEPT * self.season
-        centre = ring[:, end - 1 - self.late : end - self.late]
-        deviation = centre - ring[:, end - self.season :].matmul(self.mean)
-        visits = torch.floor(arrival.seen / self.season)  # of this phase, this one included; 0 before a whole season
-        rate = torch.maximum(self.rates, 1.0 / visits.clamp(min=1.0)) * visits.clamp(max=1.0)
-        index = index + (rate * (deviation - index[:, :, -self.late])).unsqueeze(2) * self.visited
-        slow, fast = index[:, 0, :1], index[:, 1, :1]
-        smooth = state["smooth"]
-        here = torch.cat([slow, slow, fast], dim=1)
-        smooth = smooth + arrival.rate(self.level_rates) * (arrival.value - here - smooth)
-        return index, {"index": index, "smooth": smooth}
+    def deviation(self, ring: Tensor, seen: Tensor) -> Tensor:
+        """(B, 1): of the phase of half a season ago, in a ring that ends with this value."""
+        deviation = ring[:, -self.season :].matmul(self.centring)
+        return torch.where(seen >= self.season, deviation, 0.0)
+
+    def deseasonalised(self, value: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """(B, 3): the value without the index of its phase, what each of the three levels is a mean of."""
+        return value - state["index"].flatten(1).index_select(1, self.here)
+
+    def visiting(self, state: Mapping[str, Tensor]) -> Tensor:
+        """(B, 2): both indices of the phase whose deviation this step brings."""
+        return state["index"].flatten(1).index_select(1, self.visited)
+
+    def turn(self, visited: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+        """Both indices (B, 2, season), one phase on, with the new values (B, 2) of the phase visited."""
+        turned = torch.cat([state["index"].flatten(1), visited], dim=1).index_select(1, self.turned)
+        return turned.reshape(-1, 2, self.season)
