@@ -19,6 +19,7 @@ from models.mixture import Mixture
 
 OPSET = 18
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice")
+BATCH = "batch"
 EXAMPLE_BATCH = 3
 """Rows in the example that is traced; neither 0 nor 1, which the exporter would take for constants."""
 
@@ -89,7 +90,7 @@ def export(model: Mixture, folder: Path) -> StateLayout:
 
 
 def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recurrence: nn.LSTM, path: Path) -> None:
-    batch = torch.export.Dim("batch", min=1)
+    batch = torch.export.Dim(BATCH, min=1)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is tested, bit by bit
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -110,6 +111,7 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recu
     for layer, node in enumerate(node for node in proto.graph.node if node.op_type == "LSTM"):
         _fix_weights(proto.graph, node, layer, recurrence)
     _join_reshapes(proto)
+    _settle_casts(proto)
     _drop_unused(proto.graph)
     _drop_origins(proto.graph)
     path.write_bytes(proto.SerializeToString())
@@ -160,9 +162,22 @@ def _join_reshapes(proto: onnx.ModelProto) -> None:
     graph.node.extend(kept)
 
 
-def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """With -1 for the batch size."""
-    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in info.type.tensor_type.shape.dim)
+def _settle_casts(proto: onnx.ModelProto) -> None:
+    """Name the type of each cast to the type of another tensor, so that the runtime can fold those of constants."""
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    types = {info.name: info.type.tensor_type.elem_type for info in (*inferred.value_info, *inferred.input)}
+    for node in proto.graph.node:
+        if node.op_type == "CastLike":
+            constant, like = node.input
+            node.CopyFrom(onnx.helper.make_node("Cast", [constant], node.output, node.name, to=types[like]))
+
+
+def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:
+    """With -1 for the batch size; None where another dimension is unknown."""
+    dims = info.type.tensor_type.shape.dim
+    if any(not dim.HasField("dim_value") and dim.dim_param != BATCH for dim in dims):
+        return None
+    return tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in dims)
 
 
 def _keeps_order(node: onnx.NodeProto, before: tuple[int, ...], after: tuple[int, ...]) -> bool:

@@ -29,7 +29,7 @@ class Mean:
 class Averages(nn.Module):
     """A row of means, each moved towards its target at its own debiased rate."""
 
-    rates: Tensor
+    spans: Tensor
     late: Tensor
     every: Tensor
     taught: Tensor
@@ -37,7 +37,7 @@ class Averages(nn.Module):
     def __init__(self, means: Sequence[Mean]) -> None:
         super().__init__()
         columns = {
-            "rates": [mean.rate for mean in means],
+            "spans": [1.0 / mean.rate for mean in means],
             "late": [mean.late for mean in means],
             "every": [mean.every for mean in means],
             "taught": [not mean.skips for mean in means],  # whatever the observation
@@ -53,5 +53,5 @@ class Averages(nn.Module):
             seen: (B, 1) observations, this one included; known: (B, 1), 0 for a stand-in.
         """
         values = torch.floor((seen - self.late) / self.every)
-        rates = torch.maximum(self.rates, 1.0 / values.clamp(min=1.0))
-        return means + rates * torch.maximum(known, self.taught) * (targets - means)
+        spans = torch.minimum(values.clamp(min=1.0), self.spans)
+        return means + torch.maximum(known, self.taught) * (targets - means) / spans

@@ -100,8 +100,17 @@ def error_logs(state: Mapping[str, Tensor], scale: Tensor) -> tuple[Tensor, Tens
 
     The gate raises the first to a power: near zero for the experts that matter, they keep their precision there.
     """
+    return apart(row_log(error_ratios(state, scale)))
+
+
+def error_ratios(state: Mapping[str, Tensor], scale: Tensor) -> Tensor:
+    """(..., K + 2): what `error_logs` takes the logarithms of; the last one makes it whole fours."""
     error = torch.maximum(state["expert.error"], ERROR_FLOOR * scale)
     smallest = error.amin(dim=-1, keepdim=True)
-    logs = row_log(torch.cat([error, scale, smallest], dim=-1) / smallest)
+    return torch.cat([error, scale, smallest], dim=-1) / smallest
+
+
+def apart(logs: Tensor) -> tuple[Tensor, Tensor]:
+    """Logarithms over the smallest error and over the scale, of those of `error_ratios`."""
     over_smallest = logs[..., :EXPERTS]
     return over_smallest, over_smallest - logs[..., EXPERTS : EXPERTS + 1]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from models.fold import Layer, State
 from models.layers.averages import Averages
-from models.layers.experts import EXPERTS, ExpertErrors, Rows, Sight, candidates, error_logs, memory_of
-from models.layers.rows import FOUR, row_asinh, row_log
+from models.layers.experts import EXPERTS, ExpertErrors, Rows, Sight, apart, candidates, error_ratios, memory_of
+from models.layers.rows import FOUR, asinh_argument, row_log, sign
 from models.layers.scale import LocalScale, scale_of
 from models.layers.seasonal import SEASONS_KEPT, Levels, Ring, SeasonalIndex
 
@@ -85,15 +85,17 @@ class Memory(Layer):
             the experts' errors over the scale. And the experts' forecasts of the next step, as the head sees them.
         """
         scale = scale_of(state)
-        ratios = row_asinh(torch.cat([products, errors], dim=-1) / scale)
-        parts = torch.cat(
-            [torch.maximum(state["scale"][..., :2], 1e-3 * scale), state["level"][..., 1:].abs() + scale], dim=-1
+        ratios = torch.cat([products, errors], dim=-1) / scale
+        speeds = torch.maximum(state["scale"][..., :2], 1e-3 * scale)
+        sizes = scale / torch.cat([speeds, state["level"][..., 1:].abs() + scale], dim=-1)
+        row = torch.cat([asinh_argument(ratios), sizes, 1.0 + state["seen"], error_ratios(state, scale)], dim=-1)
+        width = ratios.shape[-1]
+        sines, fast, slow, others, errors_apart = row_log(row).tensor_split(
+            (width, width + 1, width + 2, width + 4), dim=-1
         )
-        speeds = row_log(torch.cat([scale / parts, 1.0 + state["seen"]], dim=-1))
-        fast, slow, others = speeds.tensor_split((1, 2), dim=-1)
-        logs = error_logs(state, scale)
-        shown = torch.cat([ratios[..., -self.views - EXPERTS :], slow - fast, others, logs[1]], dim=-1)
-        return shown, Sight(products[..., :EXPERTS], ratios[..., :EXPERTS], logs, scale)
+        sines, logs = sines * sign(ratios), apart(errors_apart)
+        shown = torch.cat([sines[..., -self.views - EXPERTS :], slow - fast, others, logs[1]], dim=-1)
+        return shown, Sight(products[..., :EXPERTS], sines[..., :EXPERTS], logs, scale)
 
 
 def views(season: int) -> Tensor:

@@ -60,7 +60,7 @@ class MixtureHead(nn.Module):
         near = row_asinh(gaps / scale)
         gaps, near = (x.reshape(*lead, even, EXPERTS)[..., :horizon, :] for x in (gaps, near))
         over_smallest, over_scale = (log.unsqueeze(-2).expand(*lead, horizon, EXPERTS) for log in logs)
-        sight = Sight(gaps, near, (over_smallest, over_scale), scale.unsqueeze(-1))
+        sight = Sight(gaps, near, (over_smallest, over_scale), scale.unsqueeze(-1).expand(*lead, horizon, 1))
         return self._quantiles(sight, hidden.unsqueeze(-2), slice(horizon)) + state["ring"][..., -1:, None]
 
     def next(self, state: Mapping[str, Tensor], hidden: Tensor, sight: Sight) -> Tensor:
@@ -75,8 +75,9 @@ class MixtureHead(nn.Module):
         raw = self.out(silu(self.from_state(hidden) * (1.0 + self.gain[horizons]) + experts))
         gate, centre, spreads = raw.tensor_split((EXPERTS, EXPERTS + 1), dim=-1)
         weights = torch.softmax(gate - self.prior[horizons] * over_smallest, dim=-1)
-        heights = torch.cat([centre, smooth_ramp(spreads)], dim=-1)
-        return torch.cat([weights.double() * sight.gaps, sight.scale * heights.double()], dim=-1).matmul(self.stacking)
+        shares = torch.cat([weights, centre, smooth_ramp(spreads)], dim=-1).double()
+        units = torch.cat([sight.gaps] + [sight.scale] * (1 + 2 * self.side), dim=-1)
+        return (shares * units).matmul(self.stacking)
 
 
 def _stacking(side: int) -> Tensor:
