@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 
 import orjson
@@ -20,6 +21,7 @@ class Traffic:
 
     Attributes:
         acknowledged, lost, refused, left: answers; requests without one; those to be sent again later; hung up on.
+        slowest_s: the longest that any request took.
         wrong: what was wrong with answers.
     """
 
@@ -30,6 +32,7 @@ class Traffic:
         self._ready = [one for one in series if len(one)]
         self._in_flight = 0
         self.acknowledged = self.lost = self.refused = self.left = 0
+        self.slowest_s = 0.0
         self.wrong: list[str] = []
         self._awaited: dict[int, asyncio.Event] = {}
 
@@ -75,7 +78,7 @@ class Traffic:
                     self.left += 1
                     await connection.send_and_leave(request)
                     continue
-                status, body = await connection.send(request)
+                status, body = await self._timed(connection, request)
             except LOST:
                 self.lost += 1
                 await asyncio.sleep(PAUSE_S)
@@ -91,3 +94,10 @@ class Traffic:
                 raise AssertionError(f"{series.session} was refused: {status} {body.decode()}")
             self.refused += 1
             await asyncio.sleep(PAUSE_S)
+
+    async def _timed(self, connection: Connection, request: bytes) -> tuple[int, bytes]:
+        begun = time.monotonic()
+        try:
+            return await connection.send(request)
+        finally:
+            self.slowest_s = max(self.slowest_s, time.monotonic() - begun)

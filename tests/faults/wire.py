@@ -8,9 +8,14 @@ LOST = (OSError, EOFError, asyncio.IncompleteReadError, TimeoutError)
 
 
 class Connection:
-    """A kept-alive connection, opened when it is needed."""
+    """A kept-alive connection, opened when it is needed.
+
+    Attributes:
+        replayed: whether the last answer was one that had been given before.
+    """
 
     def __init__(self, port: int, limit_s: float = 30.0) -> None:
+        self.replayed = False
         self._port = port
         self._limit_s = limit_s
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -31,6 +36,7 @@ class Connection:
         except BaseException:
             self.close()
             raise
+        self.replayed = b"\r\nidempotency-replayed: true\r\n" in head
         if b"connection: close" in head:
             self.close()
         return int(head[9:12]), body
