@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
@@ -72,6 +72,8 @@ class Servers:
 
     batch = 128
     """Keys that one script call may have."""
+    greeting: Callable[[AbstractConnection], Awaitable[None]] | None = None
+    """What is asked of a server on each new connection."""
 
     def __init__(self, deployment: str, seeds: Sequence[Node], url_of: Callable[[Node], str], timeout_s: float) -> None:
         self.deployment = deployment
@@ -94,7 +96,7 @@ class Servers:
 
     def pool(self, node: Node) -> BlockingConnectionPool:
         if node not in self._pools:
-            self._pools[node] = _pool(self._url_of(node), self._timeout_s)
+            self._pools[node] = _pool(self._url_of(node), self._timeout_s, greeting=self.greeting)
         return self._pools[node]
 
     async def close(self) -> None:
@@ -175,8 +177,23 @@ class Servers:
         return again, asked
 
 
+async def _require_primary(connection: AbstractConnection) -> None:
+    """Raises ReadOnlyError: it is none."""
+    await connection.on_connect()
+    await connection.send_command(b"ROLE")
+    role = await connection.read_response()
+    if role[0] != b"master":
+        raise ReadOnlyError("this server is not the primary any more")
+
+
 class SentinelServers(Servers):
-    """The primary of a service, as the first Sentinel that answers names it; asked for again after every fault."""
+    """The primary of a service, as the first Sentinel that answers names it; asked for again after every fault.
+
+    A primary that was replaced while nobody asked it anything comes back as a replica, with old sessions to read: so each
+    new connection asks the server whether it is the primary.
+    """
+
+    greeting = staticmethod(_require_primary)
 
     def __init__(self, seeds: Sequence[Node], service: str, url_of: Callable[[Node], str], timeout_s: float) -> None:
         super().__init__("sentinel", seeds, url_of, timeout_s)
@@ -202,10 +219,12 @@ class SentinelServers(Servers):
 
     async def _discover(self, deadline: float) -> Node:
         question = Command(b"", (b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self._service))
-        for pool in self._sentinels:
+        for pool in list(self._sentinels):
             [answer] = await exchange(pool, [question], _share(deadline, len(self._sentinels)))
             if isinstance(answer, list):
                 host, port = answer
+                self._sentinels.remove(pool)  # the next question begins with the one that answered
+                self._sentinels.insert(0, pool)
                 return host.decode(), int(port)
         raise StoreUnavailable(f"no Sentinel names a primary for service {self._service.decode()!r}")
 
@@ -327,7 +346,9 @@ async def _reply(connection: AbstractConnection) -> Reply:
         return Failure(sent=False, reason=str(refusal), redirect=refusal)
 
 
-def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
+def _pool(
+    url: str, timeout_s: float, greeting: Callable[[AbstractConnection], Awaitable[None]] | None = None
+) -> BlockingConnectionPool:
     return BlockingConnectionPool.from_url(
         url,
         max_connections=MAX_CONNECTIONS,
@@ -336,6 +357,7 @@ def _pool(url: str, timeout_s: float) -> BlockingConnectionPool:
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),  # a command whose reply was lost must not be sent again behind our back
         protocol=2,
+        redis_connect_func=greeting,
     )
 
 
