@@ -182,8 +182,8 @@ def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:
 
 def _keeps_order(node: onnx.NodeProto, before: tuple[int, ...], after: tuple[int, ...]) -> bool:
     """Whether a node changes nothing but the shape, or not even that."""
-    if node.op_type == "Slice":
-        return before == after
+    if node.op_type == "Slice":  # torch's slices go forwards; only its flip becomes one that turns the order
+        return before == after and "flip" not in node.name
     if node.op_type == "Transpose":
         [order] = (attribute.ints for attribute in node.attribute)
         wide = [axis for axis in order if before[axis] != 1]

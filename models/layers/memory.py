@@ -35,7 +35,7 @@ class Memory(Layer):
         self.experts = ExpertErrors()
         layers = (self.scale, self.ring, self.levels, self.seasonal, self.experts)
         self.fields = tuple(f for layer in layers for f in layer.fields)
-        groups = (
+        groups = (  # in the order of the row that `step` moves
             self.scale.means,
             self.levels.means,
             self.seasonal.level_means,
@@ -90,12 +90,11 @@ class Memory(Layer):
         sizes = scale / torch.cat([speeds, state["level"][..., 1:].abs() + scale], dim=-1)
         row = torch.cat([asinh_argument(ratios), sizes, 1.0 + state["seen"], error_ratios(state, scale)], dim=-1)
         width = ratios.shape[-1]
-        sines, fast, slow, others, errors_apart = row_log(row).tensor_split(
-            (width, width + 1, width + 2, width + 4), dim=-1
-        )
-        sines, logs = sines * sign(ratios), apart(errors_apart)
-        shown = torch.cat([sines[..., -self.views - EXPERTS :], slow - fast, others, logs[1]], dim=-1)
-        return shown, Sight(products[..., :EXPERTS], sines[..., :EXPERTS], logs, scale)
+        edges = (width, width + 1, width + 2, width + 4)
+        compressed, fast, slow, others, error_part = row_log(row).tensor_split(edges, dim=-1)
+        compressed, logs = compressed * sign(ratios), apart(error_part)
+        shown = torch.cat([compressed[..., -self.views - EXPERTS :], slow - fast, others, logs[1]], dim=-1)
+        return shown, Sight(products[..., :EXPERTS], compressed[..., :EXPERTS], logs, scale)
 
 
 def views(season: int) -> Tensor:
