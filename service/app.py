@@ -163,7 +163,9 @@ def from_environment() -> Application:
 def joined(settings: Settings, store_url: str) -> Application:
     """The service over the store at an address, with the shipped models and those of the settings."""
     registry = Registry.load(roots(settings), settings.default_model)
-    connection = SessionStore.open(store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s)
+    connection = SessionStore.open(
+        store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s, demand=settings.demand
+    )
     return create_app(settings, connection, registry, clock=_loop_time, randomness=os.urandom)
 
 

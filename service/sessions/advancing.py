@@ -50,7 +50,7 @@ class Advancing:
             if whole is None:
                 whole = self._created(work, now_ms)
             reply = known(whole, work) or await self._advanced(whole, work, token)
-            if reply is not None:
+            if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
                 return reply
         raise ConcurrentUpdate(Standing(work.session))
 

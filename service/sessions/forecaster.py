@@ -22,7 +22,7 @@ from service.storage.layout import POSITION, Bytes, Structured
 from service.storage.record import Writes, bump, find_damage, find_foreign, find_tokens, heads_of, live_of, wave_writes
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
 from service.wire import render
-from service.wire.problems import DeadlineExceeded, ServiceError, StoreUnavailable
+from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, ServiceError, StoreUnavailable
 from service.wire.session_problems import RecordDamaged, ResultNotFinite, SessionNotFound
 
 STEPS_IN_A_WAVE = 64
@@ -290,6 +290,8 @@ class _Advance:
                 label = one.plan.label
                 etag = render.etag(answer.incarnation, answer.revision)
                 entry.settle(Reply(200, render.advance(label, answer), etag))
+            elif outcome is Outcome.UNCONFIRMED:
+                entry.fail(DurabilityUnconfirmed(entry.session))
             elif outcome is Outcome.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:

@@ -330,6 +330,8 @@ class StoreStatus(BaseModel):
     persistence: str
     eviction: str
     durability: str
+    durability_asked: str | None
+    replicas: int
     runtime: str
     used_bytes: int
     limit_bytes: int | None
