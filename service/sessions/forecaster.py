@@ -5,7 +5,7 @@ its head and state (replays, new sessions, long lists, a lost race) is handed on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -283,7 +283,7 @@ class _Advance:
         """Answer; returns those that lost a race, or whose key another request committed first."""
         handed_on = []
         answers = read_answers(self._outcomes) if self.changes else []
-        for one, answer, outcome in zip(self._planned, answers, outcomes, strict=True):
+        for one, change, answer, outcome in zip(self._planned, self.changes, answers, outcomes, strict=True):
             entry = one.entry
             own = outcome is Outcome.REPLAYED and entry.work.token is None  # a re-sent command found its own success
             if outcome is Outcome.APPLIED or own:
@@ -297,6 +297,8 @@ class _Advance:
             elif outcome is Outcome.UNKNOWN:
                 entry.fail(DeadlineExceeded("the store did not confirm in time; the same request again settles it"))
             else:
+                if outcome is Outcome.REGRESSED:
+                    entry.work = replace(entry.work, seen=change.expected)
                 handed_on.append(entry)
         return handed_on
 

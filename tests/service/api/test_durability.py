@@ -51,8 +51,8 @@ def test_a_key_is_replayed_only_when_what_it_did_is_confirmed(pair: Pair, waitin
     waiting.put(f"/v1/sessions/{name}", json={"observations": [{"value": 1.0}]})
     with pair.silent_replica():
         for _ in range(2):
-            problem(post(waiting, name, {"value": 2.0}, idempotency_key="a"), 503, "durability-unconfirmed")
-    assert post(waiting, name, {"value": 2.0}, idempotency_key="a").json()["step"] == 2
+            problem(post(waiting, name, {"value": 2.0}, **{"Idempotency-Key": "a"}), 503, "durability-unconfirmed")
+    assert post(waiting, name, {"value": 2.0}, **{"Idempotency-Key": "a"}).json()["step"] == 2
 
 
 def test_sessions_are_created_changed_and_deleted_only_when_it_is_confirmed(
