@@ -96,18 +96,24 @@ class Forecaster:
                 if foreign[loaded][row]:
                     raise RecordDamaged(entry.session)
                 if row in known or not places.steps[row]:
-                    handed_on.append(entry)
+                    handed_on.append(_having_seen(entry, rows[row, POSITION].tobytes()))
                     continue
                 plan = _plan(entry.work, places, row, loaded)
                 if len(plan.values) > STEPS_IN_A_WAVE or plan.corrected:
-                    handed_on.append(entry)
+                    handed_on.append(_having_seen(entry, rows[row, POSITION].tobytes()))
                 else:
                     groups.setdefault(loaded, []).append(_Planned(row, entry, plan))
             except NeedsHistory:
-                handed_on.append(entry)
+                handed_on.append(_having_seen(entry, rows[row, POSITION].tobytes()))
             except ServiceError as refused:
                 entry.fail(refused)
         return groups
+
+
+def _having_seen(entry: Waiting, position: bytes) -> Waiting:
+    """What is read again must not stand before what was read of it."""
+    entry.work = replace(entry.work, seen=position)
+    return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +303,8 @@ class _Advance:
             elif outcome is Outcome.UNKNOWN:
                 entry.fail(DeadlineExceeded("the store did not confirm in time; the same request again settles it"))
             else:
-                if outcome is Outcome.REGRESSED:
-                    entry.work = replace(entry.work, seen=change.expected)
-                handed_on.append(entry)
+                assert change.expected is not None, "a wave advances what is there"
+                handed_on.append(_having_seen(entry, change.expected))
         return handed_on
 
 

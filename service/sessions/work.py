@@ -46,7 +46,7 @@ class Observe(Write):
         listed: they were sent as a list, so that faults are addressed by index.
         creation: settings to create the session with where there is none; None = refuse.
         correcting: another value for a retained time or step corrects it; else it is refused.
-        seen: the position at which the store was read before, and which it then did not hold any more.
+        seen: the position at which the session was read before, so that a store that has fallen behind it is noticed.
     """
 
     observations: Sequence[Observation]

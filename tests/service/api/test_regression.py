@@ -1,4 +1,4 @@
-"""A store that stands before what it had acknowledged, as after a failover: every write that names its place hears of it."""
+"""A store that stands before what it had acknowledged, as after a failover: what names a place is refused."""
 
 import asyncio
 import os
@@ -82,16 +82,18 @@ class FailingOver(SessionStore):
 
 
 @asynccontextmanager
-async def standing_at_four(service: Service, name: str, **observed: object) -> AsyncIterator[tuple[Core, FailingOver]]:
+async def standing_at_four(
+    service: Service, name: str, *, timed: bool = True
+) -> AsyncIterator[tuple[Core, FailingOver]]:
     """A session of four observations, of which the store loses the last when it is next read."""
     settings = Settings.model_validate({"default_model": "tiny"})
     connection = FailingOver.open(service.store_url)
     async with running(settings, connection, service.registry, clock=loop_time, randomness=os.urandom) as core:
         store = core.store
         assert isinstance(store, FailingOver)
-        await observe(core, name, *(one(number, **observed) for number in range(1, 4)))
+        await observe(core, name, *(one(number, timed=timed) for number in range(1, 4)))
         older = await store.read_one(name)
-        await observe(core, name, one(4, **observed))
+        await observe(core, name, one(4, timed=timed))
         store.older = older
         yield core, store
 
