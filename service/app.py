@@ -211,7 +211,10 @@ def _methods(request: Request) -> list[str]:
     found = {"POST"} if session_in(request.url.path) is not None else set()
     for route in (route for router in ROUTERS for route in router.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+            methods: set[str] = getattr(route, "methods", None) or set()
+            if "}:" in getattr(route, "path", ""):
+                return sorted(methods)  # a verb, which is no part of a session's id
+            found |= methods
     return sorted(found)
 
 
