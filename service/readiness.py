@@ -23,4 +23,8 @@ class Readiness:
             status = await self.core.store.status()
         except StoreUnavailable as error:
             return [*reasons, f"the store does not answer: {error}"], None
-        return [*reasons, *status.faults], status
+        if not status.writable:
+            reasons.append("the store takes no writes")
+        if status.eviction != "noeviction":
+            reasons.append(f"the store may evict sessions: its maxmemory-policy is {status.eviction}, not noeviction")
+        return reasons, status

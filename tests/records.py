@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.storage.layout import Layout
+from service.storage.layout import Layout, position
 from service.storage.record import Record, Writes, bump, live_of, snapshots_due, wave_writes
 from service.storage.store import Change, Kind
 
@@ -49,7 +49,7 @@ def advance(
 ) -> Change:
     """The next observation of a session whose stored bytes are given, written in place as the hot path does."""
     [writes] = step_writes([blob], [value], token or f"{session} {value}", digest)
-    expected = blob[112:128]
+    expected = position(blob)
     return Change(session, token_of(token or f"{session} {value}"), digest, expected, MODEL, Kind.WRITE, writes, ttl_ms)
 
 

@@ -4,13 +4,12 @@ What the waves hand on ends here: new sessions, long lists, replays, and those t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast
-from service.sessions.rules import Place, Plan, Where, require_match, require_no_regress
+from service.sessions.rules import Place, Plan, Where, require_match
 from service.sessions.whole import ATTEMPTS, Whole, WholeRecords
 from service.sessions.work import Observe, Reply, Write
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer, Label, Observed, read_answers
@@ -47,13 +46,12 @@ class Advancing:
         """The answer to one request. Raises any ServiceError that the time rules and the store give cause for."""
         token = work.token or self._records.randomness(16)
         for _ in range(ATTEMPTS):
-            whole, now_ms = await self._records.look(work.session)
+            whole, now_ms = await self._records.look(work.session, stored=work.stored)
             if whole is None:
                 whole = self._created(work, now_ms)
             reply = known(whole, work) or await self._advanced(whole, work, token)
-            if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
+            if reply is not None:
                 return reply
-            work = replace(work, seen=whole.expected)
         raise ConcurrentUpdate(Standing(work.session))
 
     def _created(self, work: Observe, now_ms: int) -> Whole:
@@ -78,8 +76,6 @@ class Advancing:
             return replay(place, _first_answer(whole, plan, len(work.observations)))
         if whole.expected is not None:
             require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
-            if work.is_placed:  # what names its place is never folded after a tail that was lost
-                require_no_regress(place, work.seen)
         if refused is not None:
             raise refused
         status = 200 if whole.expected is not None else 201
@@ -103,6 +99,8 @@ async def committed(
     outcome = await records.replace(whole, token, work.digest)
     if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
         return _reply(label, answer)
+    if outcome is Outcome.REPLAYED:
+        return known(await records.existing(work.session, stored=True), work)
     return None
 
 

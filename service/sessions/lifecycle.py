@@ -80,10 +80,7 @@ class Sessions:
         for _ in range(ATTEMPTS):
             whole, now_ms = await self._records.look(session)
             if whole is not None:
-                view = self._the_same(whole, asked, observations, digest)
-                if await self._records.confirm(whole):
-                    return view, False
-                continue
+                return self._the_same(whole, asked, observations, digest), False
             whole = self._records.new(session, asked, now_ms)
             whole.record.head["created_digest"] = np.frombuffer(digest, np.uint8)
             require_order(whole.record.head)
@@ -146,12 +143,11 @@ class Sessions:
         self, session: str, conditions: Conditions, made: Callable[[Whole], Whole]
     ) -> tuple[View, bool]:
         token = conditions.token or self._records.randomness(TOKEN_BYTES)
+        outcome = None
         for _ in range(ATTEMPTS):
-            whole = await self._records.existing(session)
+            whole = await self._records.existing(session, stored=outcome is Outcome.REPLAYED)
             if conditions.token is not None and remembers(whole, token, conditions.digest):
-                if await self._records.confirm(whole):
-                    return View.of(whole), True
-                continue
+                return View.of(whole), True
             required = bool(whole.record.head["require_if_match"])
             require_match(whole.place, conditions.if_match, required=required)
             changed = made(whole)

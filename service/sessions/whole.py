@@ -13,7 +13,7 @@ from service.storage.answers import Answer, Observed, read_answers, read_observe
 from service.storage.layout import HEAD_BYTES, AnswerKind, Bytes, Structured
 from service.storage.record import DamagedRecord, Record, find_damage, heads_of
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
-from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
+from service.wire.problems import DeadlineExceeded, StoreUnavailable
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import RecordDamaged, SessionNotFound
 
@@ -139,14 +139,19 @@ class WholeRecords:
         self._committed = committed
         self.randomness = randomness
 
-    async def look(self, session: str) -> tuple[Whole | None, int]:
+    async def look(self, session: str, *, stored: bool = False) -> tuple[Whole | None, int]:
         """A session's record (None = there is no such session), and the store's time in milliseconds.
 
+        Args:
+            stored: what is asked for was applied before; a store that does not answer is then no proof that it was not.
         Raises:
-            StoreUnavailable, RecordDamaged, ModelUnavailable, ModelMismatch: it cannot be worked with.
+            StoreUnavailable or, if `stored`, DeadlineExceeded; RecordDamaged, ModelUnavailable, ModelMismatch: it
+                cannot be worked with.
         """
         reading = await self._store.read_whole([session])
         if reading.found[0] is Found.UNAVAILABLE:
+            if stored:
+                raise DeadlineExceeded("the store did not answer; the same request again settles it")
             raise StoreUnavailable("the store did not answer; nothing was changed")
         blob = reading.blobs[0]
         if blob is None:
@@ -154,9 +159,9 @@ class WholeRecords:
         record, loaded = parsed(session, blob, self._registry)
         return Whole(session, record, loaded, record.position, reading.now_ms, record.slots()), reading.now_ms
 
-    async def existing(self, session: str) -> Whole:
+    async def existing(self, session: str, *, stored: bool = False) -> Whole:
         """A session's record. Raises SessionNotFound, and what `look` raises."""
-        whole, _ = await self.look(session)
+        whole, _ = await self.look(session, stored=stored)
         if whole is None:
             raise SessionNotFound(session)
         return whole
@@ -182,7 +187,6 @@ class WholeRecords:
         Raises:
             StoreUnavailable: it was not stored.
             DeadlineExceeded: perhaps it was.
-            DurabilityUnconfirmed: it was, and may yet be lost.
         """
         change = Change(
             session=whole.session,
@@ -194,11 +198,7 @@ class WholeRecords:
             writes=((0, whole.record.render()),),
             ttl_ms=int(whole.record.head["ttl_ms"]),
         )
-        try:
-            outcome = await self.commit(change)
-        except DurabilityUnconfirmed:
-            self._committed([whole.session], whole.now_ms)
-            raise
+        outcome = await self.commit(change)
         if outcome is Outcome.APPLIED:
             head = whole.record.head  # as the store wrote it, to the second
             head["updated_ms"] = whole.now_ms
@@ -207,33 +207,13 @@ class WholeRecords:
         return outcome
 
     async def commit(self, change: Change) -> Outcome:
-        """One change. Raises what `replace` raises."""
+        """One change. Raises StoreUnavailable or DeadlineExceeded as `replace` does."""
         [outcome] = await self._store.commit([change])
-        return _settled(change.session, outcome)
-
-    async def confirm(self, whole: Whole) -> bool:
-        """Before what was read is told as an earlier answer: make sure that it is as durable as asked.
-
-        Returns:
-            False where the store does not hold any more what was read.
-        Raises:
-            DurabilityUnconfirmed: it is not sure yet. And what `commit` raises.
-        """
-        assert whole.expected is not None, "only what is stored can be confirmed"
-        outcome = await self._store.confirm(whole.session, whole.expected)
-        return _settled(whole.session, outcome) is Outcome.APPLIED
-
-
-def _settled(session: str, outcome: Outcome) -> Outcome:
-    """An outcome of the script. Raises what the others mean to a client."""
-    match outcome:
-        case Outcome.UNAVAILABLE:
+        if outcome is Outcome.UNAVAILABLE:
             raise StoreUnavailable("the store did not take the change; nothing was changed")
-        case Outcome.UNKNOWN:
+        if outcome is Outcome.UNKNOWN:
             raise DeadlineExceeded("the store did not confirm in time; the same request again settles it")
-        case Outcome.UNCONFIRMED:
-            raise DurabilityUnconfirmed(session)
-    return outcome
+        return outcome
 
 
 def parsed(session: str, blob: bytes, registry: Registry) -> tuple[Record, LoadedModel]:

@@ -30,12 +30,14 @@ class Write:
     Args:
         token, digest: of the Idempotency-Key and the payload; token None where no key was sent.
         if_match: the ETags of If-Match; None where it was not sent.
+        stored: the store was found to know it already, so that it cannot be said any more that nothing was changed.
     """
 
     session: str
     token: bytes | None = None
     digest: bytes = NO_DIGEST
     if_match: tuple[str, ...] | None = None
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +48,12 @@ class Observe(Write):
         listed: they were sent as a list, so that faults are addressed by index.
         creation: settings to create the session with where there is none; None = refuse.
         correcting: another value for a retained time or step corrects it; else it is refused.
-        seen: the position at which the session was read before, so that a store that has fallen behind it is noticed.
     """
 
     observations: Sequence[Observation]
     listed: bool
     creation: SessionSettings | None = None
     correcting: bool = False
-    seen: bytes | None = None
-
-    @property
-    def is_placed(self) -> bool:
-        """Whether the request says where in the series it belongs."""
-        placed = (one.timestamp is not None or one.step is not None for one in self.observations)
-        return self.if_match is not None or any(placed)
 
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""

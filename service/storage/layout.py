@@ -13,8 +13,8 @@ HEAD, 640 bytes::
       8  layout       8   identity of this layout and of the arrays inside the state (`Layout.identity`)
      16  fingerprint  32  SHA-256 of the model the state belongs to
      48  model        64  text "name@version"
-    112  incarnation  8   random, new at create, reset and import  \\  together the compared position:
-    120  revision     u8  raised by one by every answer committed  /   contiguous, compared as 16 bytes
+    112  incarnation  8   random, new at create, reset and import  \\  what a commit compares, with the
+    120  revision     u8  raised by one by every answer committed  /   checksum at 620
     128  step         u8  observations folded
     136  last         i8  time of the last observation; NO_TIME = none
     144  anchor       i8  time of the first observation, the phase of the grid; NO_TIME = none
@@ -144,9 +144,12 @@ HEAD = np.dtype(
     ]
 )
 HEAD_BYTES = HEAD.itemsize
-POSITION = slice(112, 128)
-"""Where incarnation and revision stand in a record."""
 CRC_AT = 620
+
+
+def position(record: bytes) -> bytes:
+    """16 bytes that tell where a record stands: incarnation, low half of the revision, checksum of head and state."""
+    return record[112:124] + record[CRC_AT : CRC_AT + 4]
 
 
 class SlotFlag(IntFlag):

@@ -20,11 +20,11 @@ from service.storage.layout import (
     HEAD_BYTES,
     MAGIC,
     NO_TIME,
-    POSITION,
     WINDOW,
     Bytes,
     Layout,
     Structured,
+    position,
     snapshot_every,
 )
 
@@ -258,8 +258,8 @@ class Record:
 
     @property
     def position(self) -> bytes:
-        """Incarnation and revision: what a commit compares."""
-        return self.parts.tobytes()[POSITION]
+        """Incarnation, revision and checksum as they were stored: what a commit compares."""
+        return position(self.parts.tobytes())
 
     @property
     def retained_from(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from service.storage.layout import position
 from service.storage.record import Record
 from service.storage.store import Found, Outcome, SessionStore
 from tests.records import LAYOUT, advance, creation, deletion, new_record, replacement, token_of
@@ -120,11 +121,20 @@ async def test_a_store_that_fell_behind_is_recognised(store: SessionStore) -> No
     assert await store.commit_one(advance("a", ahead, 2.0)) is Outcome.REGRESSED
 
 
+async def test_another_way_to_the_same_revision_is_recognised(store: SessionStore) -> None:
+    before = await created(store, "a")
+    lost = await advanced(store, "a", 1.0)
+    await store.commit([deletion("a"), replacement("a", Record.parse(before, LAYOUT), expected=None)])
+    await advanced(store, "a", 3.0)
+    assert lost[112:128] == (await stored(store, "a"))[112:128]
+    assert await store.commit_one(advance("a", lost, 2.0)) is Outcome.REGRESSED
+
+
 async def test_a_writer_from_before_a_reset_is_refused_though_the_revision_is_the_same(store: SessionStore) -> None:
     before = await created(store, "a")
     record = new_record(life=b"life two")
     record.bump(token_of("reset"))
-    assert await store.commit_one(replacement("a", record, expected=before[112:128], token="reset")) is Outcome.APPLIED
+    assert await store.commit_one(replacement("a", record, expected=position(before), token="reset")) is Outcome.APPLIED
     assert (await stored(store, "a"))[120:128] == before[120:128]
     assert await store.commit_one(advance("a", before, 1.0)) is Outcome.CONFLICT
 
@@ -144,7 +154,7 @@ async def test_a_deletion_counts_whether_or_not_something_is_there(store: Sessio
     blob = await created(store, "a")
     assert await store.commit_one(deletion("a", expected=bytes(16))) is Outcome.CONFLICT
     for _ in range(2):
-        assert await store.commit_one(deletion("a", expected=blob[112:128])) is Outcome.APPLIED
+        assert await store.commit_one(deletion("a", expected=position(blob))) is Outcome.APPLIED
     assert await store.read_one("a") is None
 
 
