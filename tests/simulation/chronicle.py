@@ -1,0 +1,257 @@
+"""What happened to each session, seen from beside the store: every commit, checked as it is made.
+
+The commits of a session form a tree: a store that falls back to an older state begins another branch there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from math import isnan, nan
+
+import numpy as np
+
+from models.dates.calendar import CALENDAR, features
+from service.sessions.registry import LoadedModel
+from service.storage.layout import HEAD, NO_TIME, SlotFlag
+from service.storage.record import DamagedRecord, Record
+from tests.simulation.keyspace import Contents
+from tests.simulation.server import Server
+
+Value = float | None
+"""None = missing."""
+Numbers = tuple[float, ...]
+
+DAY_US = 86_400_000_000
+FOLDS_KEPT = 20_000
+
+
+class Violation(Exception):
+    """A promise was broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A session after its observations: the state's bytes, and the forecast of the next step (5,); None = none yet."""
+
+    state: bytes
+    forecast: Numbers | None
+
+
+class Offline:
+    """Folds of whole series from the initial state, through the model's runtime alone; prefixes are kept."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self._initial = Folded(loaded.model.initial_state(1)[0].tobytes(), None)
+        self._kept: dict[tuple[int, tuple[Value, ...]], Folded] = {}
+
+    def fold(self, anchor: int, values: tuple[Value, ...]) -> Folded:
+        """Args:
+        anchor: time of the first observation in microseconds, then daily; NO_TIME where steps are counted.
+        """
+        known = len(values)
+        while known and (anchor, values[:known]) not in self._kept:
+            known -= 1
+        folded = self._kept[anchor, values[:known]] if known else self._initial
+        if len(self._kept) > FOLDS_KEPT:
+            self._kept.clear()
+        for step in range(known, len(values)):
+            folded = self._after(folded, anchor, step, values[step])
+            self._kept[anchor, values[: step + 1]] = folded
+        return folded
+
+    def _after(self, folded: Folded, anchor: int, step: int, value: Value) -> Folded:
+        model = self._loaded.model
+        state = np.frombuffer(folded.state, np.uint8)[None]
+        calendar = np.zeros((1, CALENDAR), np.float32)
+        if anchor != NO_TIME:
+            moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=anchor + step * DAY_US)
+            calendar[0] = features(moment)
+        states, quantiles = model.step(state, np.array([nan if value is None else value]), calendar)
+        known = model.seen(states)[0] > 0
+        return Folded(states[0].tobytes(), tuple(quantiles[0, self._loaded.stored].tolist()) if known else None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Commit:
+    """A session as one commit left it; `before` is the commit that it was made upon."""
+
+    session: str
+    incarnation: bytes
+    revision: int
+    anchor: int
+    values: tuple[Value, ...]
+    folded: Folded
+    blob: bytes
+    before: Commit | None
+
+    @property
+    def step(self) -> int:
+        return len(self.values)
+
+    @property
+    def etag(self) -> str:
+        return f"{self.incarnation.hex()}-{self.revision}"
+
+    def __str__(self) -> str:
+        return f"{self.etag} step {self.step} {list(self.values[-3:])}"
+
+
+Standing = dict[str, Commit]
+"""The latest commit of each session that a server holds."""
+
+
+@dataclass
+class Chronicle:
+    """Watches a store.
+
+    Attributes:
+        commits: by session and ETag; more than one after the store fell back.
+        sent: which session each value was sent to.
+        deleting: how many deletions of a session are under way.
+        ended: sessions' last commits, where they were deleted or replaced after they had expired.
+        lost: the commits that were gone when the store fell back.
+    """
+
+    loaded: LoadedModel
+    offline: Offline
+    commits: defaultdict[tuple[str, str], list[Commit]] = field(default_factory=lambda: defaultdict(list))
+    sent: dict[float, str] = field(default_factory=dict)
+    deleting: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    ended: list[Commit] = field(default_factory=list)
+    lost: set[Commit] = field(default_factory=set)
+    stored: set[float] = field(default_factory=set)
+    violations: list[str] = field(default_factory=list)
+    fallbacks: int = 0
+    _lives: set[bytes] = field(default_factory=set)
+    _rivals: dict[float, float] = field(default_factory=dict)
+
+    def changed(self, server: Server) -> None:
+        """Called after each change of a server's sessions."""
+        standing: Standing = server.notes
+        contents = server.keyspace.contents
+        for key, value in list(contents.values.items()):
+            session = session_of(key)
+            if session is None:
+                continue
+            before = standing.get(session)
+            if before is None or value is not before.blob:
+                try:
+                    assert isinstance(value, bytes)
+                    standing[session] = self._taken(session, value, before, server.now_ms())
+                except (Violation, DamagedRecord) as broken:
+                    self.violations.append(f"{session}: {broken}")
+                    raise
+        self._deleted(standing, contents, server.latest_ms)
+
+    def fell_back(self, server: Server, contents: Contents, standing: Standing) -> int:
+        """The server will hold an older state; returns how many commits are gone."""
+        kept = {commit for last in standing.values() for commit in chain(last)}
+        gone = {commit for last in server.notes.values() for commit in chain(last)} - kept
+        gone |= {commit for commit in self.ended if commit not in kept}
+        self.lost |= gone
+        self.fallbacks += bool(gone)
+        return len(gone)
+
+    def exclude(self, first: Sequence[Value], second: Sequence[Value]) -> None:
+        """Of these observations, sent under one key, only the ones or the others may be applied."""
+        for one, other in zip(first, second, strict=True):
+            if one is not None and other is not None:
+                self._rivals |= {one: other, other: one}
+
+    def _deleted(self, standing: Standing, contents: Contents, now_ms: int) -> None:
+        for session, last in list(standing.items()):
+            if f"hs:{{default/{session}}}".encode() not in contents.values:
+                if not self.deleting[session] and not is_expired(last, now_ms):
+                    self.violations.append(f"{session}: {last} was deleted though no deletion was under way")
+                self.ended.append(last)
+                del standing[session]
+
+    def _taken(self, session: str, blob: bytes, before: Commit | None, now_ms: int) -> Commit:
+        """Check a record that was just written. Raises Violation or DamagedRecord."""
+        record = Record.parse(blob, self.loaded.layout)
+        head = record.head
+        incarnation, revision, anchor = head["incarnation"].tobytes(), int(head["revision"]), int(head["anchor"])
+        if before is not None and before.incarnation != incarnation and is_expired(before, now_ms):
+            self.ended.append(before)
+            before = None
+        if before is not None and revision != before.revision + 1:
+            raise Violation(f"revision {revision} was committed upon {before}")
+        if before is None or before.incarnation != incarnation:
+            if incarnation in self._lives:
+                raise Violation(f"an earlier life came back: {incarnation.hex()}-{revision} upon {before}")
+            if before is not None and record.step:
+                raise Violation(f"a living session was replaced by another: {incarnation.hex()} upon {before}")
+            self._lives.add(incarnation)
+            values: tuple[Value, ...] = ()
+        else:
+            values = before.values
+        values = self._values(session, record, values)
+        folded = self.offline.fold(anchor, values)
+        if record.state.tobytes() != folded.state:
+            raise Violation(f"the state after step {record.step} is not the offline fold's, upon {before}")
+        commit = Commit(session, incarnation, revision, anchor, values, folded, blob, before)
+        self.commits[session, commit.etag].append(commit)
+        return commit
+
+    def _values(self, session: str, record: Record, before: tuple[Value, ...]) -> tuple[Value, ...]:
+        """The session's observations, those that were just appended included."""
+        slots = record.slots()
+        first = record.retained_from
+        if record.step < len(before):
+            raise Violation(f"{len(before)} steps became {record.step}")
+        if first > len(before) + 1:
+            raise Violation(f"{record.step - len(before)} steps were appended at once, and not all are retained")
+        values = before[: first - 1] + tuple(None if isnan(value) else value for value in slots["value"].tolist())
+        if values[: len(before)] != before:
+            raise Violation(f"stored observations changed: {before[first - 1 :]} became {values[first - 1 :]}")
+        self._check_slots(record, values)
+        for value in values[len(before) :]:
+            if value is None:
+                continue
+            self.stored.add(value)
+            if self.sent.get(value) != session:
+                raise Violation(f"{value} was stored, which was sent to {self.sent.get(value)}")
+            if value in self._rivals and self._rivals[value] in values:
+                raise Violation(f"{value} was applied though its key had been used for {self._rivals[value]}")
+            if values.count(value) > 1:
+                raise Violation(f"{value} was applied twice: {values}")
+        return values
+
+    def _check_slots(self, record: Record, values: tuple[Value, ...]) -> None:
+        """Steps without holes, times one day apart, and of the newest the forecast that had been issued for it."""
+        slots, anchor = record.slots(), int(record.head["anchor"])
+        if not len(slots):
+            return
+        if anchor != NO_TIME and (slots["timestamp"] != anchor + (slots["step"].astype(np.int64) - 1) * DAY_US).any():
+            raise Violation(f"times are not contiguous: {slots['timestamp'].tolist()} from {anchor}")
+        issued = self.offline.fold(anchor, values[:-1]).forecast
+        if not same(slots["issued"][-1].tolist(), issued) and not slots["flags"][-1] & SlotFlag.HAS_REVISED:
+            raise Violation(f"the forecast issued for step {record.step} is not the offline fold's")
+
+
+def session_of(key: bytes) -> str | None:
+    """The session whose record a key holds; None = another kind of key."""
+    if not (key.startswith(b"hs:{default/") and key.endswith(b"}")):
+        return None
+    return key.removeprefix(b"hs:{default/").removesuffix(b"}").decode()
+
+
+def chain(last: Commit) -> list[Commit]:
+    """A commit and all that it was made upon, newest first."""
+    found = [last]
+    while (before := found[-1].before) is not None:
+        found.append(before)
+    return found
+
+
+def is_expired(last: Commit, now_ms: int) -> bool:
+    expires = int(np.frombuffer(last.blob, HEAD, count=1)[0]["expires_ms"])
+    return expires != 0 and expires <= now_ms
+
+
+def same(found: list[float], right: Numbers | None) -> bool:
+    return all(map(isnan, found)) if right is None else tuple(found) == right

@@ -1,0 +1,171 @@
+"""Requests as clients send them: answered, given up, cancelled, sent again; and what every answer must agree with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import orjson
+
+from tests.simulation.chronicle import Chronicle, Commit, Value, Violation
+from tests.simulation.faults import Faults
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.worker import Answer, Call, Worker
+
+CANCELLED = 0.02
+"""Share of the requests whose client cancels, and of those whose client leaves without a word."""
+GIVE_UP = 0.05
+"""Share of the requests without an answer that are not sent again."""
+QUANTILES = ("0.025", "0.1", "0.5", "0.9", "0.975")
+PASSING = ("store-unavailable", "overloaded", "not-ready", "concurrent-update")
+"""Problems that say that this request changed nothing, and may be sent again."""
+
+
+@dataclass(slots=True)
+class Operation:
+    """What a client wants done once, however often it is sent.
+
+    Attributes:
+        values: the observations that it carries.
+        unknown: an attempt of it ended without saying what became of it.
+        answer: the one that settled it; `commit`: what it speaks of.
+    """
+
+    call: Call
+    values: tuple[Value, ...] = ()
+    unknown: bool = False
+    answer: Answer | None = None
+    commit: Commit | None = None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all clients of a run share.
+
+    Attributes:
+        requests: how many were sent.
+        answers: how often each was given, by status and slug.
+        trace: a line for each answer, with its session.
+    """
+
+    loop: VirtualLoop
+    chance: Random
+    faults: Faults
+    chronicle: Chronicle
+    workers: list[Worker]  # of which one is alive, always
+    requests: int = 0
+    answers: Counter[str] = field(default_factory=Counter)
+    trace: list[tuple[str, str]] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+
+    async def settle(self, operation: Operation) -> Answer | None:
+        """Send until an answer says what became of it; None = given up."""
+        self.operations.append(operation)
+        self._announce(operation)
+        while True:
+            answer = await self.attempt(operation.call)
+            if answer is not None and answer.status < 500 and not (answer.status >= 400 and answer.slug in PASSING):
+                operation.answer = answer
+                return answer
+            if answer is None or answer.status == 504 or answer.slug not in PASSING:
+                operation.unknown = True
+            if self.faults.active and self.chance.random() < GIVE_UP:
+                return None
+            await asyncio.sleep(self.chance.expovariate(5.0))
+
+    async def attempt(self, call: Call) -> Answer | None:
+        """Send once, to any worker; None = no answer."""
+        self.requests += 1
+        task = self.chance.choice([worker for worker in self.workers if worker.alive]).take(call)
+        answer = await self._awaited(task)
+        if answer is None:
+            text = "no answer"
+        else:
+            text = f"{answer.status} {answer.slug}" if answer.status >= 400 else f"{answer.status}"
+            if answer.replayed:
+                text += " replayed"
+        self.answers[f"{call.method} {text}"] += 1
+        shown = call.body.decode()[:80]
+        line = f"{self.loop.time():.4f} {call.method} {call.path}{call.query} {shown} {call.key} {call.if_match}"
+        self.trace.append((call.session, f"{line} -> {text} {answer.etag if answer else ''}"))
+        return answer
+
+    async def _awaited(self, task: asyncio.Task[Answer]) -> Answer | None:
+        """The answer; None where the client did not wait for it, or the worker was killed."""
+        if self.faults.active and self.chance.random() < CANCELLED:
+            await asyncio.wait({task}, timeout=self.chance.expovariate(200.0))
+            if not task.done():
+                if self.chance.random() < 0.5:
+                    self.faults.effective["request cancelled"] += 1
+                    task.cancel()
+                else:
+                    self.faults.effective["client left"] += 1
+                return None
+        await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+
+    def _announce(self, operation: Operation) -> None:
+        """Note whose values these are, before they can be stored."""
+        for value in operation.values:
+            if value is not None:
+                self.chronicle.sent[value] = operation.call.session
+
+    # ------------------------------------------------ what answers must agree with
+
+    def acknowledged(self, operation: Operation, answer: Answer) -> Commit:
+        """The commit that an answer to a write of observations speaks of. Raises Violation where there is none such."""
+        advance = orjson.loads(answer.body)
+        session = operation.call.session
+        if advance["session"] != session:
+            raise Violation(f"{session} was answered with {advance['session']}")
+        for commit in self._named(session, answer):
+            if _agrees(advance, commit, operation.values):
+                return commit
+        raise Violation(f"no commit agrees with the answer {advance} to {operation.values}")
+
+    def shown(self, call: Call, answer: Answer) -> Commit:
+        """The commit that an answer to a read speaks of. Raises Violation where there is none such."""
+        body = orjson.loads(answer.body)
+        for commit in self._named(call.session, answer):
+            if body["session"] != call.session or body["step"] != commit.step:
+                continue
+            if "forecasts" not in body or quantiles(body["forecasts"][0]) == commit.folded.forecast:
+                return commit
+        raise Violation(f"no commit agrees with what was read: {body}")
+
+    def _named(self, session: str, answer: Answer) -> Sequence[Commit]:
+        assert answer.etag is not None
+        return self.chronicle.commits[session, answer.etag]
+
+    def unapplied(self) -> None:
+        """Raises Violation where something was stored whose every attempt was answered "nothing was changed"."""
+        possible: set[float | None] = set()
+        for operation in self.operations:
+            if operation.unknown or (operation.answer is not None and operation.answer.status < 300):
+                possible.update(operation.values)
+        for operation in self.operations:
+            for value in operation.values:
+                if value in self.chronicle.stored and value not in possible:
+                    said = operation.answer and operation.answer.body.decode()
+                    raise Violation(f"{operation.call.session}: {value} was stored, though the client was told: {said}")
+
+
+def quantiles(forecast: dict[str, dict[str, float]] | None) -> tuple[float, ...] | None:
+    """The five numbers of a Forecast."""
+    return None if forecast is None else tuple(forecast["quantiles"][key] for key in QUANTILES)
+
+
+def _agrees(advance: dict[str, object], commit: Commit, sent: Sequence[Value]) -> bool:
+    observed = advance["observed"]
+    assert isinstance(observed, dict)
+    step = advance["step"]
+    assert isinstance(step, int)
+    return (
+        step == commit.step
+        and observed["step"] == step
+        and observed["value"] == sent[-1] == commit.values[-1]
+        and quantiles(advance["forecast"]) == commit.folded.forecast  # type: ignore[arg-type]
+    )
