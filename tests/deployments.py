@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import tempfile
 import time
@@ -44,6 +45,7 @@ class Server:
         if "--cluster-enabled" in settings:
             self._command += ["--cluster-port", str(self.bus)]
         self._process: Popen[bytes] | None = None
+        self._silent = False
 
     def start(self, *settings: str) -> None:
         """Start it with these settings besides its own."""
@@ -53,12 +55,20 @@ class Server:
 
     @property
     def runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        """Whether it runs and answers."""
+        return self._process is not None and self._process.poll() is None and not self._silent
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._silent = False
+
+    def silence(self) -> None:
+        """Keep it from answering, as a host that is cut off: connections stay, and nothing refuses new ones."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        self._silent = True
 
     def restart(self) -> None:
         self.kill()

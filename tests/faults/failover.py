@@ -47,12 +47,18 @@ CUT_OFF_S = (0.2, 0.5)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do. `rate`: observations a second, of all clients."""
+    """What to do.
+
+    Attributes:
+        silent: the primary does not die until it is replaced, but falls silent, as a host that is cut off.
+        rate: observations a second, of all clients.
+    """
 
     deployment: str
     durability: str
     kills: int
     seed: int
+    silent: bool = False
     rate: float = 200.0
 
 
@@ -134,7 +140,7 @@ async def _kill(plan: Plan, group: Replicated, chains: Sequence[Chain], seen: Se
             await asyncio.sleep(chance.uniform(*CUT_OFF_S))
         lost = sum(chain.lost for chain in chains)
         held = [chain for chain in chains if group.holds(primary, _key(chain))]
-        first_s, all_s = await _outlive(group, primary, held, chance)
+        first_s, all_s = await _outlive(group, primary, held, chance, silent=plan.silent)
         seen.first_s.append(first_s)
         seen.all_s.append(all_s)
         seen.lost.append(sum(chain.lost for chain in chains) - lost)
@@ -149,18 +155,19 @@ async def _kill(plan: Plan, group: Replicated, chains: Sequence[Chain], seen: Se
 
 
 async def _outlive(
-    group: Replicated, primary: Server, held: Sequence[Chain], chance: random.Random
+    group: Replicated, primary: Server, held: Sequence[Chain], chance: random.Random, *, silent: bool
 ) -> tuple[float, float]:
-    """Kill a primary, revive it once it is replaced, and wait until all is whole.
+    """Kill or silence a primary, revive it once it is replaced, and wait until all is whole.
 
     Returns:
         Seconds until the first and until each of its sessions was acknowledged a new observation.
     """
-    await asyncio.to_thread(primary.kill)
+    await asyncio.to_thread(primary.silence if silent else primary.kill)
     killed = time.monotonic()
     watch = asyncio.create_task(_resumed(held, killed))
     await asyncio.to_thread(wait_for, lambda: group.replaced(primary), "another primary")
     await asyncio.sleep(chance.uniform(0.1, 1.0))
+    await asyncio.to_thread(primary.kill)
     await asyncio.to_thread(group.revive, primary)
     resumed = await watch
     await asyncio.to_thread(wait_for, group.whole, "every server in its place")
@@ -205,6 +212,7 @@ def main() -> None:
     parser.add_argument("--deployment", choices=GROUPS, default="sentinel")
     parser.add_argument("--durability", choices=DURABILITIES, default="local")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--silent", action="store_true", help="the primary falls silent instead of dying")
     parser.add_argument("--rate", type=float, default=200.0, help="observations a second")
     parser.add_argument("--seed", type=int, default=random.randrange(2**31))
     plan = Plan(**vars(parser.parse_args()))
