@@ -20,6 +20,7 @@ from service.storage.embedded import EmbeddedStore, launch, server_binary
 
 REDIS_7 = Path("/usr/bin/redis-server")
 """Debian's redis-server, 7.0."""
+ENGINES = {"redis": REDIS_7, "valkey": server_binary()}
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
     python -m tests.faults.load --observations 200000 --connections 64 --sessions 5000 --kills 10 --seed 1
 
-Starts the service with its own embedded store in a temporary folder, posts made-up series, kills processes at random
-moments and starts them again within a second, while every client sends again what was not acknowledged. In the end each
-session's history, answers and stored state are compared, bit by bit, with a fold through the model's runtime alone.
+Starts the service in a temporary folder, with its own embedded store or over a server set by URL, posts made-up series,
+kills processes at random moments and starts them again within a second, while every client sends again what was not
+acknowledged. In the end each session's history, answers and stored state are compared, bit by bit, with a fold through
+the model's runtime alone.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,13 +27,14 @@ from service.app import roots
 from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
 from service.storage.store import SessionStore
+from tests.deployments import ENGINES, Server, servers
 from tests.faults.processes import Running, Service, service, still_alive, wait_for_another_store
 from tests.faults.series import Series, folded, made_up
 from tests.faults.slow_fsync import slow_fsync
 from tests.faults.traffic import Traffic
 from tests.faults.wire import Connection, request
 
-TARGETS = ("service", "group", "store")
+TARGETS = ("service", "group", "store", *ENGINES)
 RESTART_WITHIN_S = 1.0
 PROGRESS_S = 5.0
 
@@ -42,7 +44,7 @@ class Plan:
     """What to do.
 
     Attributes:
-        target: what to kill, one of TARGETS.
+        target: what to kill, one of TARGETS; an engine is a server of the tests that the service is given by URL.
         fsync_ms: how much longer each fsync takes.
     """
 
@@ -89,14 +91,21 @@ async def run(plan: Plan) -> Findings:
     series = made_up(np.random.default_rng(plan.seed), plan.sessions, plan.observations // plan.sessions)
     findings = Findings()
     slowed = slow_fsync(plan.fsync_ms) if plan.fsync_ms else nullcontext()
-    with tempfile.TemporaryDirectory(prefix="hs-load-") as folder, slowed, service(Path(folder)) as running:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hs-load-")))
+        stack.enter_context(slowed)
+        given: list[Server] = []
+        if plan.target in ENGINES:
+            given = stack.enter_context(servers([Server(ENGINES[plan.target], folder / "server")]))
+        url = f"redis://127.0.0.1:{given[0].port}/0" if given else None
+        running = stack.enter_context(service(folder, url))
         await running.until_ready()
         traffic = Traffic(running.port, series, connections=plan.connections, seed=plan.seed)
         begun = time.monotonic()
         watch = asyncio.create_task(_report(plan, traffic))
         async with asyncio.TaskGroup() as group:
             group.create_task(traffic.run())
-            group.create_task(_kill(plan, running, traffic, findings))
+            group.create_task(_kill(plan, running, given, traffic, findings))
         watch.cancel()
         findings.seconds = time.monotonic() - begun
         findings.acknowledged, findings.wrong = traffic.acknowledged, traffic.wrong
@@ -105,7 +114,7 @@ async def run(plan: Plan) -> Findings:
     return findings
 
 
-async def _kill(plan: Plan, running: Service, traffic: Traffic, findings: Findings) -> None:
+async def _kill(plan: Plan, running: Service, given: Sequence[Server], traffic: Traffic, findings: Findings) -> None:
     """Kill at random moments of the load, and have everything running again before the next one."""
     chance = random.Random(plan.seed)
     total = plan.observations // plan.sessions * plan.sessions
@@ -113,18 +122,34 @@ async def _kill(plan: Plan, running: Service, traffic: Traffic, findings: Findin
     for moment in moments:
         await traffic.until(moment)
         await asyncio.sleep(chance.uniform(0.0, 0.05))  # the waves stand anywhere between request and answer
-        before, store = running.processes, running.store_pid
-        running.kill(plan.target)
         findings.kills += 1
-        if plan.target == "store":
-            await asyncio.to_thread(wait_for_another_store, running, store)
+        if given:
+            await _restart(given, chance)
+            before: set[Running] = set()
         else:
-            await asyncio.sleep(chance.uniform(0.0, RESTART_WITHIN_S))
-            running.start()
+            before = await _kill_processes(plan.target, running, chance)
         await running.until_ready()
-        if plan.target == "store":
-            before = {process for process in before if process.pid == store}
         findings.left_behind += await asyncio.to_thread(still_alive, before, 0.0)
+
+
+async def _restart(given: Sequence[Server], chance: random.Random) -> None:
+    for server in given:
+        server.kill()
+    await asyncio.sleep(chance.uniform(0.0, RESTART_WITHIN_S))
+    for server in given:
+        await asyncio.to_thread(server.start)
+
+
+async def _kill_processes(target: str, running: Service, chance: random.Random) -> set[Running]:
+    """Kill what the service is made of and see it started again; returns what may not live on."""
+    before, store = running.processes, running.store_pid
+    running.kill(target)
+    if target == "store":
+        await asyncio.to_thread(wait_for_another_store, running, store)
+        return {process for process in before if process.pid == store}
+    await asyncio.sleep(chance.uniform(0.0, RESTART_WITHIN_S))
+    running.start()
+    return before
 
 
 async def _report(plan: Plan, traffic: Traffic) -> None:

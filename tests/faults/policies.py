@@ -20,8 +20,7 @@ import numpy as np
 import orjson
 import uvloop
 
-from service.storage.embedded import server_binary
-from tests.deployments import REDIS_7, Server
+from tests.deployments import ENGINES, Server
 from tests.faults.processes import Service, service
 from tests.faults.series import Series, made_up
 from tests.faults.slow_fsync import slow_fsync
@@ -29,7 +28,6 @@ from tests.faults.traffic import Traffic
 from tests.faults.wire import get
 
 POLICIES = ("always", "everysec")
-ENGINES = {"redis": REDIS_7, "valkey": server_binary()}
 SESSIONS, STEPS, CONNECTIONS = 64, 60, 16
 TRAFFIC_S = (2.0, 4.0)
 
