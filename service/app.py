@@ -163,7 +163,9 @@ def from_environment() -> Application:
 def joined(settings: Settings, store_url: str) -> Application:
     """The service over the store at an address, with the shipped models and those of the settings."""
     registry = Registry.load(roots(settings), settings.default_model)
-    connection = SessionStore.open(store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s)
+    connection = SessionStore.open(
+        store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s, demand=settings.demand
+    )
     return create_app(settings, connection, registry, clock=_loop_time, randomness=os.urandom)
 
 
@@ -209,7 +211,10 @@ def _methods(request: Request) -> list[str]:
     found = {"POST"} if session_in(request.url.path) is not None else set()
     for route in (route for router in ROUTERS for route in router.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+            methods: set[str] = getattr(route, "methods", None) or set()
+            if "}:" in getattr(route, "path", ""):
+                return sorted(methods)  # a verb, which is no part of a session's id
+            found |= methods
     return sorted(found)
 
 

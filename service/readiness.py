@@ -23,8 +23,4 @@ class Readiness:
             status = await self.core.store.status()
         except StoreUnavailable as error:
             return [*reasons, f"the store does not answer: {error}"], None
-        if not status.writable:
-            reasons.append("the store takes no writes")
-        if status.eviction != "noeviction":
-            reasons.append(f"the store may evict sessions: its maxmemory-policy is {status.eviction}, not noeviction")
-        return reasons, status
+        return [*reasons, *status.faults], status

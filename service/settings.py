@@ -1,10 +1,12 @@
 """What an operator can set, each by one environment variable."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.storage.durability import Demand, Durability
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -64,6 +66,15 @@ class Settings(BaseSettings):
     store_timeout_s: Seconds = 4.0
     """Seconds after which one call of the store is given up."""
 
+    durability: Durability | None = None
+    """What a write must survive before it is answered: memory, local (disk), replica; unset = what the store gives."""
+
+    durability_replicas: int = Field(default=1, ge=1)
+    """Replicas that must hold a write, where durability is replica."""
+
+    durability_timeout_s: Seconds = 2.0
+    """Seconds to wait for that, less than store_timeout_s; then the write is answered 503 durability-unconfirmed."""
+
     queue_limit: int = Field(default=8192, ge=1)
     """Observations that may wait for a wave; beyond, requests are answered 503."""
 
@@ -81,3 +92,14 @@ class Settings(BaseSettings):
 
     stop_grace_s: Seconds = 30.0
     """Seconds that requests in progress are given at a stop."""
+
+    @model_validator(mode="after")
+    def _check_waits(self) -> Self:
+        if self.durability is not None and self.durability_timeout_s >= self.store_timeout_s:
+            raise ValueError("durability_timeout_s must be less than store_timeout_s, which holds it")
+        return self
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of the store."""
+        return Demand(self.durability, self.durability_replicas, self.durability_timeout_s)

@@ -33,6 +33,8 @@ async def summary(core: Core, reasons: Sequence[str], store: StoreStatus) -> ren
             "persistence": store.persistence,
             "eviction": store.eviction,
             "durability": store.durability,
+            "durability_asked": store.durability_asked,
+            "replicas": store.replicas,
             "runtime": describe(),
             "used_bytes": store.used_bytes,
             "limit_bytes": store.limit_bytes,

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 LOOK_AGAIN_S = 0.05
-PROMISES = {"local": "on disk before each answer", "memory": "a crash may lose the last answers"}
+PROMISES = {
+    "replica": "on replicas before each answer",
+    "local": "on disk before each answer",
+    "memory": "a crash may lose the last answers",
+}
 
 
 def serve(
@@ -35,6 +39,14 @@ def serve(
     ] = None,
     models_dir: Annotated[Path | None, typer.Option(help="Folder of further models.", show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that answer requests.", show_default="1")] = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(
+            metavar="memory|local|replica",
+            help="What a write must survive before it is answered.",
+            show_default="what the store gives",
+        ),
+    ] = None,
 ) -> None:
     """Start the service. Every setting can also be given as an environment variable HIDDENSTATE_..., see README.md."""
     try:
@@ -44,7 +56,13 @@ def serve(
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     settings = _settings(
-        host=host, port=port, store_url=store_url, data_dir=data_dir, models_dir=models_dir, workers=workers
+        host=host,
+        port=port,
+        store_url=store_url,
+        data_dir=data_dir,
+        models_dir=models_dir,
+        workers=workers,
+        durability=durability,
     )
     settings = settings.model_copy(update={"port": _free_port(settings.host, settings.port)})
     if settings.store_url is not None:

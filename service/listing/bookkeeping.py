@@ -9,6 +9,8 @@ from service.storage.connection import StoreUnavailable
 
 PAUSE_S = 2.0
 """Between two updates while commits go on; the first after a pause is made at once."""
+PAUSE_FACTOR = 4.0
+"""A pause lasts at least this many times what the update took: where writes wait for a slow disk, commits go first."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,16 +54,19 @@ class Bookkeeping:
 
     async def _run(self) -> None:
         whole = False
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 if not whole and not await self._index.is_whole():
                     await self._index.rebuild()
                 whole = True
                 await self._news.wait()
+                began = clock()
                 await self._update()
             except StoreUnavailable:
                 whole = False  # a store that comes back may have come back empty
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(max(PAUSE_S, PAUSE_FACTOR * (clock() - began)))
 
     async def _update(self) -> None:
         self._news.clear()

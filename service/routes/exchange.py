@@ -12,13 +12,15 @@ from service.core import Core
 from service.sessions.views import is_unchanged
 from service.sessions.work import Conditions, Reply, digest_of, token_of
 from service.wire import headers, parsing
-from service.wire.exchange import read_body, require_acceptable, text
-from service.wire.problems import DeadlineExceeded, NotReady
+from service.wire.exchange import given_headers, read_body, require_acceptable, text
+from service.wire.problems import DeadlineExceeded, MethodNotAllowed, NotReady
 from service.wire.schemas import Problem
 
 ResultT = TypeVar("ResultT")
 
 JSON = "application/json"
+VERBS = ("reset", "rewind", "verify")
+"""Of the calls POST …/{session}:VERB."""
 REVALIDATE = {"Cache-Control": "private, no-cache"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "Refused; see /problems/{slug}"},
@@ -35,13 +37,20 @@ def core_of(request: Request) -> Core:
 
 
 def session_of(session: str) -> str:
-    """The session that a path names. Raises InvalidRequest for an id that is not allowed."""
+    """The session that a path names.
+
+    Raises:
+        MethodNotAllowed: it names a verb, and the method is not that of verbs.
+        InvalidRequest: the id is not allowed.
+    """
+    if session.rpartition(":")[2] in VERBS and ":" in session:
+        raise MethodNotAllowed(["POST"])
     return parsing.session_id(session)
 
 
 def acceptable(request: Request) -> None:
     """Raises NotAcceptable where the client takes no JSON."""
-    require_acceptable(request.headers.get("accept"))
+    require_acceptable(_given(request, b"accept"))
 
 
 CoreDep = Annotated[Core, Depends(core_of)]
@@ -50,20 +59,24 @@ SessionDep = Annotated[str, Depends(session_of)]
 
 async def json_body(request: Request, core: Core) -> bytes:
     """The request's JSON body. Raises what the limits and the media type refuse."""
-    given = dict(request.scope["headers"])
+    given = given_headers(request.scope)
     headers.require_json(text(given, b"content-type"))
     settings = core.settings
     return await read_body(request.receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
 
 
+def _given(request: Request, name: bytes) -> str | None:
+    return text(given_headers(request.scope), name)
+
+
 def if_match(request: Request) -> tuple[str, ...] | None:
     """The ETags of If-Match."""
-    return headers.entity_tags(request.headers.get("if-match"), "If-Match")
+    return headers.entity_tags(_given(request, b"if-match"), "If-Match")
 
 
 def conditions(request: Request, operation: str, payload: object) -> Conditions:
     """If-Match, and the Idempotency-Key with what tells its payload from others."""
-    key = headers.idempotency_key(request.headers.get("idempotency-key"))
+    key = headers.idempotency_key(_given(request, b"idempotency-key"))
     if key is None:
         return Conditions(if_match(request))
     return Conditions(if_match(request), token_of(key), digest_of(operation, payload))
@@ -95,6 +108,6 @@ def write_reply(answered: Reply) -> Response:
 
 def read_reply(request: Request, body: object, etag: str) -> Response:
     """The answer to a GET: 304 where the client has this state."""
-    if is_unchanged(etag, headers.entity_tags(request.headers.get("if-none-match"), "If-None-Match")):
+    if is_unchanged(etag, headers.entity_tags(_given(request, b"if-none-match"), "If-None-Match")):
         return Response(status_code=304, headers={"ETag": f'"{etag}"', **REVALIDATE})
     return reply(body, etag=etag, Cache_Control=REVALIDATE["Cache-Control"])

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.routes.observing import Observing
 from service.sessions.work import Reply
 from service.settings import Settings
-from service.wire.exchange import JSON, ClientGone, identity, read_body, refuse, respond
+from service.wire.exchange import JSON, ClientGone, given_headers, identity, read_body, refuse, respond
 from service.wire.problems import Internal, ServiceError
 
 PREFIX, SUFFIX = "/v1/sessions/", "/observations"
@@ -47,7 +47,7 @@ class HotRoute:
         try:
             observing = self._observing()
             observing.admit(session)
-            headers = dict(scope["headers"])
+            headers = given_headers(scope)
             body = await read_body(
                 receive, headers, limit=self._settings.body_limit_bytes, timeout_s=self._settings.deadline_s
             )

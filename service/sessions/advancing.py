@@ -4,12 +4,13 @@ What the waves hand on ends here: new sessions, long lists, replays, and those t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast
-from service.sessions.rules import Place, Plan, Where, require_match
+from service.sessions.rules import Place, Plan, Where, require_match, require_no_regress
 from service.sessions.whole import ATTEMPTS, Whole, WholeRecords
 from service.sessions.work import Observe, Reply, Write
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer, Label, Observed, read_answers
@@ -50,8 +51,9 @@ class Advancing:
             if whole is None:
                 whole = self._created(work, now_ms)
             reply = known(whole, work) or await self._advanced(whole, work, token)
-            if reply is not None:
+            if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
                 return reply
+            work = replace(work, seen=whole.expected)
         raise ConcurrentUpdate(Standing(work.session))
 
     def _created(self, work: Observe, now_ms: int) -> Whole:
@@ -76,6 +78,8 @@ class Advancing:
             return replay(place, _first_answer(whole, plan, len(work.observations)))
         if whole.expected is not None:
             require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
+            if work.is_placed:  # what names its place is never folded after a tail that was lost
+                require_no_regress(place, work.seen)
         if refused is not None:
             raise refused
         status = 200 if whole.expected is not None else 201

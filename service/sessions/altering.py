@@ -53,7 +53,7 @@ class Altering:
         for _ in range(ATTEMPTS):
             whole = await self._records.existing(work.session)
             reply = known(whole, work) or await change(whole, work, token)
-            if reply is not None:
+            if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
                 return reply
         raise ConcurrentUpdate(Standing(work.session))
 

@@ -18,11 +18,11 @@ from service.sessions.waves import Entry
 from service.sessions.whole import Committed
 from service.sessions.work import Observe, Reply
 from service.storage.answers import read_answers
-from service.storage.layout import Bytes, Structured, position
+from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
 from service.storage.record import Writes, bump, find_damage, find_foreign, find_tokens, heads_of, live_of, wave_writes
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
 from service.wire import render
-from service.wire.problems import DeadlineExceeded, ServiceError, StoreUnavailable
+from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, ServiceError, StoreUnavailable
 from service.wire.session_problems import RecordDamaged, ResultNotFinite, SessionNotFound
 
 STEPS_IN_A_WAVE = 64
@@ -96,18 +96,24 @@ class Forecaster:
                 if foreign[loaded][row]:
                     raise RecordDamaged(entry.session)
                 if row in known or not places.steps[row]:
-                    handed_on.append(entry)
+                    handed_on.append(_having_seen(entry, position(rows[row, :HEAD_BYTES].tobytes())))
                     continue
                 plan = _plan(entry.work, places, row, loaded)
                 if len(plan.values) > STEPS_IN_A_WAVE or plan.corrected:
-                    handed_on.append(entry)
+                    handed_on.append(_having_seen(entry, position(rows[row, :HEAD_BYTES].tobytes())))
                 else:
                     groups.setdefault(loaded, []).append(_Planned(row, entry, plan))
             except NeedsHistory:
-                handed_on.append(entry)
+                handed_on.append(_having_seen(entry, position(rows[row, :HEAD_BYTES].tobytes())))
             except ServiceError as refused:
                 entry.fail(refused)
         return groups
+
+
+def _having_seen(entry: Waiting, seen: bytes) -> Waiting:
+    """What is read again must not stand before what was read of it."""
+    entry.work = replace(entry.work, seen=seen)
+    return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,20 +289,23 @@ class _Advance:
         """Answer; returns those that lost a race, or whose key another request committed first."""
         handed_on = []
         answers = read_answers(self._outcomes) if self.changes else []
-        for one, answer, outcome in zip(self._planned, answers, outcomes, strict=True):
+        for one, change, answer, outcome in zip(self._planned, self.changes, answers, outcomes, strict=True):
             entry = one.entry
             own = outcome is Outcome.REPLAYED and entry.work.token is None  # a re-sent command found its own success
             if outcome is Outcome.APPLIED or own:
                 label = one.plan.label
                 etag = render.etag(answer.incarnation, answer.revision)
                 entry.settle(Reply(200, render.advance(label, answer), etag))
+            elif outcome is Outcome.UNCONFIRMED:
+                entry.fail(DurabilityUnconfirmed(entry.session))
             elif outcome is Outcome.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
                 entry.fail(DeadlineExceeded("the store did not confirm in time; the same request again settles it"))
             else:
+                assert change.expected is not None, "a wave advances what is there"
                 entry.work = replace(entry.work, stored=outcome is Outcome.REPLAYED)
-                handed_on.append(entry)
+                handed_on.append(_having_seen(entry, change.expected))
         return handed_on
 
 

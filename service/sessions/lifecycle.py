@@ -80,7 +80,10 @@ class Sessions:
         for _ in range(ATTEMPTS):
             whole, now_ms = await self._records.look(session)
             if whole is not None:
-                return self._the_same(whole, asked, observations, digest), False
+                view = self._the_same(whole, asked, observations, digest)
+                if await self._records.confirm(whole):
+                    return view, False
+                continue
             whole = self._records.new(session, asked, now_ms)
             whole.record.head["created_digest"] = np.frombuffer(digest, np.uint8)
             require_order(whole.record.head)
@@ -147,7 +150,9 @@ class Sessions:
         for _ in range(ATTEMPTS):
             whole = await self._records.existing(session, stored=outcome is Outcome.REPLAYED)
             if conditions.token is not None and remembers(whole, token, conditions.digest):
-                return View.of(whole), True
+                if await self._records.confirm(whole):
+                    return View.of(whole), True
+                continue
             required = bool(whole.record.head["require_if_match"])
             require_match(whole.place, conditions.if_match, required=required)
             changed = made(whole)

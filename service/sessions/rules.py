@@ -93,6 +93,14 @@ def require_match(place: Place, if_match: Sequence[str] | None, *, required: boo
     raise PreconditionFailed(place.standing(), place.etag)
 
 
+def require_no_regress(place: Place, seen: bytes | None) -> None:
+    """Raises StateRegressed where the session stands before a position that was read of it earlier."""
+    if seen is None or seen[:8] != place.incarnation:
+        return
+    if int.from_bytes(seen[8:12], "little") > place.revision & 0xFFFFFFFF:
+        raise StateRegressed(place.standing())
+
+
 class Plan:
     """What to fold of a request, built up observation by observation.
 

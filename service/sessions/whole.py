@@ -13,7 +13,7 @@ from service.storage.answers import Answer, Observed, read_answers, read_observe
 from service.storage.layout import HEAD_BYTES, AnswerKind, Bytes, Structured
 from service.storage.record import DamagedRecord, Record, find_damage, heads_of
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
-from service.wire.problems import DeadlineExceeded, StoreUnavailable
+from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import RecordDamaged, SessionNotFound
 
@@ -187,6 +187,7 @@ class WholeRecords:
         Raises:
             StoreUnavailable: it was not stored.
             DeadlineExceeded: perhaps it was.
+            DurabilityUnconfirmed: it was, and may yet be lost.
         """
         change = Change(
             session=whole.session,
@@ -198,7 +199,11 @@ class WholeRecords:
             writes=((0, whole.record.render()),),
             ttl_ms=int(whole.record.head["ttl_ms"]),
         )
-        outcome = await self.commit(change)
+        try:
+            outcome = await self.commit(change)
+        except DurabilityUnconfirmed:
+            self._committed([whole.session], whole.now_ms)
+            raise
         if outcome is Outcome.APPLIED:
             head = whole.record.head  # as the store wrote it, to the second
             head["updated_ms"] = whole.now_ms
@@ -207,13 +212,33 @@ class WholeRecords:
         return outcome
 
     async def commit(self, change: Change) -> Outcome:
-        """One change. Raises StoreUnavailable or DeadlineExceeded as `replace` does."""
+        """One change. Raises what `replace` raises."""
         [outcome] = await self._store.commit([change])
-        if outcome is Outcome.UNAVAILABLE:
+        return _settled(change.session, outcome)
+
+    async def confirm(self, whole: Whole) -> bool:
+        """Before what was read is told as an earlier answer: make sure that it is as durable as asked.
+
+        Returns:
+            False where the store does not hold any more what was read.
+        Raises:
+            DurabilityUnconfirmed: it is not sure yet. And what `commit` raises.
+        """
+        assert whole.expected is not None, "only what is stored can be confirmed"
+        outcome = await self._store.confirm(whole.session, whole.expected)
+        return _settled(whole.session, outcome) is Outcome.APPLIED
+
+
+def _settled(session: str, outcome: Outcome) -> Outcome:
+    """An outcome of the script. Raises what the others mean to a client."""
+    match outcome:
+        case Outcome.UNAVAILABLE:
             raise StoreUnavailable("the store did not take the change; nothing was changed")
-        if outcome is Outcome.UNKNOWN:
+        case Outcome.UNKNOWN:
             raise DeadlineExceeded("the store did not confirm in time; the same request again settles it")
-        return outcome
+        case Outcome.UNCONFIRMED:
+            raise DurabilityUnconfirmed(session)
+    return outcome
 
 
 def parsed(session: str, blob: bytes, registry: Registry) -> tuple[Record, LoadedModel]:

@@ -48,12 +48,20 @@ class Observe(Write):
         listed: they were sent as a list, so that faults are addressed by index.
         creation: settings to create the session with where there is none; None = refuse.
         correcting: another value for a retained time or step corrects it; else it is refused.
+        seen: the position at which the session was read before, so that a store that has fallen behind it is noticed.
     """
 
     observations: Sequence[Observation]
     listed: bool
     creation: SessionSettings | None = None
     correcting: bool = False
+    seen: bytes | None = None
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the request says where in the series it belongs."""
+        placed = (one.timestamp is not None or one.step is not None for one in self.observations)
+        return self.if_match is not None or any(placed)
 
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""

@@ -1,11 +1,11 @@
 #!lua
 -- Commits changes to sessions. KEYS: one record each; ARGV: one change each, as store.py packs it:
---   kind u1 | expects u1 | token 16 | digest 8 | expected position 16 | fingerprint 32 | ttl_ms u8 | writes u1,
+--   kind u1 | flags u1 (1 = expects a position, 2 = must write) | token 16 | digest 8 | expected position 16 | fingerprint 32 | ttl_ms u8 | writes u1,
 --   then for each write: offset u4 | length u4 | bytes.
 -- Returns one byte for each key. layout.py says where things stand in a record; Lua counts from 1.
 
 local APPLIED, REPLAYED, KEY_REUSED, CONFLICT, REGRESSED, MISSING, EXPIRED, WRONG_MODEL = 1, 2, 3, 4, 5, 6, 7, 8
-local WRITE, REPLACE, DELETE = 1, 2, 3
+local WRITE, REPLACE, DELETE, CONFIRM = 1, 2, 3, 4
 local HEAD_BYTES, STAMP_AT = 640, 625
 local TOKENS_AT, TOKEN_STRIDE, TOKENS_END = 297, 24, 488
 local NO_TOKEN = string.rep('\0', 16)
@@ -40,6 +40,12 @@ local function compare(head, expected)
   return CONFLICT
 end
 
+-- Whether a session still holds what it held at a position: later commits of the same life build on it.
+local function stands(head, position)
+  return #head == HEAD_BYTES and sub(head, 113, 120) == sub(position, 1, 8)
+    and unpack_number('<I4', head, 121) >= unpack_number('<I4', position, 9)
+end
+
 -- What stands in the way of a change, or APPLIED.
 local function verdict(head, change, kind, expects)
   local expired = expiry(head) ~= 0 and expiry(head) <= now
@@ -54,6 +60,7 @@ local function verdict(head, change, kind, expects)
   -- Incarnation and revision together: a count alone matches again after a reset, and does not see a correction. The
   -- checksum besides: a store that lost commits may have reached the same revision again, by other ones.
   local compared = compare(head, sub(change, 27, 42))
+  if kind == CONFIRM then return stands(head, sub(change, 27, 42)) and APPLIED or compared end
   if compared ~= APPLIED or kind == DELETE then return compared end
   return sub(head, 17, 48) == sub(change, 43, 74) and APPLIED or WRONG_MODEL
 end
@@ -79,19 +86,29 @@ local function write(key, change, kind, had_expiry)
   end
 end
 
+-- What was written before is written again, because WAIT answers at once on a connection that has written nothing.
+local function touch(key, head)
+  if #head > 0 then
+    redis.call('SETRANGE', key, 0, sub(head, 1, 4))
+  else
+    redis.call('SET', key, '')
+    redis.call('DEL', key)
+  end
+end
+
 local outcomes = {}
 for i, key in ipairs(KEYS) do
   local change = ARGV[i]
-  local kind = byte(change, 1)
+  local kind, flags = byte(change, 1), byte(change, 2)
   local head = redis.pcall('GETRANGE', key, 0, HEAD_BYTES - 1)
   if type(head) ~= 'string' then head = '?' end -- another type of value: whatever was expected, it is not this
-  local outcome = verdict(head, change, kind, byte(change, 2) == 1)
-  if outcome == APPLIED then
-    if kind == DELETE then
-      redis.call('DEL', key)
-    else
-      write(key, change, kind, expiry(head) ~= 0)
-    end
+  local outcome = verdict(head, change, kind, flags % 2 == 1)
+  if kind == CONFIRM or outcome == REPLAYED or (kind == DELETE and head == '') then
+    if flags >= 2 and (outcome == APPLIED or outcome == REPLAYED) then touch(key, head) end
+  elseif outcome == APPLIED and kind == DELETE then
+    redis.call('DEL', key)
+  elseif outcome == APPLIED then
+    write(key, change, kind, expiry(head) ~= 0)
   end
   outcomes[i] = string.char(outcome)
 end

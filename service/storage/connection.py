@@ -9,58 +9,32 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
-from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import (
     AskError,
-    BusyLoadingError,
     ClusterDownError,
     MasterDownError,
     MovedError,
     NoScriptError,
     ReadOnlyError,
-    RedisError,
     ResponseError,
 )
+
+from service.storage.durability import Node, Waits
+from service.storage.exchange import MAX_PROBES, Command, Failure, Reply, Unconfirmed, exchange, open_pool
+
+__all__ = ["Command", "Failure", "Node", "Reply", "Servers", "StoreUnavailable", "Unconfirmed", "connect", "exchange"]
 
 EMBEDDED_SOCKET = "embedded.sock"
 """A unix socket of this name belongs to the embedded store."""
 ROUNDS = 4
 """Attempts at reaching a key that moves while it is asked for."""
-MAX_CONNECTIONS = 16
-"""For each server. A wave needs one; the rest are for whole records, the index and the status."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One command; `key` decides which server runs it. `script`: the source behind an EVALSHA."""
-
-    key: bytes
-    args: tuple[bytes, ...]
-    script: bytes = b""
-    asking: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """No reply. `sent`: the command may have been run."""
-
-    sent: bool
-    reason: str
-    redirect: RedisError | None = None
-
-
-Node = tuple[str, int]
-Reply = Any
-"""What the server answered (bytes, int, list), or a Failure."""
 
 
 class StoreUnavailable(Exception):
@@ -81,6 +55,7 @@ class Servers:
         self._url_of = url_of
         self._timeout_s = timeout_s
         self._pools: dict[Node, BlockingConnectionPool] = {}
+        self._probes: dict[Node, BlockingConnectionPool] = {}
 
     async def node_of(self, key: bytes, deadline: float) -> Node:
         return self._seeds[0]
@@ -96,23 +71,31 @@ class Servers:
 
     def pool(self, node: Node) -> BlockingConnectionPool:
         if node not in self._pools:
-            self._pools[node] = _pool(self._url_of(node), self._timeout_s, greeting=self.greeting)
+            self._pools[node] = open_pool(self._url_of(node), self._timeout_s, greeting=self.greeting)
         return self._pools[node]
 
     async def close(self) -> None:
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *self._probes.values()):
             await pool.disconnect()
         self._pools.clear()
+        self._probes.clear()
 
-    async def run(self, commands: Sequence[Command], timeout_s: float, *, repeatable: bool = False) -> list[Reply]:
-        """The reply to each command, or the Failure to get one; none takes longer than `timeout_s`."""
+    async def run(
+        self, commands: Sequence[Command], timeout_s: float, *, repeatable: bool = False, waits: Waits | None = None
+    ) -> list[Reply]:
+        """The reply to each command, or the Failure to get one; none takes longer than `timeout_s`.
+
+        With `waits`, each server is asked, behind its commands and on their connection, to confirm them.
+        """
         deadline = asyncio.get_running_loop().time() + timeout_s
         replies: list[Reply] = [None] * len(commands)
         waiting = dict(enumerate(commands))
         asked: dict[int, Node] = {}
         for _ in range(ROUNDS):
             groups = await self._by_node(waiting, asked, replies, deadline)
-            await asyncio.gather(*(self._ask(node, waiting, rows, replies, deadline) for node, rows in groups.items()))
+            await asyncio.gather(
+                *(self._ask(node, waiting, rows, replies, deadline, waits) for node, rows in groups.items())
+            )
             waiting, asked = self._again(waiting, replies, repeatable)
             if not waiting:
                 break
@@ -127,6 +110,17 @@ class Servers:
         deadline = asyncio.get_running_loop().time() + timeout_s
         return await exchange(self.pool(node), [Command(b"", args) for args in commands], deadline)
 
+    async def probe(self, node: Node, commands: Sequence[tuple[bytes, ...]], deadline: float) -> list[Reply]:
+        """The replies of one server to questions about itself, however many other calls hang."""
+        if node not in self._probes:
+            self._probes[node] = open_pool(
+                self._url_of(node), self._timeout_s, connections=MAX_PROBES, greeting=self.greeting
+            )
+        replies = await exchange(self._probes[node], [Command(b"", args) for args in commands], deadline)
+        if all(isinstance(reply, Failure) for reply in replies):
+            self.forget()
+        return replies
+
     async def _by_node(
         self, waiting: dict[int, Command], asked: dict[int, Node], replies: list[Reply], deadline: float
     ) -> dict[Node, list[int]]:
@@ -139,9 +133,27 @@ class Servers:
         return groups
 
     async def _ask(
-        self, node: Node, waiting: dict[int, Command], rows: list[int], replies: list[Reply], deadline: float
+        self,
+        node: Node,
+        waiting: dict[int, Command],
+        rows: list[int],
+        replies: list[Reply],
+        deadline: float,
+        waits: Waits | None,
     ) -> None:
-        answers = await exchange(self.pool(node), [waiting[row] for row in rows], deadline)
+        commands = [waiting[row] for row in rows]
+        try:
+            wait = await waits.at(node, deadline) if waits is not None else None
+        except StoreUnavailable as error:
+            answers: list[Reply] = [Failure(sent=False, reason=str(error))] * len(rows)
+        else:
+            if wait is not None:
+                commands.append(Command(b"", wait.args))
+            answers = await exchange(self.pool(node), commands, deadline)
+            if wait is not None and not wait.is_met(answers.pop()):
+                answers = [answer if isinstance(answer, Failure) else Unconfirmed(answer) for answer in answers]
+        if waits is not None and any(isinstance(answer, Failure) and answer.redirect is None for answer in answers):
+            waits.forget(node)
         for row, answer in zip(rows, answers, strict=True):
             replies[row] = answer
 
@@ -189,8 +201,8 @@ async def _require_primary(connection: AbstractConnection) -> None:
 class SentinelServers(Servers):
     """The primary of a service, as the first Sentinel that answers names it; asked for again after every fault.
 
-    A primary that was replaced while nobody asked it anything comes back as a replica, with old sessions to read: so each
-    new connection asks the server whether it is the primary.
+    A primary that was replaced while nobody asked it anything comes back as a replica, with old sessions to read: so
+    each new connection asks the server whether it is the primary.
     """
 
     greeting = staticmethod(_require_primary)
@@ -199,7 +211,7 @@ class SentinelServers(Servers):
         super().__init__("sentinel", seeds, url_of, timeout_s)
         self._service = service.encode()
         self._primary: Node | None = None
-        self._sentinels = [_pool(f"redis://{host}:{port}", timeout_s) for host, port in seeds]
+        self._sentinels = [open_pool(f"redis://{host}:{port}", timeout_s) for host, port in seeds]
 
     async def node_of(self, key: bytes, deadline: float) -> Node:
         if self._primary is None:
@@ -279,34 +291,6 @@ class ClusterServers(Servers):
         raise StoreUnavailable("no node of the Cluster answers")
 
 
-async def exchange(pool: BlockingConnectionPool, commands: Sequence[Command], deadline: float) -> list[Reply]:
-    """Send commands back to back on one connection and read their replies; never raises for what the server does."""
-    replies: list[Reply] = []
-    sent, connection, reason = False, None, ""
-    try:
-        async with asyncio.timeout_at(deadline):
-            connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-            lines = [line for command in commands for line in ([(b"ASKING",)] * command.asking + [command.args])]
-            packed = connection.pack_commands(lines)
-            sent = True
-            await connection.send_packed_command(packed, check_health=False)
-            for command in commands:
-                if command.asking:
-                    await connection.read_response()
-                replies.append(await _reply(connection))
-    except TimeoutError:
-        reason = "no answer within the time limit"
-    except BusyLoadingError as error:
-        replies.append(Failure(sent=False, reason=str(error)))
-        reason = str(error)
-    except (RedisError, OSError) as error:
-        reason = str(error)
-    finally:
-        if connection is not None:
-            await pool.release(connection)
-    return replies + [Failure(sent, reason)] * (len(commands) - len(replies))
-
-
 def connect(url: str, timeout_s: float) -> Servers:
     """The servers behind a URL; nothing is sent yet.
 
@@ -337,28 +321,6 @@ def connect(url: str, timeout_s: float) -> Servers:
     if not service:
         raise ValueError("a redis+sentinel:// URL names its service: redis+sentinel://host:port,host:port/SERVICE/0")
     return SentinelServers(seeds, service, url_of, timeout_s)
-
-
-async def _reply(connection: AbstractConnection) -> Reply:
-    try:
-        return await connection.read_response()
-    except ResponseError as refusal:
-        return Failure(sent=False, reason=str(refusal), redirect=refusal)
-
-
-def _pool(
-    url: str, timeout_s: float, greeting: Callable[[AbstractConnection], Awaitable[None]] | None = None
-) -> BlockingConnectionPool:
-    return BlockingConnectionPool.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        timeout=timeout_s,
-        socket_timeout=None,  # every exchange has its own deadline
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),  # a command whose reply was lost must not be sent again behind our back
-        protocol=2,
-        redis_connect_func=greeting,
-    )
 
 
 def _node(text: str, default_port: int) -> Node:

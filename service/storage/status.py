@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from service.storage.connection import Failure, Servers, StoreUnavailable
+from service.storage.durability import Abilities, Demand, Durability, Node, Wait
 
-SETTINGS = ("appendonly", "appendfsync", "save")
+STATUS_S = 1.5
+"""A store that does not say within this time how it is does not answer."""
+SETTINGS = (b"appendonly", b"appendfsync", b"save")
 # A script that does not say it only reads is refused wherever a commit would be: read-only, full, or out of order.
 WRITE_PROBE = (b"EVAL", b"#!lua\nreturn 1", b"0")
+ABILITIES = ((b"INFO",), (b"CONFIG", b"GET", *SETTINGS))
 
 
 @dataclass(frozen=True, slots=True)
 class StoreStatus:
     """What the store is and promises, in the words of `/v1/status`.
 
-    `durability`: `local` = fsynced before a commit is answered, `memory` = not. `limit_bytes` None = no limit is set.
+    Args:
+        durability: what an answered commit has; of several servers the weakest.
+        durability_asked: None = whatever there is.
+        replicas: connected, of the server that has fewest.
+        limit_bytes: None = no limit is set.
+        faults: why requests should not be sent here, and the cures.
     """
 
     engine: str
@@ -24,57 +34,118 @@ class StoreStatus:
     deployment: str
     persistence: str
     eviction: str
-    durability: str
+    durability: Durability
+    durability_asked: Durability | None
+    replicas: int
     used_bytes: int
     limit_bytes: int | None
-    writable: bool
+    faults: tuple[str, ...]
 
 
-async def read_status(servers: Servers, timeout_s: float) -> StoreStatus:
+@dataclass(frozen=True, slots=True)
+class _ServerState:
+    engine: str
+    version: str
+    eviction: str
+    used_bytes: int
+    limit_bytes: int | None
+    abilities: Abilities
+    refusal: str | None
+
+    def faults(self, demand: Demand) -> list[str]:
+        faults = []
+        if self.refusal is not None:
+            faults.append(f"the store takes no writes: {self.refusal}")
+        if self.eviction != "noeviction":
+            faults.append(f"the store may evict sessions: set maxmemory-policy noeviction in place of {self.eviction}")
+        lacking = self.abilities.lacking(demand)
+        return faults if lacking is None else [*faults, lacking]
+
+
+async def read_status(
+    servers: Servers, demand: Demand, timeout_s: float
+) -> tuple[StoreStatus, Mapping[Node, Abilities]]:
     """Ask every server that holds sessions.
 
     Raises:
         StoreUnavailable: one did not answer.
     """
-    states = [await _server_status(servers, node, timeout_s) for node in await servers.nodes(timeout_s)]
-    weakest = next((state for state in states if state.durability == "memory"), states[0])
+    deadline = asyncio.get_running_loop().time() + min(timeout_s, STATUS_S)
+    nodes = await servers.primaries(deadline)
+    states = await asyncio.gather(*(_server_state(servers, node, deadline) for node in nodes))
+    weakest = min(states, key=lambda state: list(Durability).index(state.abilities.given(demand)))
     unsafe = next((state for state in states if state.eviction != "noeviction"), states[0])
     limits = [state.limit_bytes for state in states]
-    return StoreStatus(
+    status = StoreStatus(
         engine=weakest.engine,
         version=weakest.version,
-        deployment=weakest.deployment,
-        persistence=weakest.persistence,
+        deployment=servers.deployment,
+        persistence=weakest.abilities.persistence,
         eviction=unsafe.eviction,
-        durability=weakest.durability,
+        durability=weakest.abilities.given(demand),
+        durability_asked=demand.durability,
+        replicas=min(state.abilities.replicas for state in states),
         used_bytes=sum(state.used_bytes for state in states),
         limit_bytes=None if None in limits else sum(limit for limit in limits if limit),
-        writable=all(state.writable for state in states),
+        faults=tuple(dict.fromkeys(fault for state in states for fault in state.faults(demand))),
     )
+    return status, {node: state.abilities for node, state in zip(nodes, states, strict=True)}
 
 
-async def _server_status(servers: Servers, node: tuple[str, int], timeout_s: float) -> StoreStatus:
-    questions = [(b"INFO",), (b"CONFIG", b"GET", *(name.encode() for name in SETTINGS)), WRITE_PROBE]
-    info_text, settings, probe = await servers.run_at(node, questions, timeout_s)
-    if isinstance(info_text, Failure):
-        raise StoreUnavailable(info_text.reason)
-    info = dict(line.split(":", 1) for line in info_text.decode().splitlines() if ":" in line)
+class Confirmation:
+    """How each server is made to give what is asked; learnt when it is first written to, and with every status."""
+
+    def __init__(self, servers: Servers, demand: Demand) -> None:
+        self._servers = servers
+        self._demand = demand
+        self._known: dict[Node, Abilities] = {}
+
+    async def at(self, node: Node, deadline: float) -> Wait | None:
+        """What to send behind a commit. Raises StoreUnavailable: this server does not give what is asked."""
+        if self._demand.durability is Durability.LOCAL:
+            if node not in self._known:
+                info, settings = await self._servers.probe(node, ABILITIES, deadline)
+                self._known[node] = _abilities(_fields(info), settings)
+            lacking = self._known[node].lacking(self._demand)
+            if lacking is not None:
+                raise StoreUnavailable(lacking)
+        return self._demand.wait
+
+    def forget(self, node: Node) -> None:
+        """It may come back with another configuration."""
+        self._known.pop(node, None)
+
+    def learn(self, abilities: Mapping[Node, Abilities]) -> None:
+        self._known = dict(abilities)
+
+
+async def _server_state(servers: Servers, node: Node, deadline: float) -> _ServerState:
+    info_text, settings, probe = await servers.probe(node, [*ABILITIES, WRITE_PROBE], deadline)
+    info = _fields(info_text)
     valkey = info.get("server_name") == "valkey"
-    persistence = _persistence(settings, info)
-    return StoreStatus(
+    return _ServerState(
         engine="valkey" if valkey else "redis",
         version=info["valkey_version" if valkey else "redis_version"],
-        deployment=servers.deployment,
-        persistence=persistence,
         eviction=info["maxmemory_policy"],
-        durability="local" if persistence == "aof always" else "memory",
         used_bytes=int(info["used_memory"]),
         limit_bytes=int(info["maxmemory"]) or None,
-        writable=probe == 1,
+        abilities=_abilities(info, settings),
+        refusal=probe.reason if isinstance(probe, Failure) else None,
     )
 
 
-def _persistence(settings: Sequence[bytes] | Failure, info: dict[str, str]) -> str:
+def _fields(info: bytes | Failure) -> dict[str, str]:
+    if isinstance(info, Failure):
+        raise StoreUnavailable(info.reason)
+    return dict(line.split(":", 1) for line in info.decode().splitlines() if ":" in line)
+
+
+def _abilities(info: Mapping[str, str], settings: Sequence[bytes] | Failure) -> Abilities:
+    linked = [value for name, value in info.items() if name.startswith("slave") and "state=online" in value]
+    return Abilities(_persistence(settings, info), len(linked))
+
+
+def _persistence(settings: Sequence[bytes] | Failure, info: Mapping[str, str]) -> str:
     if isinstance(settings, Failure):  # hosted servers hide their configuration, and with it when they fsync
         return "aof" if info["aof_enabled"] == "1" else "unknown"
     names = [item.decode() for item in settings]

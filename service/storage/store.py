@@ -13,9 +13,10 @@ from struct import Struct
 import numpy as np
 from numpy.typing import NDArray
 
-from service.storage.connection import Command, Failure, Servers, StoreUnavailable, connect
+from service.storage.connection import Command, Failure, Servers, StoreUnavailable, Unconfirmed, connect
+from service.storage.durability import Demand
 from service.storage.record import Writes
-from service.storage.status import StoreStatus, read_status
+from service.storage.status import Confirmation, StoreStatus, read_status
 
 __all__ = [
     "Change",
@@ -42,10 +43,12 @@ class Kind(IntEnum):
     """`writes` is the whole record, ((0, record),)."""
     DELETE = 3
     """`writes` is empty; `expected=None` deletes whatever is there. A session that is not there is APPLIED."""
+    CONFIRM = 4
+    """`writes` is empty; nothing is changed. APPLIED = the session still holds what it held at `expected`."""
 
 
 class Outcome(IntEnum):
-    """What became of a change. The last two are the client's own: no answer of the script."""
+    """What became of a change. The last three are the client's own: no answer of the script."""
 
     APPLIED = 1
     REPLAYED = 2
@@ -62,6 +65,8 @@ class Outcome(IntEnum):
     """Not sent, or refused: not applied."""
     UNKNOWN = 10
     """Sent, and no reply came: perhaps applied."""
+    UNCONFIRMED = 11
+    """APPLIED or REPLAYED, but it did not arrive in time where the durability asked for wants it."""
 
 
 class Found(IntEnum):
@@ -114,28 +119,37 @@ class WholeReading:
     blobs: list[bytes | None]
 
 
+ANY = Demand()
+UNCONFIRMED_AS = dict.fromkeys((Outcome.APPLIED, Outcome.REPLAYED), Outcome.UNCONFIRMED)
+
+
 class SessionStore:
     """Sessions in a Redis-protocol store. Calls may run at the same time; none lasts longer than `timeout_s`."""
 
-    def __init__(self, servers: Servers, namespace: str, timeout_s: float) -> None:
+    def __init__(self, servers: Servers, namespace: str, timeout_s: float, demand: Demand = ANY) -> None:
         self.servers = servers
         self.namespace = namespace
         self.timeout_s = timeout_s
+        self.demand = demand
+        self._confirmation = Confirmation(servers, demand)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, namespace: str = "default", timeout_s: float = 2.0) -> AsyncIterator[SessionStore]:
+    async def open(
+        cls, url: str, *, namespace: str = "default", timeout_s: float = 2.0, demand: Demand = ANY
+    ) -> AsyncIterator[SessionStore]:
         """Connect lazily: a store that is down makes the calls fail, not this one.
 
         Args:
             url: `redis://`, `rediss://`, `unix://`, `redis+sentinel://h1:p,h2:p/service/db` or `redis+cluster://h1:p,h2:p`.
+            demand: what must have become of a commit before it is APPLIED.
 
         Raises:
             ValueError: the URL is none of these.
         """
         servers = connect(url, timeout_s)
         try:
-            yield cls(servers, namespace, timeout_s)
+            yield cls(servers, namespace, timeout_s, demand)
         finally:
             await servers.close()
 
@@ -177,22 +191,40 @@ class SessionStore:
         """Apply each change (of different sessions) if its session still stands where it was read, in one round trip.
 
         Each change is atomic; those of one call are not atomic together. Never raises for the store's faults: a node
-        that fails costs its own sessions UNAVAILABLE or UNKNOWN and no others.
+        that fails costs its own sessions UNAVAILABLE or UNKNOWN and no others. Where replicas
+        must confirm, each node is waited for on the connection that wrote, and what is not confirmed is UNCONFIRMED.
         """
         parts = self._parts(len(changes))
         commands = [
             COMMIT.command(
-                [self.key(change.session) for change in changes[part]], [_packed(change) for change in changes[part]]
+                [self.key(change.session) for change in changes[part]],
+                [_packed(change, must_write=self.demand.wait is not None) for change in changes[part]],
             )
             for part in parts
         ]
         outcomes: list[Outcome] = []
-        for part, reply in zip(parts, await self.servers.run(commands, self.timeout_s), strict=True):
+        replies = await self.servers.run(commands, self.timeout_s, waits=self._confirmation)
+        for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Failure):
                 outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
+            elif isinstance(reply, Unconfirmed):
+                outcomes += [UNCONFIRMED_AS.get(Outcome(code), Outcome(code)) for code in reply.reply]
             else:
                 outcomes += map(Outcome, reply)
         return outcomes
+
+    async def confirm(self, session: str, position: bytes) -> Outcome:
+        """Settle that what was read at a position is as durable as asked, before it is told as an earlier answer.
+
+        Costs nothing where the durability asked for takes no wait. APPLIED, UNCONFIRMED, UNAVAILABLE, UNKNOWN, or, if
+        the session does not hold any more what was read: REGRESSED, CONFLICT, MISSING or EXPIRED.
+        """
+        if self.demand.wait is None:
+            return Outcome.APPLIED
+        [outcome] = await self.commit(
+            [Change(session, bytes(16), bytes(8), position, bytes(32), Kind.CONFIRM, (), ttl_ms=0)]
+        )
+        return outcome
 
     async def read_one(self, session: str) -> bytes | None:
         """One whole record; None = there is none.
@@ -223,9 +255,11 @@ class SessionStore:
         """What the store is and promises; of several servers the weakest promise counts.
 
         Raises:
-            StoreUnavailable: one of its servers did not answer.
+            StoreUnavailable: one of its servers did not answer, within STATUS_S.
         """
-        return await read_status(self.servers, self.timeout_s)
+        status, abilities = await read_status(self.servers, self.demand, self.timeout_s)
+        self._confirmation.learn(abilities)
+        return status
 
     async def _read(self, sessions: Sequence[str], length: int) -> list[tuple[slice, bytes]]:
         parts = self._parts(len(sessions))
@@ -256,11 +290,11 @@ _CHANGE = Struct("<BB16s8s16s32sQB")
 _WRITE = Struct("<II")
 
 
-def _packed(change: Change) -> bytes:
-    """A change as commit.lua reads it."""
+def _packed(change: Change, *, must_write: bool) -> bytes:
+    """A change as commit.lua reads it. `must_write`: also where it finds itself done, so that it can be waited for."""
     head = _CHANGE.pack(
         change.kind,
-        change.expected is not None,
+        (change.expected is not None) | must_write << 1,
         change.token,
         change.digest,
         change.expected or b"",

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -9,13 +10,27 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from service.wire.headers import inflated
-from service.wire.problems import MEDIA_TYPE, NotAcceptable, RequestTimeout, ServiceError, TooLarge
+from service.wire.problems import (
+    MEDIA_TYPE,
+    Fault,
+    MalformedRequest,
+    NotAcceptable,
+    RequestTimeout,
+    ServiceError,
+    TooLarge,
+)
 
 JSON = b"application/json"
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 ACCEPTED = ("*/*", "application/*", "application/json")
 
+SINGLE = {
+    b"content-type": "Content-Type",
+    b"content-encoding": "Content-Encoding",
+    b"idempotency-key": "Idempotency-Key",
+}
+LISTS = (b"accept", b"if-match", b"if-none-match")
 LINGER_S = 1.0
 """How long a connection whose request is not wanted is read on: closed with bytes unread, it would be reset, and the
 answer lost on its way."""
@@ -65,6 +80,25 @@ def _part(message: Message) -> bytes:
         raise ClientGone
     part: bytes = message.get("body", b"")
     return part
+
+
+def given_headers(scope: Scope) -> RawHeaders:
+    """The request's headers by name. A list that is given in parts is joined.
+
+    Raises:
+        MalformedRequest: a header that has one value is given twice.
+    """
+    sent: Headers = scope["headers"]
+    headers = dict(sent)
+    if len(headers) == len(sent):
+        return headers
+    for name, count in Counter(name for name, _ in sent).items():
+        if count > 1 and name in SINGLE:
+            fault = Fault("given twice", parameter=SINGLE[name])
+            raise MalformedRequest(f"{SINGLE[name]} is {fault.detail}", errors=[fault])
+        if count > 1 and name in LISTS:
+            headers[name] = b", ".join(value for other, value in sent if other == name)
+    return headers
 
 
 def text(headers: RawHeaders, name: bytes) -> str | None:

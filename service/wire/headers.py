@@ -6,7 +6,7 @@ from typing import Literal
 
 from service.wire.problems import Fault, MalformedRequest, TooLarge, UnsupportedMediaType
 
-ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \t]*')
+ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \t]*(?:,|$)')
 ETAG = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,19})")
 KEY_LIMIT = 255
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
@@ -25,11 +25,14 @@ def entity_tags(header: str | None, name: Condition) -> tuple[str, ...] | None:
     """
     if header is None:
         return None
-    tags = [ENTITY_TAG.fullmatch(part) for part in header.split(",")]
-    if not all(tags):
+    tags, at = [], 0
+    while (tag := ENTITY_TAG.match(header, at)) is not None:
+        tags.append(tag[1] if tag[1] is not None else tag[2])
+        at = tag.end()
+    if at < len(header) or not tags or header.endswith(","):
         fault = Fault('must be an ETag as an answer gave it, such as "6f1c0a0000000000-812"', parameter=name)
         raise MalformedRequest(f"{name} cannot be read: it {fault.detail}", errors=[fault])
-    return tuple(tag[1] if tag[1] is not None else tag[2] for tag in tags if tag)
+    return tuple(tags)
 
 
 def matches(tags: tuple[str, ...], etag: str | None) -> bool:

@@ -1,5 +1,6 @@
 """The OpenAPI description: the framework's, the hot route added by hand, and the bodies that routes read themselves."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +22,137 @@ EXAMPLES: dict[str, Any] = {
 }
 """Bodies of the hot route that its description shows; each works on a new session with ?create=true."""
 REFERENCE = "#/components/schemas/"
+SESSION = "/v1/sessions/{session}"
+OPAQUE = "a `next_page_token`, as an answer gave it"
+
+EVERYWHERE = (400, 405, 406, 408, 413, 500, 503, 504)
+"""Refusals that every call may answer."""
+MEANINGS = {
+    304: "Not changed since the ETag in If-None-Match",
+    400: "It cannot be read",
+    404: "It is not here",
+    405: "This address takes other methods",
+    406: "No media type that is accepted is available",
+    408: "It took too long to arrive",
+    409: "The session does not stand where this is possible",
+    412: "The session changed since the ETag in If-Match",
+    413: "The body is too large",
+    415: "The body is no JSON",
+    422: "Something in it must be mended",
+    428: "The session requires If-Match",
+    500: "The service failed",
+    503: "Not now: come back after Retry-After",
+    504: "Not in time: the same request again settles what became of it",
+}
+TEXT = {"type": "string"}
+ETAG = {"description": "Of the session; quoted", "schema": TEXT}
+HEADERS: dict[str, dict[str, Any]] = {
+    "X-Request-Id": {"description": "The one that was sent, else one made", "schema": TEXT},
+    "traceparent": {"description": "As it was sent", "schema": TEXT},
+}
+RETRY_AFTER = {"description": "Seconds", "required": True, "schema": {"type": "integer", "minimum": 0}}
+TAG = r"""(W/)?("[!#-~]*"|[!#-+\--~]+)"""
+TAGS = f"^{TAG}( ?, ?{TAG})*$"
+REPLAYED = {"description": "The answer was given before", "schema": {"const": "true"}}
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the framework cannot know of a call.
+
+    Attributes:
+        refusals: statuses beside those that every call may answer.
+        body: schema of the body, which the route reads itself.
+        reads, conditional, keyed: whether it looks at If-None-Match, If-Match, Idempotency-Key.
+        etag: whether its answers name the session's state.
+    """
+
+    refusals: tuple[int, ...] = ()
+    body: str | None = None
+    reads: bool = False
+    conditional: bool = False
+    keyed: bool = False
+    etag: bool = True
+
+    def complete(self, described: dict[str, Any]) -> dict[str, Any]:
+        parameters = [_exact(parameter) for parameter in described.get("parameters", [])]
+        if self.reads:
+            known = "The etag that is known: 304 where it is still the session's."
+            parameters.append(_header("If-None-Match", known, TAGS))
+        if self.conditional:
+            last = "The etag of the last answer: refuse where the session has changed."
+            parameters.append(_header("If-Match", last, TAGS))
+        if self.keyed:
+            same = "The same key and body again give the same answer."
+            parameters.append(_header("Idempotency-Key", same, r"^[!-~]{1,200}$"))
+        successes = {
+            status: {**answer, "headers": self._headers(status)}
+            for status, answer in described["responses"].items()
+            if status.startswith("2")
+        }
+        refusals = {*EVERYWHERE, *self.refusals, *((415,) if self.body or "requestBody" in described else ())}
+        completed = {**described, "parameters": parameters}
+        completed["responses"] = successes | {str(status): _refusal(status) for status in sorted(refusals)}
+        if self.body:
+            completed["requestBody"] = _body({"$ref": REFERENCE + self.body})
+        return completed
+
+    def _headers(self, status: str) -> dict[str, Any]:
+        headers = dict(HEADERS)
+        if self.etag and status != "204":
+            headers["ETag"] = {**ETAG, "required": True}
+        if self.keyed:
+            headers["Idempotency-Replayed"] = REPLAYED
+        if status == "201":
+            headers["Location"] = {"description": "Of the session", "required": True, "schema": TEXT}
+        if self.reads:
+            headers["Cache-Control"] = {"schema": TEXT}
+        return headers
+
+
+WRITE = (404, 409, 412, 422, 428)
+CALLS = {
+    (SESSION, "put"): Call((404, 409, 422), body="SessionPut"),
+    (SESSION, "get"): Call((304, 404, 409, 422), reads=True),
+    (SESSION, "patch"): Call(WRITE, body="SessionPatch", conditional=True, keyed=True),
+    (SESSION, "delete"): Call((409, 412, 422, 428), conditional=True),
+    (SESSION + ":reset", "post"): Call(WRITE, conditional=True, keyed=True),
+    (SESSION + ":rewind", "post"): Call(WRITE, body="Rewind", conditional=True, keyed=True),
+    (SESSION + ":verify", "post"): Call((404, 409, 422), etag=False),
+    ("/v1/sessions", "get"): Call((422,), etag=False),
+    (SESSION + "/observations", "post"): Call(WRITE, conditional=True, keyed=True),
+    (SESSION + "/observations", "get"): Call((304, 404, 409, 422), reads=True),
+    (SESSION + "/observations/{key}", "patch"): Call(WRITE, body="Correction", conditional=True, keyed=True),
+    (SESSION + "/forecast", "get"): Call((304, 404, 409, 422), reads=True),
+    ("/v1/models", "get"): Call(etag=False),
+    ("/v1/models/{model}", "get"): Call((404,), etag=False),
+    ("/health/live", "get"): Call(etag=False),
+    ("/health/ready", "get"): Call(etag=False),
+    ("/v1/status", "get"): Call(etag=False),
+    ("/problems/{slug}", "get"): Call((404,), etag=False),
+}
+
+
+def _exact(parameter: dict[str, Any]) -> dict[str, Any]:
+    if parameter["name"] == "session":
+        return {**parameter, "schema": {"type": "string", "pattern": schemas.SESSION_ID, "examples": ["store-42"]}}
+    if parameter["name"] == "page_token":
+        return {**parameter, "description": OPAQUE}
+    return parameter
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    headers = dict(HEADERS)
+    if status == 304:
+        return {"description": MEANINGS[status], "headers": {**headers, "ETag": {**ETAG, "required": True}}}
+    if status in (408, 503, 504):
+        headers["Retry-After"] = RETRY_AFTER
+    if status == 405:
+        headers["Allow"] = {"description": "Methods that it takes", "required": True, "schema": TEXT}
+    if status == 412:
+        headers["ETag"] = {"description": "Where the session stands, if there is one", "schema": TEXT}
+    content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE + "Problem"}}}
+    return {"description": f"{MEANINGS[status]}; see /problems/{{slug}}", "headers": headers, "content": content}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -40,14 +172,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
             ref_template=REFERENCE + "{model}",
         )
         components.update({name: schema for name, schema in described["$defs"].items() if name not in components})
-        session = document["paths"]["/v1/sessions/{session}"]
-        session["put"]["requestBody"] = _body({"$ref": REFERENCE + "SessionPut"})
-        session["patch"]["requestBody"] = _body({"$ref": REFERENCE + "SessionPatch"})
-        one = document["paths"]["/v1/sessions/{session}/observations/{key}"]
-        one["patch"]["requestBody"] = _body({"$ref": REFERENCE + "Correction"})
-        rewind = document["paths"]["/v1/sessions/{session}:rewind"]
-        rewind["post"]["requestBody"] = _body({"$ref": REFERENCE + "Rewind"})
-        document["paths"]["/v1/sessions/{session}/observations"]["post"] = _hot_route()
+        paths = document["paths"]
+        paths[SESSION + "/observations"]["post"] = _hot_route()
+        for (path, method), call in CALLS.items():
+            paths[path][method] = call.complete(paths[path][method])
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -59,20 +187,17 @@ def _body(schema: dict[str, Any], **more: Any) -> dict[str, Any]:  # noqa: ANN40
 def _hot_route() -> dict[str, Any]:
     observation = {"$ref": REFERENCE + "Observation"}
     advance = {"application/json": {"schema": {"$ref": REFERENCE + "Advance"}}}
-    problem = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE + "Problem"}}}
     return {
         "tags": ["observations"],
         "summary": "Post Observations",
         "description": "Observe: fold one observation, or several oldest first, and get the forecast that follows.",
         "operationId": "post_observations_v1_sessions__session__observations_post",
         "parameters": [
-            {"name": "session", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "session", "in": "path", "required": True, "schema": TEXT},
             _query("create", "Create the session where there is none.", {"type": "boolean", "default": False}),
             _query("freq", "Of a session to create; else its first observation decides.", {"type": "string"}),
             _query("model", "Of a session to create, as NAME or NAME@VERSION.", {"type": "string"}),
             _query("on_conflict", "What another value for a stored time does.", {"enum": ["reject", "correct"]}),
-            _header("Idempotency-Key", "The same key and body again give the same answer, for 8 answers."),
-            _header("If-Match", "The etag of the last answer: refuse where the session has changed since."),
         ],
         "requestBody": _body(
             {"anyOf": [observation, {"type": "array", "items": observation, "minItems": 1}]}, examples=EXAMPLES
@@ -80,8 +205,6 @@ def _hot_route() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Folded, or folded before (Idempotency-Replayed)", "content": advance},
             "201": {"description": "Folded into a new session", "content": advance},
-            "4XX": {"description": "Refused; see /problems/{slug}", "content": problem},
-            "5XX": {"description": "Failed; see /problems/{slug}", "content": problem},
         },
     }
 
@@ -90,7 +213,11 @@ def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _header(name: str, description: str) -> dict[str, Any]:
+def _header(name: str, description: str, pattern: str) -> dict[str, Any]:
     return {
-        "name": name, "in": "header", "required": False, "description": description, "schema": {"type": "string"},
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", "pattern": pattern},
     }

@@ -212,7 +212,7 @@ PAGES = _pages(
         "Wait <code>Retry-After</code> seconds and send the same request again.",
     ),
     Page(
-        p.DurabilityUnconfirmed("applied, but not confirmed on disk in time", at=AT),
+        p.DurabilityUnconfirmed("store-42"),
         "The request was applied, but the store did not confirm in time that it is safe on disk or on a replica.",
         "Send the same request again: it finds what was applied, and confirms it.",
     ),

@@ -221,6 +221,13 @@ class DurabilityUnconfirmed(Retryable):
 
     status, slug, title = 503, "durability-unconfirmed", "Applied, durability not confirmed"
 
+    def __init__(self, session: str) -> None:
+        super().__init__(
+            "the change was applied, and it is not confirmed yet that it survives what it must; send the request again "
+            "(an observation by its timestamp, step or Idempotency-Key), which is answered once it is confirmed",
+            at=Standing(session),
+        )
+
 
 class NotReady(Retryable):
     """Starting or draining; `reasons` says which."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from models.dates.frequencies import FrequencyError, frequency
 from models.dates.zones import ZoneError, zone
@@ -11,7 +11,15 @@ SESSION_ID = r"^[A-Za-z0-9._~-]{1,128}$"
 HISTORY_LIMIT = 10_000
 STEP_LIMIT = 2**63 - 1
 
-Step = Annotated[int, Field(ge=1, le=STEP_LIMIT)]
+
+
+def _whole(number: object) -> object:
+    """3.0 is an integer in JSON."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Step = Annotated[Whole, Field(ge=1, le=STEP_LIMIT)]
 Covariates = dict[str, float | None]
 SessionId = Annotated[str, Field(pattern=SESSION_ID, examples=["store-42"])]
 
@@ -71,7 +79,7 @@ class Rewind(Request):
     """The last observation to keep, by its timestamp or its step."""
 
     timestamp: str | None = Field(default=None, examples=["2026-11-20"])
-    step: Annotated[int, Field(ge=0, le=STEP_LIMIT)] | None = None
+    step: Annotated[Whole, Field(ge=0, le=STEP_LIMIT)] | None = None
 
     @model_validator(mode="after")
     def _one_kind_of_time(self) -> Self:
@@ -84,9 +92,9 @@ class _Changeable(Request):
     model: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,8})?$", max_length=64)
     """name@version; a name alone means its newest version."""
     gaps: Literal["impute", "reject"] = "impute"
-    max_gap: Annotated[int, Field(ge=0, le=HISTORY_LIMIT)] | None = None
+    max_gap: Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | None = None
     """Most steps imputed at once; default half of history."""
-    history: int = Field(default=64, ge=0, le=HISTORY_LIMIT)
+    history: Whole = Field(default=64, ge=0, le=HISTORY_LIMIT)
     minimum: float | None = None
     """Forecasts are cut below it."""
     maximum: float | None = None
@@ -330,6 +338,8 @@ class StoreStatus(BaseModel):
     persistence: str
     eviction: str
     durability: str
+    durability_asked: str | None
+    replicas: int
     runtime: str
     used_bytes: int
     limit_bytes: int | None

@@ -80,11 +80,12 @@ class Service:
         kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
-    def stop(self) -> None:
-        """End it as an operator does, and wait."""
-        if self._process is not None and self._process.poll() is None:
+    def stop(self) -> int:
+        """End it as an operator does, and wait; its exit status."""
+        assert self._process is not None
+        if self._process.poll() is None:
             self._process.terminate()
-            self._process.wait()
+        return self._process.wait()
 
     @property
     def pid(self) -> int:

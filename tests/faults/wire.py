@@ -21,7 +21,12 @@ class Connection:
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def send(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request and read the answer.
+        """Send a request and read the answer's status and body. Raises LOST."""
+        status, _, body = await self.exchange(request)
+        return status, body
+
+    async def exchange(self, request: bytes) -> tuple[int, bytes, bytes]:
+        """Send a request and read the answer: status, head in lower case, body.
 
         Raises:
             LOST: there was no answer.
@@ -39,7 +44,7 @@ class Connection:
         self.replayed = b"\r\nidempotency-replayed: true\r\n" in head
         if b"connection: close" in head:
             self.close()
-        return int(head[9:12]), body
+        return int(head[9:12]), head, body
 
     async def send_and_leave(self, request: bytes) -> None:
         """Send a request and hang up before the answer."""

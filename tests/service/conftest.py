@@ -90,7 +90,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def serving(registry: Registry, store_url: str, **changed: object) -> Iterator[Service]:
     """A server on a thread of its own."""
     settings = Settings.model_validate({"default_model": "tiny", "port": 0, **changed})
-    connection = SessionStore.open(store_url, timeout_s=settings.store_timeout_s)
+    connection = SessionStore.open(store_url, timeout_s=settings.store_timeout_s, demand=settings.demand)
     app = create_app(settings, connection, registry, clock=loop_time, randomness=os.urandom)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = GracefulServer(configured(settings, app), lambda: None)

@@ -16,6 +16,7 @@ def test_an_etag_is_read_quoted_bare_or_weak(sent: str) -> None:
 
 def test_several_etags_and_any_are_read() -> None:
     assert headers.entity_tags(f'"{ETAG}", W/"other"', "If-None-Match") == (ETAG, "other")
+    assert headers.entity_tags('"a,b" ,c', "If-None-Match") == ("a,b", "c")
     assert headers.entity_tags("*", "If-Match") == ("*",)
     assert headers.entity_tags(None, "If-Match") is None
 

@@ -114,7 +114,13 @@ def test_what_is_no_number_is_refused(value: str) -> None:
     assert refused(f'{{"value": {value}}}'.encode()) == [("/value", "must be a valid number")]
 
 
-@pytest.mark.parametrize("step", ["0", "-1", "1.0", "1e3", '"812"', "true", "9223372036854775808"])
+@pytest.mark.parametrize("step", ["812", "812.0", "8.12e2"])
+def test_a_whole_number_may_be_written_in_any_way(step: str) -> None:
+    [found], _ = parsing.observations(f'{{"value": 1, "step": {step}}}'.encode())
+    assert (found.step, type(found.step)) == (812, int)
+
+
+@pytest.mark.parametrize("step", ["0", "-1", "1.5", "1e30", '"812"', "true", "9223372036854775808"])
 def test_a_step_is_a_positive_integer(step: str) -> None:
     [(pointer, _)] = refused(f'{{"value": 1, "step": {step}}}'.encode())
     assert pointer == "/step"

@@ -52,6 +52,7 @@ PROBLEM = (
 STATUS = (
     '{"version": "1.0.0", "ready": true, "reasons": [], "store": {"engine": "valkey", "version": "9.0.1",'
     ' "deployment": "embedded", "persistence": "aof always", "eviction": "noeviction", "durability": "local",'
+    ' "durability_asked": null, "replicas": 0,'
     ' "runtime": "onnxruntime 1.31.1 x86-64-avx512", "used_bytes": 31457280, "limit_bytes": null},'
     ' "sessions": {"count": 20000, "bytes_each": 5300, "overdue": 12}, "models": ["daily@1"],'
     ' "queue": {"depth": 0, "limit": 4096}, "limits": {}}'

@@ -1,0 +1,181 @@
+"""Bad input of every kind: the problem that says what, nothing stored, and no refused value in answers or logs."""
+
+import logging
+
+import httpx2
+import pytest
+
+from tests.service.calls import problem
+
+JSON = {"Content-Type": "application/json"}
+SECRETS = ("s3cr3t", "77123")
+"""What no answer to a refused value and no log line may hold."""
+BAD_BODIES: dict[str, tuple[bytes, int]] = {
+    "NaN": (b'{"value": NaN}', 422),
+    "Infinity": (b'{"value": -Infinity}', 422),
+    "too large for a float": (b'{"value": 1e999}', 422),
+    "huge integer": (b'{"value": 1' + b"0" * 5000 + b"}", 422),
+    "huge step": (b'{"value": 1, "step": 1' + b"0" * 5000 + b"}", 422),
+    "string": (b'{"value": "s3cr3t"}', 422),
+    "boolean": (b'{"value": true}', 422),
+    "object": (b'{"value": {"a": 77123}}', 422),
+    "nothing": (b"{}", 422),
+    "null": (b"null", 422),
+    "a number": (b"12", 422),
+    "key twice": (b'{"value": 1, "value": 1}', 422),
+    "key twice, written differently": (b'{"value": 1, "v\\u0061lue": 2}', 422),
+    "key twice, deep": (b'{"value": 1, "future": [{"a": 1, "a": 2}]}', 422),
+    "unknown key": (b'{"value": 1, "valve": "s3cr3t"}', 422),
+    "deep": (b'{"value": ' + b"[" * 40 + b"]" * 40 + b"}", 422),
+    "empty list": (b"[]", 422),
+    "list in list": (b'[[{"value": 1}]]', 422),
+    "not UTF-8": (b'{"value": 1, "timestamp": "\xff"}', 400),
+    "lone surrogate": (b'{"value": 1, "timestamp": "\\ud800"}', 400),
+    "UTF-16": ('{"value": 1}'.encode("utf-16"), 400),
+    "NUL": (b'{"value": 1}\x00', 400),
+    "two values": (b'{"value": 1} {"value": 2}', 400),
+    "comment": (b'{"value": 1 /* s3cr3t */}', 400),
+    "single quotes": (b"{'value': 1}", 400),
+    "trailing comma": (b'{"value": 1,}', 400),
+    "timestamp as a number": (b'{"value": 1, "timestamp": 20260101}', 422),
+    "timestamp of nonsense": (b'{"value": 1, "timestamp": "s3cr3t"}', 422),
+    "no such day": (b'{"value": 1, "timestamp": "2026-02-30"}', 422),
+    "negative step": (b'{"value": 1, "step": -1}', 422),
+    "timestamp and step": (b'{"value": 1, "step": 1, "timestamp": "2026-01-01"}', 422),
+    "covariates as a list": (b'{"value": 1, "covariates": [1]}', 422),
+    "covariate that is not finite": (b'{"value": 1, "covariates": {"a": NaN}}', 422),
+    "covariate that no model takes": (b'{"value": 1, "covariates": {"name": 77123}}', 422),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+def test_a_bad_observation_is_a_named_problem_and_stores_nothing(
+    api: httpx2.Client, name: str, case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "service")
+    body, status = BAD_BODIES[case]
+    sent = [
+        api.post(f"/v1/sessions/{name}/observations?create=true", content=body, headers=JSON),
+        api.put(f"/v1/sessions/{name}", content=b'{"observations": [' + body + b"]}", headers=JSON),
+    ]
+    for answer in sent:
+        problem(answer, status, "malformed-request" if status == 400 else "invalid-request")
+        assert not any(secret in answer.text + caplog.text for secret in SECRETS)
+    problem(api.get(f"/v1/sessions/{name}"), 404, "session-not-found")
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+def test_one_bad_observation_of_a_list_refuses_all(api: httpx2.Client, name: str, case: str) -> None:
+    api.put(f"/v1/sessions/{name}", json={})
+    body, status = BAD_BODIES[case]
+    answer = api.post(
+        f"/v1/sessions/{name}/observations", content=b'[{"value": 5}, ' + body + b"]", headers=JSON
+    )
+    problem(answer, status, "malformed-request" if status == 400 else "invalid-request")
+    assert api.get(f"/v1/sessions/{name}").json()["step"] == 0
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 200_000, b'"' * 200_000, b"\\" * 200_000])
+def test_a_body_made_to_cost_much_is_refused(api: httpx2.Client, name: str, body: bytes) -> None:
+    answer = api.post(f"/v1/sessions/{name}/observations?create=true", content=body, headers=JSON)
+    assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "slug"),
+    [
+        ([("Content-Type", "text/json")], 415, "unsupported-media-type"),
+        ([("Content-Type", "application/json; charset=latin-1")], 415, "unsupported-media-type"),
+        ([("Content-Type", "application/jsonl")], 415, "unsupported-media-type"),
+        ([*JSON.items(), ("Content-Encoding", "br")], 415, "unsupported-media-type"),
+        ([*JSON.items(), ("Content-Encoding", "gzip")], 400, "malformed-request"),
+        ([*JSON.items(), *JSON.items()], 400, "malformed-request"),
+        ([*JSON.items(), ("Idempotency-Key", "s3cr3t"), ("Idempotency-Key", "b")], 400, "malformed-request"),
+        ([*JSON.items(), ("Idempotency-Key", "s3cr3t" * 50)], 400, "malformed-request"),
+        ([*JSON.items(), ("Idempotency-Key", "")], 400, "malformed-request"),
+        ([*JSON.items(), ("If-Match", 's3cr3t" x')], 400, "malformed-request"),
+        ([*JSON.items(), ("Accept", "text/s3cr3t")], 406, "not-acceptable"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path", "body"), [("POST", "/observations", b'{"value": 1}'), ("PATCH", "", b'{"max_gap": 1}')]
+)
+def test_a_bad_header_is_a_named_problem(
+    api: httpx2.Client,
+    name: str,
+    headers: list[tuple[str, str]],
+    status: int,
+    slug: str,
+    method: str,
+    path: str,
+    body: bytes,
+) -> None:
+    etag = api.put(f"/v1/sessions/{name}", json={}).headers["etag"]
+    answer = api.request(method, f"/v1/sessions/{name}{path}", content=body, headers=headers)
+    problem(answer, status, slug)
+    assert "s3cr3t" not in answer.text
+    assert api.get(f"/v1/sessions/{name}").headers["etag"] == etag
+
+
+def test_if_match_given_in_two_headers_is_one_list(api: httpx2.Client, name: str) -> None:
+    etag = api.put(f"/v1/sessions/{name}", json={}).headers["etag"]
+    headers = [("If-Match", '"other"'), ("If-Match", etag)]
+    assert api.patch(f"/v1/sessions/{name}", json={"max_gap": 3}, headers=headers).status_code == 200
+    etag = api.get(f"/v1/sessions/{name}").headers["etag"]
+    headers = [("If-Match", etag), ("If-Match", '"other"')]
+    path = f"/v1/sessions/{name}/observations"
+    assert api.post(path, json={"value": 1}, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "create=yes", "create=1", "create=true&create=true", "create=true&freq=M", "create=true&freq=s3cr3t",
+        "freq=D", "create=true&model=S3cr3t!", "on_conflict=s3cr3t", "horizon=7", "create=true&freq=%00",
+        "create=true&model=%ff",
+    ],
+)  # fmt: skip
+def test_a_bad_parameter_is_a_named_problem(api: httpx2.Client, name: str, query: str) -> None:
+    answer = api.post(f"/v1/sessions/{name}/observations?{query}", json={"value": 1})
+    problem(answer, 422, "invalid-request")
+    assert "s3cr3t" not in answer.text.lower()
+    problem(api.get(f"/v1/sessions/{name}"), 404, "session-not-found")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/sessions?page_size=0", "/v1/sessions?page_size=x", "/v1/sessions?order_by=s3cr3t",
+        "/v1/sessions?s3cr3t=1", "/v1/sessions?prefix=%00", "/v1/sessions/a/forecast?horizon=0",
+        "/v1/sessions/a/forecast?horizon=1e3", "/v1/sessions/a/forecast?levels=s3cr3t",
+        "/v1/sessions/a/observations?order_by=value", "/v1/sessions/a%00", "/v1/sessions/%F0%9F%8C%A7",
+        "/v1/sessions/" + "a" * 129,
+    ],
+)  # fmt: skip
+def test_a_bad_read_is_a_named_problem(api: httpx2.Client, path: str) -> None:
+    assert "=s3cr3t" not in problem_text(api.get(path), 422, "invalid-request")
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions/a%2Fb", "/v1/sessions/a/b", "/v1/sessions/", "//v1/sessions", "/v1"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_path_that_leads_nowhere_is_not_found(api: httpx2.Client, path: str, method: str) -> None:
+    problem(api.request(method, path), 404, "not-found")
+
+
+@pytest.mark.parametrize("token", ["s3cr3t", "e30", "W10", "%00", "bnVsbA"])
+def test_a_page_token_that_no_answer_gave_is_malformed(api: httpx2.Client, name: str, token: str) -> None:
+    api.put(f"/v1/sessions/{name}", json={})
+    for path in ("/v1/sessions", f"/v1/sessions/{name}/observations"):
+        assert "s3cr3t" not in problem_text(api.get(f"{path}?page_token={token}"), 400, "malformed-request")
+
+
+@pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "OPTIONS", "LINK"])
+def test_an_unknown_method_is_not_allowed(api: httpx2.Client, method: str) -> None:
+    answer = api.request(method, "/v1/sessions")
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+def problem_text(answer: httpx2.Response, status: int, slug: str) -> str:
+    problem(answer, status, slug)
+    return answer.text
