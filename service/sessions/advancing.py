@@ -79,7 +79,7 @@ class Advancing:
         if whole.expected is not None:
             require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
             if work.is_placed:  # what names its place is never folded after a tail that was lost
-                require_no_regress(place, work.seen)
+                require_no_regress(place, whole.expected, work.seen)
         if refused is not None:
             raise refused
         status = 200 if whole.expected is not None else 201

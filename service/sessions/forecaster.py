@@ -110,9 +110,9 @@ class Forecaster:
         return groups
 
 
-def _having_seen(entry: Waiting, seen: bytes) -> Waiting:
+def _having_seen(entry: Waiting, stood: bytes) -> Waiting:
     """What is read again must not stand before what was read of it."""
-    entry.work = replace(entry.work, seen=seen)
+    entry.work = replace(entry.work, seen=stood)
     return entry
 
 

@@ -93,11 +93,11 @@ def require_match(place: Place, if_match: Sequence[str] | None, *, required: boo
     raise PreconditionFailed(place.standing(), place.etag)
 
 
-def require_no_regress(place: Place, seen: bytes | None) -> None:
-    """Raises StateRegressed where the session stands before a position that was read of it earlier."""
-    if seen is None or seen[:8] != place.incarnation:
+def require_no_regress(place: Place, position: bytes, seen: bytes | None) -> None:
+    """Raises StateRegressed where the session's position is not that seen earlier nor one that follows it."""
+    if seen is None or seen == position or seen[:8] != place.incarnation:
         return
-    if int.from_bytes(seen[8:12], "little") > place.revision & 0xFFFFFFFF:
+    if int.from_bytes(position[8:12], "little") <= int.from_bytes(seen[8:12], "little"):
         raise StateRegressed(place.standing())
 
 

@@ -224,7 +224,8 @@ class WholeRecords:
         Raises:
             DurabilityUnconfirmed: it is not sure yet. And what `commit` raises.
         """
-        assert whole.expected is not None, "only what is stored can be confirmed"
+        if whole.expected is None:
+            return True  # a new one, whose own commit found it stored: that commit was waited for
         outcome = await self._store.confirm(whole.session, whole.expected)
         return _settled(whole.session, outcome) is Outcome.APPLIED
 

@@ -40,10 +40,10 @@ local function compare(head, expected)
   return CONFLICT
 end
 
--- Whether a session still holds what it held at a position: later commits of the same life build on it.
-local function stands(head, position)
+-- Whether a session still holds what it held at a position that it has left: later commits of its life build on it.
+local function builds_on(head, position)
   return #head == HEAD_BYTES and sub(head, 113, 120) == sub(position, 1, 8)
-    and unpack_number('<I4', head, 121) >= unpack_number('<I4', position, 9)
+    and unpack_number('<I4', head, 121) > unpack_number('<I4', position, 9)
 end
 
 -- What stands in the way of a change, or APPLIED.
@@ -60,7 +60,7 @@ local function verdict(head, change, kind, expects)
   -- Incarnation and revision together: a count alone matches again after a reset, and does not see a correction. The
   -- checksum besides: a store that lost commits may have reached the same revision again, by other ones.
   local compared = compare(head, sub(change, 27, 42))
-  if kind == CONFIRM then return stands(head, sub(change, 27, 42)) and APPLIED or compared end
+  if kind == CONFIRM then return builds_on(head, sub(change, 27, 42)) and APPLIED or compared end
   if compared ~= APPLIED or kind == DELETE then return compared end
   return sub(head, 17, 48) == sub(change, 43, 74) and APPLIED or WRONG_MODEL
 end

@@ -11,7 +11,7 @@ import pytest
 
 from service.storage.durability import Demand, Durability
 from service.storage.embedded import server_binary
-from service.storage.layout import position as position_of
+from service.storage.layout import position
 from service.storage.store import Outcome, SessionStore
 from tests.contract.test_commit import created, stored
 from tests.deployments import REDIS_7, Server, servers, wait_for
@@ -78,12 +78,12 @@ async def test_what_a_replica_has_not_confirmed_is_unconfirmed_however_often_it_
         change = advance("a", blob, 1.0)
         with pair.silent_replica():
             assert await store.commit([change]) == [Outcome.UNCONFIRMED]
-            position = position_of(await stored(store, "a"))
+            held = position(await stored(store, "a"))
             assert await store.commit([change]) == [Outcome.UNCONFIRMED]
-            assert await store.confirm("a", position) is Outcome.UNCONFIRMED
+            assert await store.confirm("a", held) is Outcome.UNCONFIRMED
             assert await store.commit([deletion("nobody")]) == [Outcome.UNCONFIRMED]
         assert await store.commit([change]) == [Outcome.REPLAYED]
-        assert await store.confirm("a", position) is Outcome.APPLIED
+        assert await store.confirm("a", held) is Outcome.APPLIED
 
 
 async def test_a_refusal_needs_no_confirmation(pair: Pair) -> None:
@@ -105,7 +105,7 @@ async def test_a_replay_writes_nothing_where_nothing_is_waited_for(pair: Pair) -
         blob = await created(store, "a")
         written = pair.written()
         assert await store.commit([creation("a"), deletion("nobody")]) == [Outcome.REPLAYED, Outcome.APPLIED]
-        assert await store.confirm("a", position_of(blob)) is Outcome.APPLIED
+        assert await store.confirm("a", position(blob)) is Outcome.APPLIED
         assert pair.written() == written
 
 
@@ -122,15 +122,15 @@ async def test_the_status_counts_replicas_and_misses_those_that_were_asked_for(p
 
 async def test_a_confirmation_stands_on_the_position_read_or_a_later_one_of_the_same_life(pair: Pair) -> None:
     async with SessionStore.open(pair.url, namespace="stands", demand=REPLICA) as store:
-        before = position_of(await created(store, "a"))
+        before = position(await created(store, "a"))
         assert await store.commit_one(advance("a", await stored(store, "a"), 1.0)) is Outcome.APPLIED
-        after = position_of(await stored(store, "a"))
-        assert [await store.confirm("a", position) for position in (before, after)] == [Outcome.APPLIED] * 2
+        after = position(await stored(store, "a"))
+        assert [await store.confirm("a", held) for held in (before, after)] == [Outcome.APPLIED] * 2
         await store.commit([deletion("a"), creation("a", token="restored")])
         assert await store.confirm("a", after) is Outcome.REGRESSED
         reset = new_record(life=b"life two")
         reset.bump()
-        restored = position_of(await stored(store, "a"))
+        restored = position(await stored(store, "a"))
         assert await store.commit_one(replacement("a", reset, expected=restored)) is Outcome.APPLIED
         assert await store.confirm("a", before) is Outcome.CONFLICT
         await store.commit([deletion("a")])
@@ -140,7 +140,7 @@ async def test_a_confirmation_stands_on_the_position_read_or_a_later_one_of_the_
 async def test_a_confirmation_changes_nothing_and_prolongs_no_life(pair: Pair) -> None:
     async with SessionStore.open(pair.url, namespace="same", demand=REPLICA) as store:
         blob = await created(store, "a", ttl_ms=60_000)
-        assert await store.confirm("a", position_of(blob)) is Outcome.APPLIED
+        assert await store.confirm("a", position(blob)) is Outcome.APPLIED
         assert await store.commit([creation("a", ttl_ms=60_000)]) == [Outcome.REPLAYED]
         assert await stored(store, "a") == blob
 
