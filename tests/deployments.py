@@ -59,6 +59,11 @@ class Server:
         """Whether it runs and answers."""
         return self._process is not None and self._process.poll() is None and not self._silent
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
