@@ -1,7 +1,7 @@
 # make run     installs what is missing, then serves on http://127.0.0.1:8000
 # make test    installs what is missing, then runs every test
 # make setup   installs only     make check   lint and types     make bench   measures speed
-# make faults  kills processes under load, in the long form of tests/faults
+# make faults  proves what is promised under faults, in the long form of tests/faults and tests/simulation
 # make lock    writes the versions of this environment to constraints.txt
 SHELL := bash
 PYTHON ?= python3
@@ -36,13 +36,29 @@ bench: setup
 	$(BIN)/python -m bench.step
 	$(BIN)/python -m bench.requests $(ARGS)
 
+# ARGS="--seed 1" repeats a run; without it every tool prints the seed that it took.
 faults: setup
+	$(BIN)/python -m tests.simulation --seeds 0:2000 --processes 2
 	$(BIN)/python -m tests.faults.load --observations 200000 --connections 64 --sessions 5000 --kills 10 $(ARGS)
-	for target in service group store; do \
+	for target in service group store redis valkey; do \
 	    $(BIN)/python -m tests.faults.load --observations 20000 --sessions 1000 --kills 20 --target $$target $(ARGS) || exit 1; \
 	    $(BIN)/python -m tests.faults.load --observations 960 --sessions 96 --kills 20 --target $$target --fsync-ms 1500 $(ARGS) || exit 1; \
 	done
 	for policy in everysec always; do $(BIN)/python -m tests.faults.policies --policy $$policy $(ARGS) || exit 1; done
+	for deployment in sentinel cluster; do \
+	    for durability in memory local replica; do \
+	        $(BIN)/python -m tests.faults.failover --deployment $$deployment --kills 20 --durability $$durability $(ARGS) || exit 1; \
+	    done; \
+	    $(BIN)/python -m tests.faults.failover --deployment $$deployment --kills 20 --silent $(ARGS) || exit 1; \
+	done
+	$(BIN)/python -m tests.faults.lost_replies --rounds 1000 $(ARGS)
+	$(BIN)/python -m tests.faults.network --observations 20000 $(ARGS)
+	for workers in 1 2; do \
+	    $(BIN)/python -m tests.faults.writers --workers $$workers $(ARGS) || exit 1; \
+	    $(BIN)/python -m tests.faults.stops --times 20 --workers $$workers $(ARGS) || exit 1; \
+	done
+	$(BIN)/python -m tests.faults.overload --seconds 30 $(ARGS)
+	$(BIN)/python -m tests.faults.described --examples 200 $(ARGS)
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.
 lock: setup
