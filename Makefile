@@ -57,7 +57,10 @@ faults: setup
 	    $(BIN)/python -m tests.faults.writers --workers $$workers $(ARGS) || exit 1; \
 	    $(BIN)/python -m tests.faults.stops --times 20 --workers $$workers $(ARGS) || exit 1; \
 	done
+	$(BIN)/python -m tests.faults.canaries --requests 20000 $(ARGS)
+	$(BIN)/python -m tests.faults.outage --seconds 60 $(ARGS)
 	$(BIN)/python -m tests.faults.overload --seconds 30 $(ARGS)
+	$(BIN)/python -m tests.faults.warmup $(ARGS)
 	$(BIN)/python -m tests.faults.described --examples 200 $(ARGS)
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.
