@@ -15,12 +15,13 @@ from service.sessions.creation import Creator
 from service.sessions.folding import Folding
 from service.sessions.forecaster import Forecaster
 from service.sessions.lifecycle import Sessions
+from service.sessions.rebuilding import Rebuilding
+from service.sessions.records import WholeRecords
 from service.sessions.registry import Registry
 from service.sessions.verify import Unroller, Verifier
 from service.sessions.views import Views
 from service.sessions.waves import Entry, Waves
-from service.sessions.whole import WholeRecords
-from service.sessions.work import Correct, Observe, Reply, Rewind
+from service.sessions.work import Correct, Observe, Reply, Resettle, Rewind, Work
 from service.settings import Settings
 from service.storage.store import SessionStore
 from service.wire.problems import ServiceError
@@ -41,7 +42,7 @@ class Core:
     index: SessionIndex
     bookkeeping: Bookkeeping
     census: Census
-    waves: Waves[Observe | Correct | Rewind, Reply]
+    waves: Waves[Work, Reply]
     records: WholeRecords
     sessions: Sessions
     views: Views
@@ -74,9 +75,8 @@ async def running(
 def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: Clock, randomness: Randomness) -> Core:
     index = SessionIndex(store)
     bookkeeping = Bookkeeping(index)
-    records = WholeRecords(
-        store, registry, Creator(registry, settings), randomness=randomness, committed=bookkeeping.committed
-    )
+    creator = Creator(registry, settings)
+    records = WholeRecords(store, registry, creator, randomness=randomness, committed=bookkeeping.committed)
     views = Views(store, registry)
     forecaster = Forecaster(store, registry, randomness=randomness, committed=bookkeeping.committed)
 
@@ -88,7 +88,11 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     advancing = Advancing(records, applying, between)
     altering = Altering(records, applying)
 
-    async def alone(entry: Entry[Observe | Correct | Rewind, Reply]) -> None:
+    sessions = Sessions(
+        records, advancing, applying, Rebuilding(folding), creator, registry, settings, views, bookkeeping.gone
+    )
+
+    async def alone(entry: Entry[Work, Reply]) -> None:
         """Answer one request beside the waves."""
         try:
             match entry.work:
@@ -98,6 +102,8 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
                     entry.settle(await altering.correct(entry.work))
                 case Rewind():
                     entry.settle(await altering.rewind(entry.work))
+                case Resettle():
+                    entry.settle(await sessions.resettle(entry.work))
         except ServiceError as refused:
             entry.fail(refused)
 
@@ -118,7 +124,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         census=Census(store, index, clock),
         waves=waves,
         records=records,
-        sessions=Sessions(records, advancing, applying, registry, settings, views, bookkeeping.gone),
+        sessions=sessions,
         views=views,
         verifier=Verifier(records, folding, Unroller()),
     )

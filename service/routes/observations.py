@@ -31,8 +31,8 @@ async def get_observations(
     limit = core.settings.page_size_limit
     size = min(query.page_size or limit, limit)
     after = int(read_token(query.page_token, (int,))[0]) if query.page_token else None
-    whole = await core.records.existing(session)
-    shown, last = whole.page(size=size, after=after, descending=query.order_by == "step desc")
+    descending = query.order_by == "step desc"
+    whole, shown, last = await core.records.page(session, size=size, after=after, descending=descending)
     token = "" if last is None else write_token(last)
     body = render.observations(whole.place.label, shown, token)
     return read_reply(request, body, render.head_etag(whole.record.head))

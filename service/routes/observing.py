@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from service.sessions.forecaster import STEPS_IN_A_WAVE
 from service.sessions.registry import Registry
 from service.sessions.waves import Waves
-from service.sessions.work import Correct, Observe, Reply, Rewind, digest_of, token_of
+from service.sessions.work import Observe, Reply, Work, digest_of, token_of
 from service.settings import Settings
 from service.wire import headers, parsing
 from service.wire.exchange import RawHeaders, require_acceptable, text
@@ -21,7 +21,7 @@ PARAMETERS = ("create", "freq", "model", "on_conflict")
 class Observing:
     """Hands observations to the waves and waits for the answer."""
 
-    def __init__(self, waves: Waves[Observe | Correct | Rewind, Reply], registry: Registry, settings: Settings) -> None:
+    def __init__(self, waves: Waves[Work, Reply], registry: Registry, settings: Settings) -> None:
         self._waves = waves
         self._registry = registry
         self._settings = settings

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Literal
 
+import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,7 +21,7 @@ from service.routes.exchange import (
     within,
     write_reply,
 )
-from service.sessions.work import Rewind
+from service.sessions.work import Reply, Resettle, Rewind, Write
 from service.wire import parsing, schemas
 from service.wire.pages import read_token, write_token
 from service.wire.problems import Fault, InvalidRequest, ServiceError
@@ -43,6 +44,13 @@ class ListQuery(BaseModel):
     order_by: Literal["session", "session desc", "updated_at", "updated_at desc"] = "session"
 
 
+class PatchQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    validate_only: bool = False
+    """Change nothing, and answer the session as it would be."""
+
+
 @router.put(PATH, response_model=schemas.Session, responses={201: {"model": schemas.Session, "description": "Created"}})
 async def put_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Create a session, with its history if there is one. The same request again changes nothing and answers 200."""
@@ -63,13 +71,16 @@ async def get_session(session: SessionDep, request: Request, core: CoreDep) -> R
 
 
 @router.patch(PATH, response_model=schemas.Session)
-async def patch_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
-    """Change the settings that are given; the others stay."""
-    body = await json_body(request, core)
-    asked = parsing.request(body, SessionPatch)
+async def patch_session(
+    session: SessionDep, request: Request, query: Annotated[PatchQuery, Query()], core: CoreDep
+) -> Response:
+    """Change the settings that are given; the others stay. Another model folds again what is retained."""
+    asked = parsing.request(await json_body(request, core), SessionPatch)
     given = conditions(request, "settings", asked.model_dump(mode="json", exclude_unset=True))
-    view, replayed = await within(core.settings.deadline_s, core.sessions.patch(session, asked, given))
-    return _changed(core, view.body(core.registry), view.etag, replayed)
+    work = Resettle(
+        session, given.token, given.digest, given.if_match, asked=asked, validate_only=query.validate_only
+    )
+    return write_reply(await core.waves.submit(session, work, timeout_s=core.settings.long_deadline_s, alone=True))
 
 
 @router.delete(PATH, status_code=204)
@@ -82,9 +93,10 @@ async def delete_session(session: SessionDep, request: Request, core: CoreDep) -
 @router.post(PATH + ":reset", response_model=schemas.Session)
 async def reset_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Forget all observations of a session; its settings stay."""
-    work = core.sessions.reset(session, conditions(request, "reset", None))
+    given = conditions(request, "reset", None)
+    work = core.sessions.reset(Write(session, given.token, given.digest, given.if_match))
     view, replayed = await within(core.settings.deadline_s, work)
-    return _changed(core, view.body(core.registry), view.etag, replayed)
+    return write_reply(Reply(200, orjson.dumps(view.body(core.registry)), view.etag, replayed))
 
 
 @router.post(PATH + ":rewind", response_model=schemas.Advance)
@@ -136,9 +148,3 @@ async def _page_by_time(core: Core, query: ListQuery, size: int, descending: boo
     found = await core.index.by_time(after=after, limit=size + 1, descending=descending)
     token = write_token("updated_at", *found[size - 1]) if len(found) > size else ""
     return [name for _, name in found[:size]], token
-
-
-def _changed(core: Core, body: object, etag: str, replayed: bool) -> Response:
-    if replayed:
-        return reply(body, etag=etag, Idempotency_Replayed="true")
-    return reply(body, etag=etag)

@@ -10,8 +10,9 @@ import numpy as np
 
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast
+from service.sessions.records import TOKEN_BYTES, WholeRecords
 from service.sessions.rules import Place, Plan, Where, require_match, require_no_regress
-from service.sessions.whole import ATTEMPTS, Whole, WholeRecords
+from service.sessions.whole import Whole
 from service.sessions.work import Observe, Reply, Write
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer, Label, Observed, read_answers
 from service.storage.layout import AnswerKind
@@ -21,7 +22,6 @@ from service.wire import render
 from service.wire.parsing import Observation
 from service.wire.problems import ServiceError, Standing
 from service.wire.session_problems import (
-    ConcurrentUpdate,
     IdempotencyKeyReused,
     PreconditionFailed,
     SessionNotFound,
@@ -45,16 +45,20 @@ class Advancing:
 
     async def observe(self, work: Observe) -> Reply:
         """The answer to one request. Raises any ServiceError that the time rules and the store give cause for."""
-        token = work.token or self._records.randomness(16)
-        for _ in range(ATTEMPTS):
-            whole, now_ms = await self._records.look(work.session, stored=work.stored)
+        token = work.token or self._records.randomness(TOKEN_BYTES)
+        seen = work.seen
+
+        async def change(whole: Whole | None, now_ms: int) -> Reply | None:
+            nonlocal seen
             if whole is None:
                 whole = self._created(work, now_ms)
-            reply = known(whole, work) or await self._advanced(whole, work, token)
+            reply = known(whole, work) or await self._advanced(whole, replace(work, seen=seen), token)
             if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
                 return reply
-            work = replace(work, seen=whole.expected)
-        raise ConcurrentUpdate(Standing(work.session))
+            seen = whole.expected
+            return None
+
+        return await self._records.work(work.session, change, stored=work.stored)
 
     def _created(self, work: Observe, now_ms: int) -> Whole:
         if work.creation is None:

@@ -10,13 +10,14 @@ from models.dates.grid import TimestampError
 from service.sessions import entries
 from service.sessions.advancing import answer_again, committed, known, replay
 from service.sessions.applying import Applying, current_forecast
+from service.sessions.records import TOKEN_BYTES, WholeRecords
 from service.sessions.rules import Place, Plan, off_grid, require_match
-from service.sessions.whole import ATTEMPTS, TOKEN_BYTES, Whole, WholeRecords
+from service.sessions.whole import Whole
 from service.sessions.work import Correct, Reply, Rewind, Write
 from service.storage.answers import Answer, read_answers
 from service.storage.layout import AnswerKind
-from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing
-from service.wire.session_problems import ConcurrentUpdate, NotRetained, ObservationNotFound
+from service.wire.problems import Fault, InvalidRequest, ServiceError
+from service.wire.session_problems import NotRetained, ObservationNotFound, SessionNotFound
 
 WriteT = TypeVar("WriteT", bound=Write)
 
@@ -50,12 +51,15 @@ class Altering:
         self, work: WriteT, change: Callable[[Whole, WriteT, bytes], Awaitable[Reply | None]]
     ) -> Reply:
         token = work.token or self._records.randomness(TOKEN_BYTES)
-        for _ in range(ATTEMPTS):
-            whole = await self._records.existing(work.session)
+
+        async def changed(whole: Whole | None, _: int) -> Reply | None:
+            if whole is None:
+                raise SessionNotFound(work.session)
             reply = known(whole, work) or await change(whole, work, token)
-            if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
-                return reply
-        raise ConcurrentUpdate(Standing(work.session))
+            confirmed = reply is None or not reply.replayed or await self._records.confirm(whole)
+            return reply if confirmed else None
+
+        return await self._records.work(work.session, changed)
 
     async def _corrected(self, whole: Whole, work: Correct, token: bytes) -> Reply | None:
         try:

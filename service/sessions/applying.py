@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from service.sessions import entries
 from service.sessions.folding import Folded, Folding
-from service.sessions.places import COUNTED
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Plan
 from service.sessions.whole import Whole
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, IMPUTED, Answer, read_answers
-from service.storage.layout import AnswerKind, Bytes, Structured
+from service.storage.layout import AnswerKind, Bytes, HeadFlag, Structured, mark
 from service.wire.session_problems import ResultNotFinite
 
 
@@ -33,6 +32,7 @@ class Applying:
         """
         record, loaded, head = whole.record, whole.loaded, whole.record.head
         first = min(plan.corrections, default=record.step + 1)
+        whole.will_change(first)
         start, state = whole.state_before(first)
         again = whole.slots_from(start + 1)
         corrected = _correct(again, plan.corrections)
@@ -115,7 +115,8 @@ def _move(head: Structured, plan: Plan) -> None:
     if plan.place.step == 0:
         head["anchor"] = plan.instants[0]
         head["freq"] = b"" if grid is None else grid.freq.encode()
-        head["flags"] = COUNTED if grid is None else 0
+        if grid is None:
+            mark(head, HeadFlag.COUNTED)
 
 
 def _added(whole: Whole, plan: Plan, issued: entries.Doubles) -> Structured:
@@ -125,7 +126,7 @@ def _added(whole: Whole, plan: Plan, issued: entries.Doubles) -> Structured:
         issued: (T, 5) as answered, of all new steps.
     """
     head, steps = whole.record.head, len(plan.values)
-    kept = slice(max(steps - max(whole.record.history, 1), 0), steps)
+    kept = slice(0 if whole.full else max(steps - max(whole.record.history, 1), 0), steps)
     imputed = np.array(plan.imputed, bool)
     slots = entries.slots(
         whole.loaded.layout,

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from math import nan
 
 from models.dates.frequencies import frequency
-from service.sessions.places import COUNTED
 from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
-from service.storage.layout import Structured
+from service.storage.layout import HeadFlag, Structured, mark
 from service.storage.record import Record
 from service.wire.problems import Fault, InvalidRequest, NotFound, Standing, pointer
 from service.wire.schemas import SessionPatch, SessionSettings
@@ -15,6 +14,9 @@ from service.wire.schemas import SessionPatch, SessionSettings
 PERIODS_KEPT = 10
 """A session lives at least as many periods after its last commit, where it does not say."""
 LEAST_PERIODS = 2
+FULL = "full"
+FULL_RING = 64
+"""Slots that are moved at once into a full history, where the server's own default is to retain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,9 @@ class Creator:
             NotFound: there is no such model.
             InvalidRequest: settings that do not fit the model or each other.
         """
-        loaded = self._model(asked)
+        loaded = self.registry.for_freq(asked.freq) if asked.model is None else self.model(asked.model)
         self._check(session, asked, loaded)
-        history = asked.history if "history" in asked.model_fields_set else self.settings.history
+        history = self.ring(asked) if "history" in asked.model_fields_set else self.settings.history
         record = Record.new(
             loaded.layout,
             model=loaded.spec.label,
@@ -48,11 +50,25 @@ class Creator:
         head["freq"] = (asked.freq or "").encode()
         head["timezone"] = asked.timezone.encode()
         if asked.freq is None and "freq" in asked.model_fields_set:
-            head["flags"] = COUNTED
+            mark(head, HeadFlag.COUNTED)
+        mark(head, HeadFlag.FULL, on=asked.history == FULL)
         head["created_ms"] = now_ms
         head["max_gap"] = history // 2
         change(head, asked)
         return record, loaded
+
+    def ring(self, asked: SessionSettings | SessionPatch) -> int:
+        """Slots of the record's ring, where a history is asked for.
+
+        Raises:
+            InvalidRequest: it is longer than this server allows.
+        """
+        if isinstance(asked.history, str):
+            return self.settings.history or FULL_RING
+        if asked.history > self.settings.history_limit:
+            detail = f'must be at most {self.settings.history_limit} on this server, or "full"'
+            raise InvalidRequest([Fault(detail, pointer("history"))])
+        return asked.history
 
     def settle_expiry(self, record: Record, asked: SessionSettings) -> None:
         """Once the freq is known: give the session its time to live.
@@ -65,10 +81,9 @@ class Creator:
             record.head["ttl_ms"] = round(1000 * max(self.settings.session_ttl_s, PERIODS_KEPT * _period_s(freq)))
         require_long_life(record.head)
 
-    def _model(self, asked: SessionSettings) -> LoadedModel:
-        if asked.model is None:
-            return self.registry.for_freq(asked.freq)
-        loaded = self.registry.named(asked.model)
+    def model(self, name: str) -> LoadedModel:
+        """The model of a `name@version`, or the newest of a name. Raises NotFound."""
+        loaded = self.registry.named(name)
         if loaded is None:
             known = ", ".join(loaded.spec.label for loaded in self.registry.models)
             raise NotFound(f"there is no model of that name; this server has {known}")
@@ -83,9 +98,6 @@ class Creator:
                 [Fault(f"the model {loaded.spec.label} {takes}", pointer("static", name)) for name in unknown],
                 at=Standing(session),
             )
-        if asked.history > self.settings.history_limit:
-            fault = Fault(f"must be at most {self.settings.history_limit} on this server", pointer("history"))
-            raise InvalidRequest([fault], at=Standing(session))
 
 
 def change(head: Structured, asked: SessionSettings | SessionPatch) -> None:

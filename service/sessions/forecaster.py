@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from service.sessions import entries
 from service.sessions.places import Places
+from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import NeedsHistory, Plan, require_match
 from service.sessions.waves import Entry
-from service.sessions.whole import Committed
 from service.sessions.work import Observe, Reply
 from service.storage.answers import read_answers
-from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
+from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, position
 from service.storage.record import Writes, bump, find_damage, find_foreign, find_tokens, heads_of, live_of, wave_writes
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
 from service.wire import render
@@ -239,10 +239,13 @@ class _Advance:
         )
         writes = self._writes(rows, slots)
         ttls: list[int] = heads["ttl_ms"].tolist()
+        full: list[int] = (heads["flags"] & HeadFlag.FULL).tolist()
         fingerprint = self._loaded.spec.fingerprint
         return [
-            Change(work.session, token, work.digest, stood, fingerprint, Kind.WRITE, written, ttl_ms)
-            for work, token, stood, written, ttl_ms in zip(works, tokens, expected, writes, ttls, strict=True)
+            Change(work.session, token, work.digest, stood, fingerprint, Kind.WRITE, written, ttl_ms, bool(keeps))
+            for work, token, stood, written, ttl_ms, keeps in zip(
+                works, tokens, expected, writes, ttls, full, strict=True
+            )
         ]
 
     def _attributed(self, heads: Structured) -> tuple[NDArray[np.int64], Structured]:
@@ -268,7 +271,9 @@ class _Advance:
 
     def _writes(self, rows: NDArray[np.int64], slots: Structured) -> list[Writes]:
         everyone = np.arange(len(self._planned))
-        kept = slots["step"] + self._live["head"]["history"][rows] > self._live["head"]["step"][rows]
+        heads = self._live["head"]
+        kept = slots["step"] + heads["history"][rows] > heads["step"][rows]
+        kept |= (heads["flags"][rows] & HeadFlag.FULL) != 0  # the store moves each ring that they fill
         snapshots = None
         if self._snapshots:
             snapshots = (

@@ -1,27 +1,30 @@
 """Sessions as a whole: created with their history, changed in their settings, reset, deleted."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import msgspec
 import numpy as np
+import orjson
 
 from service.sessions.advancing import Advancing, remembers
 from service.sessions.applying import Applying
-from service.sessions.creation import change, require_long_life, require_order
-from service.sessions.places import COUNTED
+from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
+from service.sessions.rebuilding import Rebuilding
+from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
 from service.sessions.registry import Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
-from service.sessions.whole import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, Whole, WholeRecords
-from service.sessions.work import NO_DIGEST, Conditions
+from service.sessions.whole import Whole
+from service.sessions.work import NO_DIGEST, Reply, Resettle, Write
 from service.settings import Settings
+from service.storage.layout import HeadFlag, mark
 from service.storage.record import Record
 from service.storage.store import Change, Kind, Outcome
 from service.wire import render
 from service.wire.parsing import Observation
-from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, pointer
+from service.wire.problems import ServiceError, Standing
 from service.wire.schemas import SessionPatch, SessionSettings
 from service.wire.session_problems import (
     ConcurrentUpdate,
@@ -30,6 +33,7 @@ from service.wire.session_problems import (
     PreconditionFailed,
     RecordDamaged,
     SessionExists,
+    SessionNotFound,
 )
 
 NO_OBSERVATIONS = bytes(32)
@@ -55,6 +59,8 @@ class Sessions:
         records: WholeRecords,
         advancing: Advancing,
         applying: Applying,
+        rebuilding: Rebuilding,
+        creator: Creator,
         registry: Registry,
         settings: Settings,
         views: Views,
@@ -64,6 +70,8 @@ class Sessions:
         self._views = views
         self._advancing = advancing
         self._applying = applying
+        self._rebuilding = rebuilding
+        self._creator = creator
         self._registry = registry
         self._settings = settings
         self._forgotten = forgotten
@@ -91,41 +99,54 @@ class Sessions:
                 return await self._stored(whole), True
         raise ConcurrentUpdate(Standing(session))
 
-    async def patch(self, session: str, asked: SessionPatch, conditions: Conditions) -> tuple[View, bool]:
-        """Change settings; the session, and whether an earlier answer to the same request is repeated."""
-        unchangeable = [name for name in ("model", "history") if name in asked.model_fields_set]
-        if unchangeable:
-            faults = [Fault("cannot be changed yet: create another session", pointer(name)) for name in unchangeable]
-            raise InvalidRequest(faults, at=Standing(session))
-        return await self._changed(session, conditions, lambda whole: _resettled(whole, asked))
+    async def resettle(self, work: Resettle) -> Reply:
+        """Change settings. Another model folds again all that is retained.
 
-    async def reset(self, session: str, conditions: Conditions) -> tuple[View, bool]:
+        Where nothing is to be committed, the answer is the session as it would be, at the revision that it has.
+        """
+
+        async def resettled(whole: Whole) -> Whole:
+            changed = await self._rebuilt(whole, work.asked)
+            head = changed.record.head
+            change(head, work.asked)
+            require_order(head)
+            require_long_life(head)
+            return changed
+
+        view, replayed = await self._changed(work, resettled, commit=not work.validate_only)
+        return Reply(200, orjson.dumps(view.body(self._registry)), view.etag, replayed)
+
+    async def reset(self, work: Write) -> tuple[View, bool]:
         """Forget all observations; the settings and the idempotency window stay."""
-        return await self._changed(session, conditions, self._emptied)
+
+        async def emptied(whole: Whole) -> Whole:
+            return self._emptied(whole)
+
+        return await self._changed(work, emptied)
 
     async def delete(self, session: str, if_match: tuple[str, ...] | None) -> None:
         """Forget a session. One that is not there is deleted already, unless If-Match names a state of it."""
         for _ in range(ATTEMPTS):
-            expected = await self._deletable(session, if_match)
-            if await self._records.commit(_deletion(session, expected)) is Outcome.APPLIED:
+            expected, full = await self._deletable(session, if_match)
+            if await self._records.commit(_deletion(session, expected, full)) is Outcome.APPLIED:
                 self._forgotten([session])
                 return
         raise ConcurrentUpdate(Standing(session))
 
-    async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> bytes | None:
-        """The position that a deletion must find; None = whatever is there."""
+    async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> tuple[bytes | None, bool]:
+        """The position that a deletion must find (None = whatever is there), and whether it keeps a full history."""
         try:
             whole, _ = await self._records.look(session)
         except (RecordDamaged, ModelUnavailable, ModelMismatch):
             if if_match is not None:
                 raise
-            return None  # deleting is the cure
+            return None, False  # deleting is the cure
         if whole is not None:
             require_match(whole.place, if_match, required=bool(whole.record.head["require_if_match"]))
-            return None if if_match is None else whole.expected
+            return None if if_match is None else whole.expected, whole.full
         if if_match is not None:
             raise PreconditionFailed(Standing(session), None)
-        return None
+        return None, False
 
     async def _created(self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation]) -> bool:
         """Fold the history and store the new session; False = another request created it meanwhile."""
@@ -143,24 +164,49 @@ class Sessions:
         return await self._records.replace(whole, token, NO_DIGEST) in (Outcome.APPLIED, Outcome.REPLAYED)
 
     async def _changed(
-        self, session: str, conditions: Conditions, made: Callable[[Whole], Whole]
+        self, work: Write, made: Callable[[Whole], Awaitable[Whole]], *, commit: bool = True
     ) -> tuple[View, bool]:
-        token = conditions.token or self._records.randomness(TOKEN_BYTES)
-        outcome = None
-        for _ in range(ATTEMPTS):
-            whole = await self._records.existing(session, stored=outcome is Outcome.REPLAYED)
-            if conditions.token is not None and remembers(whole, token, conditions.digest):
-                if await self._records.confirm(whole):
-                    return View.of(whole), True
-                continue
+        token = work.token or self._records.randomness(TOKEN_BYTES)
+
+        async def attempt(whole: Whole | None, _: int) -> tuple[View, bool] | None:
+            if whole is None:
+                raise SessionNotFound(work.session)
+            if work.token is not None and remembers(whole, token, work.digest):
+                return (View.of(whole), True) if await self._records.confirm(whole) else None
             required = bool(whole.record.head["require_if_match"])
-            require_match(whole.place, conditions.if_match, required=required)
-            changed = made(whole)
-            changed.record.bump(token, conditions.digest)
-            outcome = await self._records.replace(changed, token, conditions.digest)
-            if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and conditions.token is None):
+            require_match(whole.place, work.if_match, required=required)
+            changed = await made(whole)
+            if not commit:
+                return View.of(changed), False
+            changed.record.bump(token, work.digest)
+            outcome = await self._records.replace(changed, token, work.digest)
+            if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
                 return await self._stored(changed), False
-        raise ConcurrentUpdate(Standing(session))
+            if outcome is Outcome.REPLAYED:
+                stored = await self._records.existing(work.session, stored=True)
+                return (View.of(stored), True) if remembers(stored, token, work.digest) else None
+            return None
+
+        return await self._records.work(work.session, attempt)
+
+    async def _rebuilt(self, whole: Whole, asked: SessionPatch) -> Whole:
+        """The session with the model and the history that are asked for."""
+        record, loaded = whole.record, whole.loaded
+        ring, full = record.history, whole.full
+        if "history" in asked.model_fields_set:
+            stays = full and asked.history == FULL
+            ring, full = record.history if stays else self._creator.ring(asked), asked.history == FULL
+        if asked.model is not None:
+            loaded = self._creator.model(asked.model)
+        if loaded is not whole.loaded:
+            changed = await self._rebuilding.remodel(whole, loaded, ring=ring, full=full)
+        elif (ring, full) != (record.history, whole.full):
+            changed = await self._rebuilding.resize(whole, ring=ring, full=full)
+        else:
+            return whole
+        if int(record.head["max_gap"]) == record.history // 2:  # half of the history unless it was set otherwise
+            changed.record.head["max_gap"] = ring // 2
+        return changed
 
     async def _stored(self, whole: Whole) -> View:
         """A record that was just stored, with the times that the store gave it."""
@@ -197,10 +243,11 @@ class Sessions:
         for name in KEPT_AT_RESET:
             record.head[name] = old.head[name]
         if old.step and not old.head["freq"]:
-            record.head["flags"] = COUNTED
+            mark(record.head, HeadFlag.COUNTED)
+        mark(record.head, HeadFlag.SHORT_REBUILD, on=False)
         record.outcomes[:] = old.outcomes
         record.tail = old.tail
-        return replace(whole, record=record, slots=record.slots())
+        return replace(whole, record=record, slots=record.slots(), stored=0)
 
 
 def digest_of(observations: Sequence[Observation] | None) -> bytes:
@@ -210,16 +257,8 @@ def digest_of(observations: Sequence[Observation] | None) -> bytes:
     return hashlib.sha256(msgspec.json.encode(observations)).digest()
 
 
-def _resettled(whole: Whole, asked: SessionPatch) -> Whole:
-    head = whole.record.head
-    change(head, asked)
-    require_order(head)
-    require_long_life(head)
-    return whole
-
-
-def _deletion(session: str, expected: bytes | None) -> Change:
-    return Change(session, NO_TOKEN, NO_DIGEST, expected, bytes(32), Kind.DELETE, (), 0)
+def _deletion(session: str, expected: bytes | None, full: bool) -> Change:
+    return Change(session, NO_TOKEN, NO_DIGEST, expected, bytes(32), Kind.DELETE, (), 0, full)
 
 
 def _differences(body: render.Json, asked: SessionSettings) -> list[str]:

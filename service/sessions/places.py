@@ -7,12 +7,9 @@ from models.dates.grid import Grid, grid
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Place
 from service.storage.answers import Label
-from service.storage.layout import HEAD_BYTES, NO_TIME, Structured
+from service.storage.layout import HEAD_BYTES, NO_TIME, HeadFlag, Structured
 from service.wire.problems import Standing
 from service.wire.session_problems import ModelMismatch, ModelUnavailable, RecordDamaged
-
-COUNTED = 1
-"""Flag of a head: steps are counted, also where there is no observation yet to decide it."""
 
 
 class Places:
@@ -45,7 +42,7 @@ class Places:
             incarnation=self._incarnations[row],
             revision=self.revisions[row],
             max_gap=None if self._rejects[row] else self._max_gaps[row],
-            undecided=loaded.spec.freqs[0] if not freq and not step and not self._flags[row] & COUNTED else None,
+            undecided=None if freq or step or self._flags[row] & HeadFlag.COUNTED else loaded.spec.freqs[0],
             timezone=timezone.decode(),
         )
 

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 from service.sessions import entries, unrolled
 from service.sessions.folding import Folding
-from service.sessions.whole import Whole, WholeRecords
+from service.sessions.records import WholeRecords
+from service.sessions.whole import Whole
 from service.storage.layout import Bytes
 from service.wire import render
+from service.wire.session_problems import SessionNotFound
 
 TOLERANCE = 1e-5
 """Of the unrolled pass, relative to the forecast or the session's scale, whichever is larger."""
+UNROLLED_AT_ONCE = 4096
+"""Steps of one unrolled pass; a longer history is unrolled in several, each from the served state before it."""
 IDLE_S = 60.0
 """After which the process that unrolls is ended; it takes some hundred megabytes."""
 
@@ -100,21 +105,34 @@ class Verifier:
 
     async def verify(self, session: str) -> render.Json:
         """A Verification. Raises what `WholeRecords.existing` raises."""
-        whole = await self.records.existing(session)
+
+        async def verified(whole: Whole | None, _: int) -> render.Json | None:
+            if whole is None:
+                raise SessionNotFound(session)
+            return await self._verified(whole)
+
+        return await self.records.work(session, verified)
+
+    async def _verified(self, whole: Whole) -> render.Json:
         observations, identical, difference = 0, True, 0.0
         first = whole.correctable_from()
         if first <= whole.record.step:
-            _, state = whole.state_before(first)
-            slots = whole.slots_from(first)
+            start, state = whole.state_before(first)
+            slots = whole.slots_from(start + 1)
             values = slots["value"].copy()
-            calendar = entries.calendar(whole.place.label.grid, slots["timestamp"].tolist())
-            folded = await self.folding.fold(
-                whole.loaded, state, values, lambda start, stop: calendar[start:stop]
-            )
             observations = len(values)
+            calendar = entries.calendar(whole.place.label.grid, slots["timestamp"].tolist())
+            stops = [*range(UNROLLED_AT_ONCE, observations, UNROLLED_AT_ONCE), observations]
+            folded = await self.folding.fold(
+                whole.loaded, state, values, lambda begin, end: calendar[begin:end], keep=stops
+            )
             identical = folded.state.tobytes() == whole.record.state.tobytes()
-            reference = await self.unroller.unroll(whole.loaded.folder, state, values, calendar)
-            difference = _difference(whole, folded.issued, reference)
+            for begin, end in pairwise([0, *stops]):
+                reference = await self.unroller.unroll(
+                    whole.loaded.folder, state, values[begin:end], calendar[begin:end]
+                )
+                state = folded.kept[end]
+                difference = max(difference, _difference(whole, state, folded.issued[begin:end], reference))
         return {
             "session": whole.session,
             "step": whole.record.step,
@@ -126,10 +144,14 @@ class Verifier:
         }
 
 
-def _difference(whole: Whole, issued: NDArray[np.float64], reference: unrolled.Arrays) -> float:
-    """The largest difference of the unrolled pass, relative to the forecast or, if larger, the session's scale."""
-    fan = whole.loaded.model.forecast(whole.record.state[None])[0]
-    served = np.concatenate([issued, fan])
+def _difference(whole: Whole, state: Bytes, issued: NDArray[np.float64], reference: unrolled.Arrays) -> float:
+    """The largest difference of the unrolled pass, relative to the forecast or, if larger, the session's scale.
+
+    Args:
+        state: the served one after the last of the steps that were unrolled.
+        issued: (T, Q) as served after each of them.
+    """
+    served = np.concatenate([issued, whole.loaded.model.forecast(state[None])[0]])
     other = np.concatenate([reference["issued"], reference["fan"]])
     size = np.maximum(np.abs(served), float(reference["scale"][0]))
     return float(np.max(np.abs(served - other) / size))

@@ -12,7 +12,7 @@ from service.sessions.registry import LoadedModel, Registry, is_trained
 from service.sessions.rules import Place
 from service.sessions.whole import Whole
 from service.storage.answers import Label
-from service.storage.layout import Bytes, Structured, correctable_from
+from service.storage.layout import Bytes, HeadFlag, Structured, correctable_from
 from service.storage.record import find_damage, find_foreign, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire import headers, render
@@ -52,7 +52,7 @@ class View:
             scores_all=layout.view(states, "scores.all")[0],
             scores_recent=layout.view(states, "scores.recent")[0],
             static={},  # no model takes any yet
-            warnings=_warnings(self.label, self.loaded, registry),
+            warnings=_warnings(self, registry),
         )
 
     def forecast(self, horizon: int, levels: Sequence[int]) -> bytes:
@@ -169,12 +169,15 @@ def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:
     return if_none_match is not None and headers.matches(if_none_match, etag)
 
 
-def _warnings(label: Label, loaded: LoadedModel, registry: Registry) -> list[dict[str, str]]:
+def _warnings(view: View, registry: Registry) -> list[dict[str, str]]:
+    label, loaded, grid = view.label, view.loaded, view.label.grid
     warnings = []
-    grid = label.grid
     if grid is not None and not is_trained(loaded, grid.freq):
         detail = f"{label.model} was trained for {', '.join(loaded.spec.freqs)}, not for {grid.freq}"
         warnings.append({"type": "freq-untrained", "detail": detail})
+    if view.head["flags"] & HeadFlag.SHORT_REBUILD:
+        detail = f"{label.model} has folded what was retained when the session got it, and nothing from before"
+        warnings.append({"type": "short-rebuild", "detail": detail})
     newest = registry.newest(loaded)
     if newest is not loaded:
         warnings.append({"type": "model-superseded", "detail": f"{newest.spec.label} is newer; new sessions get it"})

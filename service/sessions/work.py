@@ -9,7 +9,7 @@ import msgspec
 
 from service.wire import schemas
 from service.wire.parsing import Observation
-from service.wire.schemas import Correction, SessionSettings
+from service.wire.schemas import Correction, SessionPatch, SessionSettings
 
 NO_DIGEST = bytes(8)
 
@@ -81,6 +81,17 @@ class Rewind(Write):
     """Forget all observations after the one that is named."""
 
     last: schemas.Rewind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resettle(Write):
+    """Other settings, another model among them; `validate_only`: nothing is changed."""
+
+    asked: SessionPatch
+    validate_only: bool
+
+
+Work = Observe | Correct | Rewind | Resettle
 
 
 class Reply(NamedTuple):

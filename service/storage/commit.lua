@@ -1,13 +1,16 @@
 #!lua
--- Commits changes to sessions. KEYS: one record each; ARGV: one change each, as store.py packs it:
---   kind u1 | flags u1 (1 = expects a position, 2 = must write) | token 16 | digest 8 | expected position 16 | fingerprint 32 | ttl_ms u8 | writes u1,
---   then for each write: offset u4 | length u4 | bytes.
+-- Commits changes to sessions. KEYS: one record each, then the histories of those that keep one in full (history.py);
+-- ARGV: one change each, as store.py packs it:
+--   kind u1 | flags u1 (1 = expects a position, 2 = must write) | token 16 | digest 8 | expected position 16 |
+--   fingerprint 32 | ttl_ms u8 | writes u1, then for each write: offset u4 | length u4 | bytes,
+--   then for each field of the history to put: length u1 | name | length u4 | bytes (none: it is taken away).
 -- Returns one byte for each key. layout.py says where things stand in a record; Lua counts from 1.
 
 local APPLIED, REPLAYED, KEY_REUSED, CONFLICT, REGRESSED, MISSING, EXPIRED, WRONG_MODEL = 1, 2, 3, 4, 5, 6, 7, 8
 local WRITE, REPLACE, DELETE, CONFIRM = 1, 2, 3, 4
 local HEAD_BYTES, STAMP_AT = 640, 625
 local TOKENS_AT, TOKEN_STRIDE, TOKENS_END = 297, 24, 488
+local HISTORY = ':history'
 local NO_TOKEN = string.rep('\0', 16)
 -- The record decides when it has expired; the server frees its memory a minute later, so that clocks need not agree.
 local GRACE_MS = 60000
@@ -69,21 +72,61 @@ local function stamped(data, expires)
   return sub(data, 1, STAMP_AT - 1) .. struct.pack('<I8I8', now, expires) .. sub(data, HEAD_BYTES + 1)
 end
 
-local function write(key, change, kind, had_expiry)
-  local ttl, at = unpack_number('<I8', change, 75), 84
-  local expires = ttl ~= 0 and now + ttl or 0
-  for _ = 1, byte(change, 83) do
-    local offset, length = unpack_number('<I4I4', change, at)
-    local data = sub(change, at + 8, at + 7 + length)
-    if offset == 0 then data = stamped(data, expires) end
-    if kind == REPLACE then redis.call('SET', key, data) else redis.call('SETRANGE', key, offset, data) end
-    at = at + 8 + length
+local function is_full(head)
+  return #head >= HEAD_BYTES and math.floor(byte(head, 7) / 2) % 2 == 1
+end
+
+-- A ring that a slot filled is moved before the next one overwrites it.
+local function move_filled(key, head, offset, slot)
+  local covariates, ring, state = unpack_number('<I2', head, 251), unpack_number('<I4I4', head, 257)
+  local start = HEAD_BYTES + state + 8 * (272 + 8 * covariates)
+  local stop = start + ring * (144 + 8 * covariates)
+  if offset < start or offset + #slot ~= stop then return end
+  local number = unpack_number('<I8', slot, 9) / ring - 1
+  redis.call('HSET', key .. HISTORY, string.format('%d', number), redis.call('GETRANGE', key, start, stop - 1))
+end
+
+local function put_fields(key, change, at)
+  while at <= #change do
+    local name = sub(change, at + 1, at + byte(change, at))
+    at = at + 1 + #name
+    local length = unpack_number('<I4', change, at)
+    if length == 0 then
+      redis.call('HDEL', key .. HISTORY, name)
+    else
+      redis.call('HSET', key .. HISTORY, name, sub(change, at + 4, at + 3 + length))
+    end
+    at = at + 4 + length
   end
+end
+
+local function expire(key, expires, had_expiry)
   if expires ~= 0 then
     redis.call('PEXPIREAT', key, expires + GRACE_MS)
   elseif had_expiry then
     redis.call('PERSIST', key)
   end
+end
+
+local function write(key, change, kind, head)
+  local ttl, at = unpack_number('<I8', change, 75), 84
+  local expires = ttl ~= 0 and now + ttl or 0
+  local new = sub(change, at + 8, at + 7 + HEAD_BYTES)
+  local full, same_life = is_full(new), sub(head, 113, 120) == sub(new, 113, 120)
+  if kind == REPLACE and (is_full(head) or full) and not (is_full(head) and full and same_life) then
+    redis.call('DEL', key .. HISTORY)
+  end
+  for _ = 1, byte(change, 83) do
+    local offset, length = unpack_number('<I4I4', change, at)
+    local data = sub(change, at + 8, at + 7 + length)
+    if offset == 0 then data = stamped(data, expires) end
+    if kind == REPLACE then redis.call('SET', key, data) else redis.call('SETRANGE', key, offset, data) end
+    if full and kind == WRITE then move_filled(key, new, offset, data) end
+    at = at + 8 + length
+  end
+  put_fields(key, change, at)
+  expire(key, expires, expiry(head) ~= 0)
+  if full then expire(key .. HISTORY, expires, expiry(head) ~= 0) end
 end
 
 -- What was written before is written again, because WAIT answers at once on a connection that has written nothing.
@@ -97,8 +140,8 @@ local function touch(key, head)
 end
 
 local outcomes = {}
-for i, key in ipairs(KEYS) do
-  local change = ARGV[i]
+for i, change in ipairs(ARGV) do
+  local key = KEYS[i]
   local kind, flags = byte(change, 1), byte(change, 2)
   local head = redis.pcall('GETRANGE', key, 0, HEAD_BYTES - 1)
   if type(head) ~= 'string' then head = '?' end -- another type of value: whatever was expected, it is not this
@@ -106,9 +149,10 @@ for i, key in ipairs(KEYS) do
   if kind == CONFIRM or outcome == REPLAYED or (kind == DELETE and head == '') then
     if flags >= 2 and (outcome == APPLIED or outcome == REPLAYED) then touch(key, head) end
   elseif outcome == APPLIED and kind == DELETE then
+    if is_full(head) then redis.call('DEL', key .. HISTORY) end
     redis.call('DEL', key)
   elseif outcome == APPLIED then
-    write(key, change, kind, expiry(head) ~= 0)
+    write(key, change, kind, head)
   end
   outcomes[i] = string.char(outcome)
 end

@@ -9,7 +9,7 @@ HEAD, 640 bytes::
 
       0  magic            "HSR1"
       4  format       u2  1
-      6  flags        u2  0
+      6  flags        u2  HeadFlag
       8  layout       8   identity of this layout and of the arrays inside the state (`Layout.identity`)
      16  fingerprint  32  SHA-256 of the model the state belongs to
      48  model        64  text "name@version"
@@ -152,6 +152,15 @@ def position(record: bytes) -> bytes:
     return record[112:124] + record[CRC_AT : CRC_AT + 4]
 
 
+class HeadFlag(IntFlag):
+    COUNTED = 1
+    """Steps are counted, also where there is no observation yet to decide it."""
+    FULL = 2
+    """All observations are retained: filled rings are moved to a key of their own (history.py)."""
+    SHORT_REBUILD = 4
+    """The state was rebuilt from the retained tail only."""
+
+
 class SlotFlag(IntFlag):
     IMPUTED = 1
     HAS_ORIGINAL = 2
@@ -221,11 +230,25 @@ def snapshot_every(history: int) -> int:
     return max(history // 2, 1)
 
 
+def mark(head: Structured, flag: HeadFlag, *, on: bool = True) -> None:
+    """Set a flag of a HEAD, or take it away."""
+    flags = int(head["flags"])
+    head["flags"] = flags | flag if on else flags & ~flag
+
+
+def is_full(head: Structured) -> bool:
+    """Whether a session of this HEAD keeps its whole history."""
+    return bool(head["flags"] & HeadFlag.FULL)
+
+
 def correctable_from(head: Structured) -> int:
     """The oldest step that can be folded again, as a HEAD tells it; `step + 1` if none can.
 
-    It is retained, and one of the two snapshots, or the base in its place, is from before it.
+    It is retained, and one of the two snapshots, or the base in its place, is from before it. A history that is kept in
+    full begins with its base.
     """
+    if is_full(head):
+        return int(head["first"])
     step, history, first, base = (int(head[name]) for name in ("step", "history", "first", "base"))
     every = snapshot_every(history)
     newest = step // every * every

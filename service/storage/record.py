@@ -24,6 +24,7 @@ from service.storage.layout import (
     Bytes,
     Layout,
     Structured,
+    is_full,
     position,
     snapshot_every,
 )
@@ -306,14 +307,23 @@ class Record:
             slots = slots[-self.history :]
             self.ring[(slots["step"].astype(np.int64) - 1) % self.history] = slots
 
+    def begin_at(self, step: int, state: Bytes) -> None:
+        """Retain nothing up to a step: what is folded again starts with this state after it."""
+        self.head["first"], self.head["base"] = step + 1, step
+        self.snapshots[:] = np.zeros((), self.layout.snapshot)
+        if self.history:
+            snapshot = self.snapshots[step // snapshot_every(self.history) % 2]
+            snapshot["filled"], snapshot["step"], snapshot["state"] = 1, step, state
+
     def rewind(self, step: int, last: int, state: Bytes) -> None:
         """Go back to the state after an earlier step; `last` is the time of its observation."""
         head = self.head
-        head["first"] = self.retained_from
+        oldest = self.retained_from
         head["step"], head["last"] = step, last
         self.state[:] = state
         self.snapshots[self.snapshots["step"] > step] = np.zeros((), self.layout.snapshot)
-        head["base"] = min(self._snapshot_steps(), default=step)
+        if not is_full(head):
+            head["first"], head["base"] = oldest, min(self._snapshot_steps(), default=step)
 
     def put_outcome(self, outcome: Structured) -> None:
         self.outcomes[int(outcome["revision"]) % WINDOW] = outcome

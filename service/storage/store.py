@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.storage.connection import Command, Failure, Servers, StoreUnavailable, Unconfirmed, connect
 from service.storage.durability import Demand
+from service.storage.history import Fields
 from service.storage.record import Writes
 from service.storage.status import Confirmation, StoreStatus, read_status
 
@@ -86,6 +87,8 @@ class Change:
         expected: 16 bytes, the position as read (layout.py); None = there must be no session, or an expired one.
         fingerprint: 32 bytes, model of the record as it was read; not compared if `expected` is None and for DELETE.
         ttl_ms: after which the session expires, counted from this commit by the store's clock; 0 = never.
+        full: the session keeps its whole history, before or after the change.
+        history: what to put into that; a WRITE needs none, because the commit itself moves filled rings.
     """
 
     session: str
@@ -96,6 +99,8 @@ class Change:
     kind: Kind
     writes: Writes
     ttl_ms: int
+    full: bool = False
+    history: Fields = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,20 @@ class WholeReading:
     now_ms: int
     found: list[Found]
     blobs: list[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReading:
+    """A whole record (None where `found` is not PRESENT) and parts of its history, read at one moment.
+
+    `base` and `chunks` as history.py says; None = not there. `now_ms` is the store's clock.
+    """
+
+    now_ms: int
+    found: Found
+    blob: bytes | None
+    base: bytes | None
+    chunks: list[bytes | None]
 
 
 ANY = Demand()
@@ -156,6 +175,9 @@ class SessionStore:
     def key(self, session: str) -> bytes:
         return f"hs:{{{self.namespace}/{session}}}".encode()
 
+    def history_key(self, session: str) -> bytes:
+        return self.key(session) + b":history"
+
     async def read(self, sessions: Sequence[str], length: int) -> Reading:
         """The first `length` bytes (head and state) of each record, in one round trip.
 
@@ -187,6 +209,19 @@ class SessionStore:
                 at += length
         return WholeReading(now_ms, found, blobs)
 
+    async def read_history(self, session: str, first: int, last: int = 0) -> HistoryReading:
+        """A record whose history is kept in full, with the chunks of the steps from `first` to `last` (0 = the newest).
+
+        Never raises for the store's faults: see `found`.
+        """
+        keys, arguments = [self.key(session), self.history_key(session)], [b"%d" % first, b"%d" % last]
+        [reply] = await self.servers.run([HISTORY.command(keys, arguments)], self.timeout_s, repeatable=True)
+        if isinstance(reply, Failure):
+            return HistoryReading(0, Found.UNAVAILABLE, None, None, [])
+        now, blob, base, *chunks = reply
+        found = Found.PRESENT if blob else Found.ABSENT
+        return HistoryReading(int.from_bytes(now, "little"), found, blob or None, base, chunks)
+
     async def commit(self, changes: Sequence[Change]) -> list[Outcome]:
         """Apply each change (of different sessions) if its session still stands where it was read, in one round trip.
 
@@ -197,7 +232,7 @@ class SessionStore:
         parts = self._parts(len(changes))
         commands = [
             COMMIT.command(
-                [self.key(change.session) for change in changes[part]],
+                self._keys(changes[part]),
                 [_packed(change, must_write=self.demand.wait is not None) for change in changes[part]],
             )
             for part in parts
@@ -268,6 +303,10 @@ class SessionStore:
         replies = await self.servers.run(commands, self.timeout_s, repeatable=True)
         return [(part, reply) for part, reply in zip(parts, replies, strict=True) if not isinstance(reply, Failure)]
 
+    def _keys(self, changes: Sequence[Change]) -> list[bytes]:
+        records = [self.key(change.session) for change in changes]
+        return [*records, *(self.history_key(change.session) for change in changes if change.full)]
+
     def _parts(self, count: int) -> list[slice]:
         batch = self.servers.batch
         return [slice(at, min(at + batch, count)) for at in range(0, count, batch)]
@@ -286,8 +325,10 @@ class _Script:
 
 COMMIT = _Script("commit.lua")
 READ = _Script("read.lua")
+HISTORY = _Script("history.lua")
 _CHANGE = Struct("<BB16s8s16s32sQB")
 _WRITE = Struct("<II")
+_LENGTH = Struct("<I")
 
 
 def _packed(change: Change, *, must_write: bool) -> bytes:
@@ -302,5 +343,7 @@ def _packed(change: Change, *, must_write: bool) -> bytes:
         change.ttl_ms,
         len(change.writes),
     )
-    return head + b"".join([_WRITE.pack(offset, len(data)) + data for offset, data in change.writes])
+    writes = [_WRITE.pack(offset, len(data)) + data for offset, data in change.writes]
+    fields = [bytes([len(name)]) + name + _LENGTH.pack(len(data)) + data for name, data in change.history]
+    return head + b"".join([*writes, *fields])
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.dates.grid import Grid
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, IMPUTED, Answer, Label, Observed
-from service.storage.layout import NO_TIME, Structured
+from service.storage.layout import NO_TIME, Structured, is_full
 
 Json = dict[str, object]
 
@@ -213,7 +213,7 @@ def session(
         "static": dict(static),
         "gaps": "reject" if head["gaps"] else "impute",
         "max_gap": int(head["max_gap"]),
-        "history": int(head["history"]),
+        "history": "full" if is_full(head) else int(head["history"]),
         "minimum": _bound(head["minimum"]),
         "maximum": _bound(head["maximum"]),
         "ttl_s": seconds(ttl_ms) if ttl_ms else None,

@@ -94,7 +94,8 @@ class _Changeable(Request):
     gaps: Literal["impute", "reject"] = "impute"
     max_gap: Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | None = None
     """Most steps imputed at once; default half of history."""
-    history: Whole = Field(default=64, ge=0, le=HISTORY_LIMIT)
+    history: Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | Literal["full"] = 64
+    """Observations retained; "full" = all of them."""
     minimum: float | None = None
     """Forecasts are cut below it."""
     maximum: float | None = None
@@ -219,7 +220,7 @@ class Session(BaseModel):
     static: Covariates
     gaps: Literal["impute", "reject"]
     max_gap: int
-    history: int
+    history: int | Literal["full"]
     minimum: float | None
     maximum: float | None
     ttl_s: float | None

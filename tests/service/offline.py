@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from service.sessions import entries
 from service.sessions.places import Places
+from service.sessions.records import parsed
 from service.sessions.registry import LoadedModel
-from service.sessions.whole import parsed
 from service.storage.layout import QUANTILES
 from service.storage.record import Record
 from service.storage.store import SessionStore
@@ -27,16 +27,19 @@ async def record_of(service: Service, name: str) -> Record:
 
 
 def offline(
-    loaded: LoadedModel, record: Record, values: Sequence[float | None]
+    loaded: LoadedModel | None, record: Record, values: Sequence[float | None], *, first: int = 1
 ) -> tuple[NDArray[np.uint8], list[tuple[float, ...] | None]]:
-    """Fold all the values of a session from the initial state.
+    """Fold the values of a session from the initial state.
 
+    Args:
+        first: step of the first of them.
     Returns:
         The state, and the five quantiles issued for each step and for the one after the last; None before a value.
     """
+    assert loaded is not None
     grid = Places(["any"], record.head.reshape(1)).label(0).grid
     anchor, states, issued = int(record.head["anchor"]), loaded.model.initial_state(1), []
-    for number, value in enumerate(values):
+    for number, value in enumerate(values, first - 1):
         instant = 0 if grid is None else grid.advance(anchor, number)
         issued.append(_quantiles(loaded, states))
         features = np.array([entries.features_at(grid, instant)], np.float32)

@@ -16,7 +16,7 @@ from service.routes.exchange import within
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.sessions.views import View
-from service.sessions.work import Conditions, digest_of, token_of
+from service.sessions.work import Conditions, Resettle, Write, digest_of, token_of
 from service.settings import Settings
 from service.storage.store import Change, Outcome, SessionStore
 from service.wire import parsing
@@ -174,13 +174,16 @@ class Worker(Owner):
                 return self._shown(201 if created else 200, view)
             case "PATCH", "":
                 patch = parsing.request(call.body, SessionPatch)
-                body = patch.model_dump(mode="json", exclude_unset=True)
-                change = core.sessions.patch(call.session, patch, _conditions(call, "settings", body))
-                view, replayed = await within(patience, change)
-                return self._shown(200, view, replayed=replayed)
+                given = _conditions(call, "settings", patch.model_dump(mode="json", exclude_unset=True))
+                change = Resettle(
+                    call.session, given.token, given.digest, given.if_match, asked=patch, validate_only=False
+                )
+                reply = await core.waves.submit(call.session, change, timeout_s=patience, alone=True)
+                return Answer(reply.status, reply.body, reply.etag, reply.replayed)
             case "POST", ":reset":
-                reset = core.sessions.reset(call.session, _conditions(call, "reset", None))
-                view, replayed = await within(patience, reset)
+                given = _conditions(call, "reset", None)
+                reset = Write(call.session, given.token, given.digest, given.if_match)
+                view, replayed = await within(patience, core.sessions.reset(reset))
                 return self._shown(200, view, replayed=replayed)
             case "DELETE", "":
                 await within(patience, core.sessions.delete(call.session, _matching(call)))
