@@ -2,7 +2,17 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from models.dates.frequencies import FrequencyError, frequency
 from models.dates.zones import ZoneError, zone
@@ -36,6 +46,16 @@ def _known_zone(name: str) -> str:
         return zone(name).name
     except ZoneError as error:
         raise ValueError(str(error)) from None
+
+
+def _history(sent: object, handler: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return handler(sent)
+    except ValidationError:  # one fault instead of one for each kind of history
+        raise ValueError(f'must be a whole number of 0 to {HISTORY_LIMIT}, or "full"') from None
+
+
+History = Annotated[Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | Literal["full"], WrapValidator(_history)]
 
 
 class Request(BaseModel):
@@ -94,7 +114,7 @@ class _Changeable(Request):
     gaps: Literal["impute", "reject"] = "impute"
     max_gap: Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | None = None
     """Most steps imputed at once; default half of history."""
-    history: Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | Literal["full"] = 64
+    history: History = 64
     """Observations retained; "full" = all of them."""
     minimum: float | None = None
     """Forecasts are cut below it."""
