@@ -7,7 +7,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Self, Unpack, cast
+from typing import Any, Literal, Self, Unpack, cast
 from urllib.parse import quote
 
 import httpx2
@@ -26,6 +26,7 @@ from hiddenstate.shapes import (
 )
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+OnConflict = Literal["reject", "correct"]
 ATTEMPTS = 3
 LONGEST_WAIT_S = 30.0
 """A service that asks for a longer wait is not waited for: the caller gets its problem and decides."""
@@ -100,6 +101,7 @@ class Client:
         *,
         timestamp: str | dt.date | None = None,
         create: bool = False,
+        on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
     ) -> Advance:
         """Feed one value (None = missing) and get the forecast of the next step.
@@ -107,12 +109,13 @@ class Client:
         Args:
             timestamp: ISO 8601, or a date or datetime; none for a session that only counts its steps.
             create: start the session if there is none.
+            on_conflict: "correct" lets another value for a retained time correct it; else it is refused.
             idempotency_key: the same key again finds the first answer; by default a new one for each call.
         """
         observation: Observation = {"value": value}
         if timestamp is not None:
             observation["timestamp"] = timestamp if isinstance(timestamp, str) else timestamp.isoformat()
-        return self._post_observations(session, observation, create, idempotency_key)
+        return self._post_observations(session, observation, create, on_conflict, idempotency_key)
 
     def observe_many(
         self,
@@ -120,10 +123,36 @@ class Client:
         observations: Sequence[Observation],
         *,
         create: bool = False,
+        on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
     ) -> Advance:
-        """Feed several observations, oldest first: all of them are applied, or none."""
-        return self._post_observations(session, list(observations), create, idempotency_key)
+        """Feed several observations, oldest first: all of them are applied, or none.
+
+        With `on_conflict="correct"` late and revised ones correct what is retained, in the same commit.
+        """
+        return self._post_observations(session, list(observations), create, on_conflict, idempotency_key)
+
+    def correct(
+        self, session: str, key: str | int | dt.date, value: float | None, *, idempotency_key: str | None = None
+    ) -> Advance:
+        """Give one retained observation another value (None = missing), and have what follows it folded again.
+
+        Args:
+            key: its timestamp, or its step.
+        """
+        name = key.isoformat() if isinstance(key, dt.date) else str(key)
+        path = f"{_path(session)}/observations/{quote(name, safe='')}"
+        return cast(Advance, self._send("PATCH", path, json={"value": value}, key=idempotency_key))
+
+    def rewind(
+        self, session: str, last: str | int | dt.date, *, idempotency_key: str | None = None
+    ) -> Advance:
+        """Forget the observations after the last one to keep, which its timestamp or its step names."""
+        if isinstance(last, int):
+            body: dict[str, str | int] = {"step": last}
+        else:
+            body = {"timestamp": last if isinstance(last, str) else last.isoformat()}
+        return cast(Advance, self._send("POST", f"{_path(session)}:rewind", json=body, key=idempotency_key))
 
     def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = (80, 95)) -> Forecasts:
         """The next `horizon` steps, with an interval for each level (percent); changes nothing."""
@@ -157,9 +186,16 @@ class Client:
         return cast(Status, self._send("GET", "/v1/status"))
 
     def _post_observations(
-        self, session: str, body: Observation | list[Observation], create: bool, idempotency_key: str | None
+        self,
+        session: str,
+        body: Observation | list[Observation],
+        create: bool,
+        on_conflict: OnConflict,
+        idempotency_key: str | None,
     ) -> Advance:
         query = {"create": "true"} if create else {}
+        if on_conflict != "reject":
+            query["on_conflict"] = on_conflict
         answer = self._send("POST", f"{_path(session)}/observations", params=query, json=body, key=idempotency_key)
         return cast(Advance, answer)
 
@@ -173,7 +209,7 @@ class Client:
         key: str | None = None,
     ) -> Any:  # noqa: ANN401 - a JSON document; each caller knows its shape
         request = self._http.build_request(method, self.url + path, params=params, json=json)
-        if method == "POST":
+        if method in ("POST", "PATCH"):
             request.headers["Idempotency-Key"] = key or uuid.uuid4().hex
         attempt = 1
         while True:

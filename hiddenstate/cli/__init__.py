@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import demo, evaluation, output, serve, sessions, studies, training
+from hiddenstate.cli import corrections, demo, evaluation, output, serve, sessions, studies, training
 from hiddenstate.cli.faults import Fault
 
 # A negative number is a value and not an option.
@@ -22,6 +22,8 @@ app.command()(serve.serve)
 app.command()(demo.demo)
 app.command(context_settings=NEGATIVE_VALUES)(sessions.observe)
 app.command()(sessions.forecast)
+app.command(context_settings=NEGATIVE_VALUES)(corrections.correct)
+app.command()(corrections.rewind)
 app.command()(sessions.reset)
 app.command()(sessions.verify)
 app.command()(sessions.sessions)

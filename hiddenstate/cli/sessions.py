@@ -11,6 +11,7 @@ from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
+from hiddenstate.shapes import Advance
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
@@ -42,7 +43,7 @@ def observe(
     as_json: AsJson = False,
 ) -> None:
     """Feed one value and print the forecast of the next step."""
-    parsed = _value(value)
+    parsed = read_value(value)
     with connected(as_json) as client:
         advance = client.observe(session, parsed, timestamp=at, create=create)
     if as_json:
@@ -52,6 +53,11 @@ def observe(
     repeated = ", as before" if advance["replayed"] else ""
     when = observed["timestamp"] or f"step {observed['step']}"
     output.messages().print(f"{session}: {output.number(observed['value'])} observed at {when}{repeated}", markup=False)
+    print_next(advance)
+
+
+def print_next(advance: Advance) -> None:
+    """The forecast of the step that follows."""
     if advance["forecast"] is None:
         output.messages().print("there is no forecast until a first value is known")
     else:
@@ -129,7 +135,7 @@ def sessions(
     output.messages().print(f"{len(page['sessions'])} of {page['total_size']} sessions")
 
 
-def _value(text: str) -> float | None:
+def read_value(text: str) -> float | None:
     if text == "null":
         return None
     try:

@@ -140,3 +140,21 @@ def test_the_python_example_of_the_readme_runs(service: Running, capsys: pytest.
     example = README.split("```python\n")[1].split("```")[0]
     exec(compile(example.replace("http://127.0.0.1:8000", service.url), "README.md", "exec"), {})
     assert capsys.readouterr().out.splitlines()[1].startswith("2026-11-22 ")
+
+
+def test_correct_gives_an_observation_another_value(service: Running, session: str) -> None:
+    corrected = json.loads(command(service, "correct", session, "2026-10-29", "-7.5", "--json").out)
+    assert (corrected["corrected"], corrected["observed"]["value"]) == (1, -7.5)
+    assert "stored already" in "\n".join(command(service, "correct", session, "28", "100").lines)
+    with Client(service.url) as client:
+        assert client.correct(session, "2026-10-28", None)["observed"]["value"] is None
+        sent: list[Observation] = [{"timestamp": f"2026-10-{day}", "value": 5.0} for day in (30, 31)]
+        advance = client.observe_many(session, sent, on_conflict="correct")
+    assert (advance["corrected"], advance["applied"]) == (1, 1)
+
+
+def test_rewind_forgets_what_follows(service: Running, session: str) -> None:
+    assert json.loads(command(service, "rewind", session, "--to", "2026-10-28", "--json").out)["step"] == 28
+    assert command(service, "rewind", session, "--to", "27").out.split()[:3] == ["step", "time", "median"]
+    with Client(service.url) as client:
+        assert client.session(session)["last"] == "2026-10-27"
