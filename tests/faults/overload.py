@@ -38,14 +38,17 @@ class Findings:
         peak, goodput: requests served a second, before and during the overload.
         memory: resident bytes of the service over the overload.
         cpu_s: seconds of a processor that the service and the load took of the overload.
+        peak_cpu_s: seconds of a processor that the service took while the peak was measured.
     """
 
+    seconds: float
     peak: float = 0.0
     goodput: float = 0.0
     rate: float = 0.0
     tally: Tally = field(default_factory=Tally)
     memory: list[int] = field(default_factory=list)
     cpu_s: tuple[float, float] = (0.0, 0.0)
+    peak_cpu_s: float = 0.0
     wrong: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -60,8 +63,12 @@ class Findings:
             f"them later than {1000 * WITHIN_S:.0f} ms, {self.tally.bare} without Retry-After; answers "
             f"{dict(self.tally.statuses)}, {self.tally.unsent} not sent, {self.tally.lost} lost; memory "
             f"{max(self.memory) / self.memory[0] - 1:+.1%}; processor {self.cpu_s[0]:.1f} s service, "
-            f"{self.cpu_s[1]:.1f} s load; {len(self.wrong)} wrong"
+            f"{self.cpu_s[1]:.1f} s load; served in a second of it {self._per_cpu_s():.0f}, before "
+            f"{self.peak * self.seconds / 3 / self.peak_cpu_s:.0f}; {len(self.wrong)} wrong"
         )
+
+    def _per_cpu_s(self) -> float:
+        return self.goodput * self.seconds / self.cpu_s[0]
 
 
 def percentile(ordered: list[float], percent: float) -> float:
@@ -78,14 +85,16 @@ async def run(
     **settings: str,
 ) -> Findings:
     """Start a service, create the sessions, measure, overload, and count."""
-    findings = Findings()
+    findings = Findings(seconds)
     with tempfile.TemporaryDirectory(prefix="hs-overload-") as folder, service(Path(folder), **settings) as running:
         await running.until_ready()
         await _create(running.port, sessions)
         posting = Posting(running.port, sessions, seed)
         await posting.connect(connections)
         await posting.closed(clients, seconds / 6)
+        before = cpu_s(running.pid)
         measured = await posting.closed(clients, seconds / 3)
+        findings.peak_cpu_s = cpu_s(running.pid) - before
         findings.peak = measured.statuses[200] / (seconds / 3)
         findings.rate = 2 * findings.peak
         before, own = cpu_s(running.pid), sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
