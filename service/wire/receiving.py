@@ -31,8 +31,8 @@ class BoundedProtocol(HttpToolsProtocol):
     Args:
         connections: that may be open; the next one is refused.
 
-    The application may say `turns_away(method, path)`: such a request is refused here. That costs a tenth of what the
-    application would spend, so that a service with twice the work it can do still does nearly all that it can.
+    The application may say `turns_away(method, path)`: such a request is refused here, for a third of what serving it
+    would cost. Refused by the application, as many as are served cost all that was left for serving.
     """
 
     def __init__(
