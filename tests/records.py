@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from service.storage.layout import Layout, position
+from service.storage.layout import AnswerKind, Layout, position
 from service.storage.record import Record, Writes, bump, live_of, snapshots_due, wave_writes
 from service.storage.store import Change, Kind
 
@@ -28,6 +28,7 @@ def new_record(*, life: bytes = b"life one", history: int = 8) -> Record:
 
 def creation(session: str, *, life: bytes = b"life one", ttl_ms: int = 0, token: str = "create") -> Change:
     record = new_record(life=life)
+    record.head["ttl_ms"] = ttl_ms
     record.bump(token_of(token))
     return replacement(session, record, expected=None, ttl_ms=ttl_ms, token=token)
 
@@ -48,12 +49,14 @@ def advance(
     session: str, blob: bytes, value: float, *, token: str = "", digest: bytes = bytes(8), ttl_ms: int = 0
 ) -> Change:
     """The next observation of a session whose stored bytes are given, written in place as the hot path does."""
-    [writes] = step_writes([blob], [value], token or f"{session} {value}", digest)
+    [writes] = step_writes([blob], [value], token or f"{session} {value}", digest, ttl_ms)
     expected = position(blob)
     return Change(session, token_of(token or f"{session} {value}"), digest, expected, MODEL, Kind.WRITE, writes, ttl_ms)
 
 
-def step_writes(blobs: Sequence[bytes], values: Sequence[float], token: str, digest: bytes = bytes(8)) -> list[Writes]:
+def step_writes(
+    blobs: Sequence[bytes], values: Sequence[float], token: str, digest: bytes = bytes(8), ttl_ms: int = 0
+) -> list[Writes]:
     """Fold one value into each session; the toy model's state is filled with the step."""
     rows = np.stack([np.frombuffer(blob[: LAYOUT.live_bytes], np.uint8) for blob in blobs])
     live, every = live_of(rows, LAYOUT), np.arange(len(blobs))
@@ -62,12 +65,14 @@ def step_writes(blobs: Sequence[bytes], values: Sequence[float], token: str, dig
     digests = np.tile(np.frombuffer(digest, np.uint8), (len(blobs), 1))
     bump(head, tokens, digests)
     head["step"] += np.uint64(1)
+    head["ttl_ms"] = ttl_ms
     live["state"] = (head["step"] % 251).astype(np.uint8)[:, None]
     slots = np.zeros(len(blobs), LAYOUT.slot)
     slots["step"], slots["value"], slots["revision"] = head["step"], values, head["revision"]
     slots["issued"] = np.asarray(values)[:, None]
     outcomes = np.zeros(len(blobs), LAYOUT.outcome)
     outcomes["token"], outcomes["digest"], outcomes["revision"] = tokens, digests, head["revision"]
+    outcomes["kind"] = AnswerKind.ADVANCE
     outcomes["step"], outcomes["status"], outcomes["observed"] = head["step"], 200, slots
     due = np.flatnonzero(snapshots_due(head))
     kept = np.zeros(len(due), LAYOUT.snapshot)

@@ -3,14 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from service.listing.index import SessionIndex
 from service.sessions.places import Places
 from service.storage.connection import Command, StoreUnavailable
 from service.storage.layout import HEAD_BYTES, NO_TIME
+from service.storage.plausible import implausible
 from service.storage.record import heads_of
 from service.storage.store import Found, SessionStore
+from service.wire.session_problems import RecordDamaged
 
 FRESH_S = 30.0
 PATIENCE_S = 1.0
@@ -67,10 +70,13 @@ class Census:
             after = names[-1]
             sample = sample or names[:SAMPLE]
             reading = await self._store.read(names, HEAD_BYTES)
-            places = Places(names, heads_of(reading.rows))
+            heads = heads_of(reading.rows)
+            places, damaged = Places(names, heads), implausible(heads)
             for row in range(len(names)):
-                if reading.found[row] == Found.PRESENT:
-                    by_model[places.models[row].decode()] += 1
+                if reading.found[row] != Found.PRESENT or row in damaged:
+                    continue
+                with suppress(RecordDamaged):
+                    by_model[places.label(row).model] += 1
                     overdue += _is_overdue(places, row, reading.now_ms)
         return Count(overdue, by_model, await self._bytes_each(sample))
 

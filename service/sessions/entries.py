@@ -53,6 +53,12 @@ def is_finite(loaded: LoadedModel, states: Bytes) -> NDArray[np.bool_]:
     return np.logical_and(np.isfinite(wide).all(axis=1), np.isfinite(narrow).all(axis=1))
 
 
+def is_sound(loaded: LoadedModel, state: Bytes, step: int) -> bool:
+    """Whether a state (1, S) can be that of a session at a step: finite, and scored on no more steps than those."""
+    scored = (loaded.spec.layout.view(state, name)[0][0] for name in ("scores.all", "scores.recent"))
+    return bool(is_finite(loaded, state)[0]) and all(0 <= steps <= step for steps in scored)
+
+
 def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:
     """(T, 5) calendar features of the instants; zeros where steps are counted."""
     if grid is None:

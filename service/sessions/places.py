@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from models.dates.grid import Grid, grid
+from models.dates.zones import zone
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Place
 from service.storage.answers import Label
@@ -47,11 +48,12 @@ class Places:
         )
 
     def label(self, row: int) -> Label:
-        return Label(
-            self.sessions[row],
-            self.models[row].decode(),
-            _grid(self._freqs[row], self._timezones[row], self._anchors[row]),
-        )
+        """Raises RecordDamaged: its texts are no model, freq or timezone."""
+        try:
+            grid = _grid(self._freqs[row], self._timezones[row], self._anchors[row])
+            return Label(self.sessions[row], self.models[row].decode(), grid)
+        except ValueError:
+            raise RecordDamaged(self.sessions[row]) from None
 
     def sound_model(self, row: int, registry: Registry, damaged: Mapping[int, str]) -> LoadedModel:
         """The model of a session whose head and state were checked.
@@ -66,6 +68,7 @@ class Places:
         loaded = self.model(row, registry)
         if row in damaged:
             raise RecordDamaged(self.sessions[row])
+        self.label(row)
         return loaded
 
     def model(self, row: int, registry: Registry) -> LoadedModel:
@@ -90,6 +93,8 @@ class Places:
 
 @lru_cache(maxsize=8192)
 def _grid(freq: bytes, timezone: bytes, anchor: int) -> Grid | None:
+    """Raises ValueError: there is no such freq or timezone."""
+    zone(timezone.decode())
     if not freq:
         return None
     return grid(freq.decode(), timezone.decode(), None if anchor == NO_TIME else anchor)

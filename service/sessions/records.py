@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from service.sessions import entries
 from service.sessions.creation import Creator
 from service.sessions.places import Places
 from service.sessions.registry import LoadedModel, Registry
@@ -262,8 +263,13 @@ def parsed(session: str, blob: bytes, registry: Registry) -> tuple[Record, Loade
     rows = np.frombuffer(blob, np.uint8)[None, :]
     if len(blob) < HEAD_BYTES or find_damage(rows):
         raise RecordDamaged(session)
-    loaded = Places([session], heads_of(rows)).model(0, registry)
+    places = Places([session], heads_of(rows))
+    loaded = places.model(0, registry)
+    places.label(0)
     try:
-        return Record.parse(blob, loaded.layout), loaded
+        record = Record.parse(blob, loaded.layout)
     except DamagedRecord:
         raise RecordDamaged(session) from None
+    if not entries.is_sound(loaded, record.state[None], record.step):
+        raise RecordDamaged(session)
+    return record, loaded

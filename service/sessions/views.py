@@ -161,7 +161,10 @@ class Views:
         heads = heads_of(live)
         if find_foreign(heads, loaded.layout)[0]:
             raise RecordDamaged(places.sessions[row])
-        return View(places.label(row), heads[0], live[0, heads.dtype.itemsize :], loaded)
+        state = live[:, heads.dtype.itemsize :]
+        if not entries.is_sound(loaded, state, places.steps[row]):
+            raise RecordDamaged(places.sessions[row])
+        return View(places.label(row), heads[0], state[0], loaded)
 
 
 def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:

@@ -30,8 +30,11 @@ local function digest_of(head, token)
   return nil
 end
 
+-- When a session expires; 0 = never. What does not follow from the time to live is damage, and no reason to forget.
 local function expiry(head)
-  return #head == HEAD_BYTES and unpack_number('<I8', head, 633) or 0
+  if #head < HEAD_BYTES then return 0 end
+  local updated, expires = unpack_number('<I8I8', head, STAMP_AT)
+  return expires == updated + unpack_number('<I8', head, 265) and expires or 0
 end
 
 local function compare(head, expected)
@@ -144,7 +147,8 @@ for i, change in ipairs(ARGV) do
   local key = KEYS[i]
   local kind, flags = byte(change, 1), byte(change, 2)
   local head = redis.pcall('GETRANGE', key, 0, HEAD_BYTES - 1)
-  if type(head) ~= 'string' then head = '?' end -- another type of value: whatever was expected, it is not this
+  -- Another type of value, or one cut to nothing: whatever was expected, it is not this.
+  if type(head) ~= 'string' or (head == '' and redis.call('EXISTS', key) == 1) then head = '?' end
   local outcome = verdict(head, change, kind, flags % 2 == 1)
   if kind == CONFIRM or outcome == REPLAYED or (kind == DELETE and head == '') then
     if flags >= 2 and (outcome == APPLIED or outcome == REPLAYED) then touch(key, head) end

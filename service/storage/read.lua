@@ -10,11 +10,13 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local found, lengths, records = {}, {}, {}
 for i, key in ipairs(KEYS) do
   local record = redis.pcall('GETRANGE', key, 0, length - 1)
-  local there = record ~= ''
+  local there = record ~= '' or redis.call('EXISTS', key) == 1 -- cut to nothing: a damaged record
   if type(record) ~= 'string' then record = '' end -- another type of value: a damaged record
   if #record >= 640 then
-    local expires = struct.unpack('<I8', record, 633)
-    if expires ~= 0 and expires <= now then there, record = false, '' end
+    local updated, expires = struct.unpack('<I8I8', record, 625)
+    -- What does not follow from the time to live is damage, and no reason to forget.
+    local sound = expires == updated + struct.unpack('<I8', record, 265)
+    if expires ~= 0 and expires <= now and sound then there, record = false, '' end
   end
   found[i] = there and '\1' or '\0'
   if length == 0 then

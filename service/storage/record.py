@@ -28,6 +28,7 @@ from service.storage.layout import (
     position,
     snapshot_every,
 )
+from service.storage.plausible import are_sound_outcomes, are_sound_slots, are_sound_snapshots, implausible
 
 Writes = tuple[tuple[int, bytes], ...]
 """What a commit writes: (offset, bytes), the first at offset 0."""
@@ -75,7 +76,7 @@ def find_damage(rows: Bytes) -> dict[int, str]:
     for row, (size, crc) in enumerate(zip(heads["state_bytes"].tolist(), heads["crc"].tolist(), strict=True)):
         if row not in reasons and _live_crc(view[row * width : row * width + HEAD_BYTES + size]) != crc:
             reasons[row] = "the checksum of its head and state does not match"
-    return reasons
+    return implausible(heads) | reasons
 
 
 def find_foreign(heads: Structured, layout: Layout) -> NDArray[np.bool_]:
@@ -220,7 +221,7 @@ class Record:
         tail = blob[whole.itemsize :]
         if crc32(tail) != int(head["tail_crc"]):
             raise DamagedRecord("the checksum of its settings does not match")
-        record = cls(layout, np.frombuffer(blob, whole, count=1).copy().reshape(()), json.loads(tail) if tail else {})
+        record = cls(layout, np.frombuffer(blob, whole, count=1).copy().reshape(()), _parsed_tail(tail))
         record._check_parts()
         return record
 
@@ -358,7 +359,7 @@ class Record:
         return [int(snapshot["step"]) for snapshot in self.snapshots if snapshot["filled"]]
 
     def _check_parts(self) -> None:
-        slots = self.slots()
+        slots, revision = self.slots(), int(self.head["revision"])
         if (slots["step"] != np.arange(self.retained_from, self.step + 1)).any():
             raise DamagedRecord("its history has gaps")
         parts = ((slots, "a retained observation"), (self.outcomes, "an answer"), (self.snapshots, "a kept state"))
@@ -366,6 +367,25 @@ class Record:
             crcs = [crc32(memoryview(data)[4:]) for data in _pieces(part)]
             if part["crc"].tolist() != crcs:
                 raise DamagedRecord(f"the checksum of {name} does not match")
+        if not are_sound_slots(slots, revision):
+            raise DamagedRecord("its history holds what cannot have been observed")
+        if not are_sound_outcomes(self.outcomes, revision):
+            raise DamagedRecord("its answers hold what cannot have been answered")
+        if not are_sound_snapshots(self.snapshots, self.step, self.history):
+            raise DamagedRecord("its kept states are not those of its history")
+
+
+def _parsed_tail(tail: bytes) -> dict[str, Any]:
+    """Raises DamagedRecord."""
+    if not tail:
+        return {}
+    try:
+        settings = json.loads(tail)
+    except (ValueError, RecursionError):
+        raise DamagedRecord("its settings cannot be read") from None
+    if not isinstance(settings, dict):
+        raise DamagedRecord("its settings are none")
+    return settings
 
 
 def _text(text: str, size: int) -> bytes:

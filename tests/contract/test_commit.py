@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from service.storage.connection import Command
 from service.storage.layout import position
 from service.storage.record import Record
 from service.storage.store import Found, Outcome, SessionStore
@@ -165,6 +166,28 @@ async def test_a_session_expires_by_the_store_s_clock_and_can_be_created_again(s
     assert await store.read_one("a") is None
     assert (await store.read(["a"], 640)).found[0] == Found.ABSENT
     assert await store.commit_one(creation("a", token="again")) is Outcome.APPLIED
+
+
+async def test_reading_prolongs_no_life(store: SessionStore) -> None:
+    blob = await created(store, "a", ttl_ms=60_000)
+    await store.read(["a"], 640)
+    assert await stored(store, "a") == blob
+
+
+async def test_a_damaged_expiry_is_no_reason_to_forget(store: SessionStore) -> None:
+    blob = await created(store, "a", ttl_ms=60_000)
+    damaged = blob[:632] + bytes([1, 0, 0, 0, 0, 0, 0, 0]) + blob[640:]
+    key = store.key("a")
+    await store.servers.run([Command(key, (b"SET", key, damaged))], 5.0)
+    assert await store.read_one("a") == damaged
+    assert await store.commit_one(creation("a", token="again")) is Outcome.CONFLICT
+
+
+async def test_a_record_cut_to_nothing_is_no_absent_one(store: SessionStore) -> None:
+    key = store.key("a")
+    await store.servers.run([Command(key, (b"SET", key, b""))], 5.0)
+    assert (await store.read(["a"], 640)).found[0] == Found.PRESENT
+    assert await store.commit_one(creation("a")) is Outcome.CONFLICT
 
 
 async def test_an_advance_renews_the_time_to_live_and_zero_ends_it(store: SessionStore) -> None:

@@ -56,7 +56,7 @@ def test_layouts_that_differ_have_other_identities() -> None:
 @given(
     history=st.integers(0, 20),
     state=st.binary(min_size=96, max_size=96),
-    numbers=st.lists(st.floats(width=64), min_size=3, max_size=3),
+    numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=2).map(sorted),
     text=st.text(max_size=30),
     life=st.binary(min_size=8, max_size=8),
 )
@@ -71,7 +71,7 @@ def test_a_record_comes_back_from_its_bytes(
         history=history,
         state=np.frombuffer(state, np.uint8),
     )
-    record.head["minimum"], record.head["maximum"] = numbers[:2]
+    record.head["minimum"], record.head["maximum"] = numbers
     record.tail = {"static": {text: text}}
     record.bump(token_of(text), b"digest 1")
     again = Record.parse(record.render(), LAYOUT)
@@ -79,7 +79,7 @@ def test_a_record_comes_back_from_its_bytes(
     assert (again.state.tobytes(), again.tail) == (state, record.tail)
     assert again.position[:12] == life + bytes([1, 0, 0, 0])
     assert again.position[12:] == record.render()[620:624]
-    np.testing.assert_array_equal([again.head["minimum"], again.head["maximum"]], numbers[:2])
+    np.testing.assert_array_equal([again.head["minimum"], again.head["maximum"]], numbers)
 
 
 @given(steps=st.integers(0, 30), history=st.integers(0, 12))
