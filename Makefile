@@ -52,6 +52,7 @@ faults: setup
 	    $(BIN)/python -m tests.faults.failover --deployment $$deployment --kills 20 --silent $(ARGS) || exit 1; \
 	done
 	$(BIN)/python -m tests.faults.lost_replies --rounds 1000 $(ARGS)
+	$(BIN)/python -m tests.faults.races --rounds 1000 $(ARGS)
 	$(BIN)/python -m tests.faults.network --observations 20000 $(ARGS)
 	for workers in 1 2; do \
 	    $(BIN)/python -m tests.faults.writers --workers $$workers $(ARGS) || exit 1; \
