@@ -130,7 +130,9 @@ class Chronicle:
     _rivals: dict[float, float] = field(default_factory=dict)
 
     def changed(self, server: Server) -> None:
-        """Called after each change of a server's sessions."""
+        """Called after each change of a server's sessions; after a violation nothing is compared any more."""
+        if self.violations:
+            return
         standing: Standing = server.notes
         contents = server.keyspace.contents
         for key, value in list(contents.values.items()):
@@ -144,7 +146,7 @@ class Chronicle:
                     standing[session] = self._taken(session, value, before, server.now_ms())
                 except (Violation, DamagedRecord) as broken:
                     self.violations.append(f"{session}: {broken}")
-                    raise
+                    return
         self._deleted(standing, contents, server.latest_ms)
 
     def fell_back(self, server: Server, contents: Contents, standing: Standing) -> int:
@@ -178,6 +180,8 @@ class Chronicle:
         if before is not None and before.incarnation != incarnation and is_expired(before, now_ms):
             self.ended.append(before)
             before = None
+        if before is not None and is_expired(before, now_ms):
+            raise Violation(f"a session that had expired went on: {incarnation.hex()}-{revision} upon {before}")
         if before is not None and revision != before.revision + 1:
             raise Violation(f"revision {revision} was committed upon {before}")
         if before is None or before.incarnation != incarnation:

@@ -77,7 +77,9 @@ class Traffic:
             await asyncio.sleep(self.chance.expovariate(5.0))
 
     async def attempt(self, call: Call) -> Answer | None:
-        """Send once, to any worker; None = no answer."""
+        """Send once, to any worker; None = no answer. Raises Violation once a commit has broken a promise."""
+        if self.chronicle.violations:
+            raise Violation(self.chronicle.violations[0])
         self.requests += 1
         task = self.chance.choice([worker for worker in self.workers if worker.alive]).take(call)
         answer = await self._awaited(task)
