@@ -143,7 +143,8 @@ class Sessions:
             return None, False  # deleting is the cure
         if whole is not None:
             require_match(whole.place, if_match, required=bool(whole.record.head["require_if_match"]))
-            return None if if_match is None else whole.expected, whole.full
+            # The position that was read: a command that comes late must not delete what was made since.
+            return whole.expected, whole.full
         if if_match is not None:
             raise PreconditionFailed(Standing(session), None)
         return None, False

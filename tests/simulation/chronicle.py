@@ -111,7 +111,8 @@ class Chronicle:
     Attributes:
         commits: by session and ETag; more than one after the store fell back.
         sent: which session each value was sent to.
-        deleting: how many deletions of a session are under way.
+        corrections: the values that may take the place of another.
+        deleting, rewinding: how many deletions and rewinds of a session are under way.
         ended: sessions' last commits, where they were deleted or replaced after they had expired.
         lost: the commits that were gone when the store fell back.
     """
@@ -120,7 +121,9 @@ class Chronicle:
     offline: Offline
     commits: defaultdict[tuple[str, str], list[Commit]] = field(default_factory=lambda: defaultdict(list))
     sent: dict[float, str] = field(default_factory=dict)
+    corrections: set[float] = field(default_factory=set)
     deleting: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    rewinding: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     ended: list[Commit] = field(default_factory=list)
     lost: set[Commit] = field(default_factory=set)
     stored: set[float] = field(default_factory=set)
@@ -190,10 +193,10 @@ class Chronicle:
             if before is not None and record.step:
                 raise Violation(f"a living session was replaced by another: {incarnation.hex()} upon {before}")
             self._lives.add(incarnation)
-            values: tuple[Value, ...] = ()
+            same_life = None
         else:
-            values = before.values
-        values = self._values(session, record, values)
+            same_life = before
+        values = self._values(session, record, same_life)
         folded = self.offline.fold(anchor, values)
         if record.state.tobytes() != folded.state:
             raise Violation(f"the state after step {record.step} is not the offline fold's, upon {before}")
@@ -201,29 +204,50 @@ class Chronicle:
         self.commits[session, commit.etag].append(commit)
         return commit
 
-    def _values(self, session: str, record: Record, before: tuple[Value, ...]) -> tuple[Value, ...]:
-        """The session's observations, those that were just appended included."""
-        slots = record.slots()
-        first = record.retained_from
-        if record.step < len(before):
-            raise Violation(f"{len(before)} steps became {record.step}")
-        if first > len(before) + 1:
-            raise Violation(f"{record.step - len(before)} steps were appended at once, and not all are retained")
-        values = before[: first - 1] + tuple(None if isnan(value) else value for value in slots["value"].tolist())
-        if values[: len(before)] != before:
-            raise Violation(f"stored observations changed: {before[first - 1 :]} became {values[first - 1 :]}")
+    def _values(self, session: str, record: Record, before: Commit | None) -> tuple[Value, ...]:
+        """The session's observations, those that were just appended or corrected included."""
+        known = () if before is None else before.values
+        if record.step < len(known):
+            if not self.rewinding[session]:
+                raise Violation(f"{len(known)} steps became {record.step}, though no rewind was under way")
+            known = known[: record.step]
+        slots, first = record.slots(), record.retained_from
+        if first > len(known) + 1:
+            raise Violation(f"{record.step - len(known)} steps were appended at once, and not all are retained")
+        values = known[: first - 1] + tuple(None if isnan(value) else value for value in slots["value"].tolist())
+        if values[: len(known)] != known:
+            assert before is not None
+            self._check_corrections(record, values, before)
         self._check_slots(record, values)
-        for value in values[len(before) :]:
-            if value is None:
-                continue
-            self.stored.add(value)
-            if self.sent.get(value) != session:
-                raise Violation(f"{value} was stored, which was sent to {self.sent.get(value)}")
-            if value in self._rivals and self._rivals[value] in values:
-                raise Violation(f"{value} was applied though its key had been used for {self._rivals[value]}")
-            if values.count(value) > 1:
-                raise Violation(f"{value} was applied twice: {values}")
+        for value in set(values) - set(known) - {None}:
+            assert value is not None
+            self._check_new(session, value, values)
         return values
+
+    def _check_new(self, session: str, value: float, values: tuple[Value, ...]) -> None:
+        self.stored.add(value)
+        if self.sent.get(value) != session:
+            raise Violation(f"{value} was stored, which was sent to {self.sent.get(value)}")
+        if value in self._rivals and self._rivals[value] in values:
+            raise Violation(f"{value} was applied though its key had been used for {self._rivals[value]}")
+        if values.count(value) > 1:
+            raise Violation(f"{value} was applied twice: {values}")
+
+    def _check_corrections(self, record: Record, values: tuple[Value, ...], before: Commit) -> None:
+        """What changed was sent as a correction; what had been issued stays as it was."""
+        old = {int(slot["step"]): slot for slot in Record.parse(before.blob, self.loaded.layout).slots()}
+        for slot in record.slots():
+            step = int(slot["step"])
+            if step not in old:
+                continue
+            value = values[step - 1]
+            if value != before.values[step - 1]:
+                if value is not None and value not in self.corrections:
+                    raise Violation(f"step {step} changed from {before.values[step - 1]} to {value}: no correction")
+                if not slot["flags"] & SlotFlag.HAS_ORIGINAL:
+                    raise Violation(f"step {step} does not tell its original value")
+            if slot["issued"].tobytes() != old[step]["issued"].tobytes():
+                raise Violation(f"the forecast that had been issued for step {step} was overwritten")
 
     def _check_slots(self, record: Record, values: tuple[Value, ...]) -> None:
         """Steps without holes, times one day apart, and of the newest the forecast that had been issued for it."""

@@ -1,6 +1,6 @@
-"""Faults put into the service on purpose, to see that the simulation finds each: a copy of the tree, a few lines changed.
+"""Faults put into the service on purpose, to see that the simulation finds each: a few lines changed in a copy of it.
 
-    python -m tests.simulation.mutants --processes 2     search the seeds from 0 on for each mutant, and say which finds it
+    python -m tests.simulation.mutants --processes 2     for each mutant the first seed, from 0 on, that finds it
 """
 
 import argparse
@@ -47,9 +47,11 @@ class Mutant:
 
 
 LUA, WAVES, FORECASTER = "service/storage/commit.lua", "service/sessions/waves.py", "service/sessions/forecaster.py"
+APPLYING = "service/sessions/applying.py"
 LIFECYCLE, LAYOUT, RULES = "service/sessions/lifecycle.py", "service/storage/layout.py", "service/sessions/rules.py"
 
 COMPARED = "local position = sub(head, 113, 124) .. sub(head, 621, 624)\n  if position == expected then"
+LIFE = "local position = sub(head, 113, 124)\n"
 LOOKED_UP = """  local known = digest_of(head, sub(change, 3, 18))
   if known then return known == sub(change, 19, 26) and REPLAYED or KEY_REUSED end
 """
@@ -58,17 +60,31 @@ MUTANTS = (
     Mutant(
         "compare by step alone",
         (
-            (LUA, COMPARED, "local position = sub(head, 113, 124)\n  if sub(head, 129, 136) == sub(expected, 9, 16) then"),
-            (LAYOUT, "return record[112:124] + record[CRC_AT : CRC_AT + 4]", "return record[112:120] + record[128:136]"),
+            (LUA, COMPARED, LIFE + "  if sub(head, 129, 136) == sub(expected, 9, 16) then"),
+            (LAYOUT, "record[112:124] + record[CRC_AT : CRC_AT + 4]", "record[112:120] + record[128:136]"),
         ),
     ),
     Mutant(
         "incarnation not compared",
-        ((LUA, COMPARED, "local position = sub(head, 113, 124)\n  if sub(position, 9) == sub(expected, 9, 12) then"),),
+        ((LUA, COMPARED, LIFE + "  if sub(position, 9) == sub(expected, 9, 12) then"),),
     ),
     Mutant(
         "checksum not compared",
-        ((LUA, COMPARED, "local position = sub(head, 113, 124)\n  if position == sub(expected, 1, 12) then"),),
+        ((LUA, COMPARED, LIFE + "  if position == sub(expected, 1, 12) then"),),
+    ),
+    Mutant(
+        "revision not raised by a correction",
+        (
+            (
+                APPLYING,
+                "        record.bump(token, digest)\n",
+                "        record.bump(token, digest)\n        head['revision'] -= np.uint64(bool(plan.corrections))\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "issued forecasts overwritten by a correction",
+        ((APPLYING, "slots[\"revised\"][later] = issued[later]", "slots[\"issued\"][later] = issued[later]"),),
     ),
     Mutant(
         "revision not raised by a change of settings",

@@ -1,18 +1,11 @@
 """The stand-in answers as a real server does: 10,000 random sequences of commands, and what they leave behind."""
 
-import random
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
 
-from service.storage.store import COMMIT, READ, Change, Kind, _packed
 from tests.deployments import Server as RealServer
-from tests.deployments import server_binary
-from tests.records import LAYOUT, advance, creation, deletion, new_record, replacement, token_of
-from tests.simulation.keyspace import Keyspace
-from tests.simulation.replies import Reply, ReplyError, Status
 
 SEQUENCES = 10_000
 PARTS = 10

@@ -15,7 +15,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.worker import Answer, Call, Worker
 
-CANCELLED = 0.02
+CANCELLED = 0.03
 """Share of the requests whose client cancels, and of those whose client leaves without a word."""
 GIVE_UP = 0.05
 """Share of the requests without an answer that are not sent again."""
@@ -30,7 +30,7 @@ class Operation:
 
     Attributes:
         values: the observations that it carries.
-        unknown: an attempt of it ended without saying what became of it.
+        unknown: it may have been applied by an attempt that did not say so, or under another operation.
         answer: the one that settled it; `commit`: what it speaks of.
     """
 
@@ -72,6 +72,8 @@ class Traffic:
                 return answer
             if answer is None or answer.status == 504 or answer.slug not in PASSING:
                 operation.unknown = True
+            elif not operation.unknown and (stored := self.chronicle.stored.intersection(operation.values)):
+                raise Violation(f"{operation.call.session}: {stored} was stored, though it was answered {answer}")
             if self.faults.active and self.chance.random() < GIVE_UP:
                 return None
             await asyncio.sleep(self.chance.expovariate(5.0))
@@ -167,7 +169,6 @@ def _agrees(advance: dict[str, object], commit: Commit, sent: Sequence[Value]) -
     assert isinstance(step, int)
     return (
         step == commit.step
-        and observed["step"] == step
-        and observed["value"] == sent[-1] == commit.values[-1]
+        and observed["value"] == sent[-1] == commit.values[observed["step"] - 1]
         and quantiles(advance["forecast"]) == commit.folded.forecast  # type: ignore[arg-type]
     )

@@ -16,12 +16,13 @@ from service.routes.exchange import within
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.sessions.views import View
-from service.sessions.work import Conditions, Resettle, Write, digest_of, token_of
+from service.sessions.work import Conditions, Correct, Reply, Resettle, Rewind, Write, digest_of, token_of
 from service.settings import Settings
 from service.storage.store import Change, Outcome, SessionStore
 from service.wire import parsing
 from service.wire.problems import ServiceError
-from service.wire.schemas import SessionPatch
+from service.wire.schemas import Correction, SessionPatch
+from service.wire.schemas import Rewind as Rewound
 from tests.simulation.loop import Owner, VirtualLoop, owner
 
 ResultT = TypeVar("ResultT")
@@ -158,7 +159,7 @@ class Worker(Owner):
     async def _routed(self, call: Call) -> Answer:
         """What the routes do, without the framework."""
         assert self.core is not None
-        core, patience = self.core, self._settings.deadline_s
+        core, patience, long = self.core, self._settings.deadline_s, self._settings.long_deadline_s
         match call.method, call.path:
             case "POST", "/observations":
                 return await self._observed(call)
@@ -170,7 +171,7 @@ class Worker(Owner):
             case "PUT", "":
                 asked, observations = parsing.session_put(call.body)
                 work = core.sessions.put(call.session, asked, observations)
-                view, created = await within(self._settings.long_deadline_s, work)
+                view, created = await within(long, work)
                 return self._shown(201 if created else 200, view)
             case "PATCH", "":
                 patch = parsing.request(call.body, SessionPatch)
@@ -178,13 +179,25 @@ class Worker(Owner):
                 change = Resettle(
                     call.session, given.token, given.digest, given.if_match, asked=patch, validate_only=False
                 )
-                reply = await core.waves.submit(call.session, change, timeout_s=patience, alone=True)
-                return Answer(reply.status, reply.body, reply.etag, reply.replayed)
+                return _written(await core.waves.submit(call.session, change, timeout_s=patience, alone=True))
             case "POST", ":reset":
                 given = _conditions(call, "reset", None)
                 reset = Write(call.session, given.token, given.digest, given.if_match)
                 view, replayed = await within(patience, core.sessions.reset(reset))
                 return self._shown(200, view, replayed=replayed)
+            case "POST", ":rewind":
+                last = parsing.request(call.body, Rewound)
+                given = _conditions(call, "rewind", last.model_dump(mode="json"))
+                rewind = Rewind(call.session, given.token, given.digest, given.if_match, last=last)
+                return _written(await core.waves.submit(call.session, rewind, timeout_s=long, alone=True))
+            case "PATCH", path:
+                correction = parsing.request(call.body, Correction)
+                key = path.removeprefix("/observations/")
+                given = _conditions(call, "correct", (key, correction.model_dump(exclude_unset=True)))
+                correct = Correct(
+                    call.session, given.token, given.digest, given.if_match, key=key, correction=correction
+                )
+                return _written(await core.waves.submit(call.session, correct, timeout_s=long, alone=True))
             case "DELETE", "":
                 await within(patience, core.sessions.delete(call.session, _matching(call)))
                 return Answer(204, b"")
@@ -198,10 +211,14 @@ class Worker(Owner):
         if call.if_match is not None:
             given[b"if-match"] = f'"{call.if_match}"'.encode()
         reply = await self._observing.observe(call.session, call.query.encode(), given, call.body)
-        return Answer(reply.status, reply.body, reply.etag, reply.replayed)
+        return _written(reply)
 
     def _shown(self, status: int, view: View, *, replayed: bool = False) -> Answer:
         return Answer(status, orjson.dumps(view.body(self._registry)), view.etag, replayed)
+
+
+def _written(reply: Reply) -> Answer:
+    return Answer(reply.status, reply.body, reply.etag, reply.replayed)
 
 
 def _conditions(call: Call, operation: str, payload: object) -> Conditions:
