@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import isnan, nan
 
@@ -24,6 +24,8 @@ Value = float | None
 """None = missing."""
 Numbers = tuple[float, ...]
 
+STAMP_AT = 624
+"""Of a record: what follows is the store's own time."""
 DAY_US = 86_400_000_000
 FOLDS_KEPT = 20_000
 
@@ -115,6 +117,7 @@ class Chronicle:
         deleting, rewinding: how many deletions and rewinds of a session are under way.
         ended: sessions' last commits, where they were deleted or replaced after they had expired.
         lost: the commits that were gone when the store fell back.
+        confirmed: those that were answered where replicas confirm, so that they must not be lost.
     """
 
     loaded: LoadedModel
@@ -126,6 +129,7 @@ class Chronicle:
     rewinding: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     ended: list[Commit] = field(default_factory=list)
     lost: set[Commit] = field(default_factory=set)
+    confirmed: set[Commit] = field(default_factory=set)
     stored: set[float] = field(default_factory=set)
     violations: list[str] = field(default_factory=list)
     fallbacks: int = 0
@@ -143,7 +147,7 @@ class Chronicle:
             if session is None:
                 continue
             before = standing.get(session)
-            if before is None or value is not before.blob:
+            if before is None or value != before.blob:
                 try:
                     assert isinstance(value, bytes)
                     standing[session] = self._taken(session, value, before, server.now_ms())
@@ -156,8 +160,9 @@ class Chronicle:
         """The server will hold an older state; returns how many commits are gone."""
         kept = {commit for last in standing.values() for commit in chain(last)}
         gone = {commit for last in server.notes.values() for commit in chain(last)} - kept
+        self.violations += [f"{commit.session}: {commit} was confirmed, and lost" for commit in gone & self.confirmed]
         gone |= {commit for commit in self.ended if commit not in kept}
-        self.lost |= gone
+        self.lost = (self.lost | gone) - kept
         self.fallbacks += bool(gone)
         return len(gone)
 
@@ -183,8 +188,10 @@ class Chronicle:
         if before is not None and before.incarnation != incarnation and is_expired(before, now_ms):
             self.ended.append(before)
             before = None
-        if before is not None and is_expired(before, now_ms):
+        if before is not None and is_expired(before, now_ms) and not _is_again(before, blob):
             raise Violation(f"a session that had expired went on: {incarnation.hex()}-{revision} upon {before}")
+        if before is not None and _is_again(before, blob):
+            return replace(before, blob=blob)
         if before is not None and revision != before.revision + 1:
             raise Violation(f"revision {revision} was committed upon {before}")
         if before is None or before.incarnation != incarnation:
@@ -279,6 +286,11 @@ def chain(last: Commit) -> list[Commit]:
 def is_expired(last: Commit, now_ms: int) -> bool:
     expires = int(np.frombuffer(last.blob, HEAD, count=1)[0]["expires_ms"])
     return expires != 0 and expires <= now_ms
+
+
+def _is_again(before: Commit, blob: bytes) -> bool:
+    """Whether a creation was run twice, the second time after what it made had expired."""
+    return before.revision == 1 and blob[:STAMP_AT] == before.blob[:STAMP_AT]
 
 
 def same(found: list[float], right: Numbers | None) -> bool:

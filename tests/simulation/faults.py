@@ -16,7 +16,8 @@ LATENCY_S = 0.002
 """On average, of the bytes of one direction of one connection."""
 SLOW_S = (0.05, 3.0)
 """Between these, what comes late comes late: some of it beyond the deadlines."""
-JUMPS_MS = (1_000, 400_000)
+UNCONFIRMED = 0.15
+"""Share of the waits for a replica that it does not answer in time."""
 
 NotedT = TypeVar("NotedT")
 
@@ -51,15 +52,13 @@ class Faults:
         self.effective["request delayed"] += 1
         return self._chance.uniform(*SLOW_S)
 
-    def on_arrival(self, server: Server) -> Arrival:
-        """What happens as a change arrives at its server."""
-        if self._loses and self._chance.random() < 0.2:
+    def on_arrival(self, server: Server, key: bytes) -> Arrival:
+        """What happens as a change (of this key, and perhaps of others) arrives at its server."""
+        if self._loses and self._chance.random() < 0.35:
             server.remember()
         if not self._happens(1.0):
             return None
-        match self._chance.randrange(10 if self._loses else 9):
-            case 9:
-                return self._noted("server crashed before a change", self._older(server))
+        match self._chance.choices(range(7), weights=(1, 1, 1, 3, 3, *((1, 8) if self._loses else (0, 0))))[0]:
             case 0:
                 return self._noted("server crashed before a change", "crash before")
             case 1:
@@ -67,21 +66,33 @@ class Faults:
             case 2:
                 server.forget_scripts()
                 self.effective["scripts forgotten"] += 1
-            case 3 | 8:
-                server.jump(self._chance.randint(*JUMPS_MS) * self._chance.choice((1, 1, -1)))
+            case 3:
+                left_ms = server.lives_ms(key)
+                if left_ms is not None and self._chance.random() < 0.5:
+                    server.jump(left_ms + self._chance.randint(1, 50_000))
+                else:
+                    server.jump(self._chance.randint(-100_000, 400_000))
                 self.effective["server's clock jumped"] += 1
-            case 4 | 5 | 6:
+            case 4:
                 return self._noted("command run twice", "twice")
+            case 5:
+                self._older(server)
+                return self._noted("server crashed before a change", "crash before")
+            case 6:
+                self._older(server)  # behind an address that keeps its connections
         return None
 
-    def on_read(self, server: Server) -> bool:
-        """Whether the server crashes as it has answered a read: what is computed from it then meets another state."""
-        if not self._happens(0.15):
-            return False
+    def on_read(self, server: Server) -> float | None:
+        """Seconds after which the server that answered a read crashes: what was read meets another state then.
+
+        It crashes before what was computed is sent, or just after. None = it does not.
+        """
+        if not self._happens(0.4):
+            return None
         if self._loses and self._chance.random() < 0.8:
             self._older(server)
         self.effective["server crashed after a read"] += 1
-        return True
+        return self._chance.choice((0.0, 0.0, 1e-6))
 
     def on_reply(self, changes: bool) -> Reply:
         """What becomes of the server's answer."""
@@ -99,12 +110,18 @@ class Faults:
 
     def outage(self) -> float:
         """Seconds until a server that crashed is back."""
-        return self._chance.choice((0.0, 0.005, 0.1, 0.5, 2.0)) * self._chance.random()
+        return self._chance.choice((0.0, 0.0, 0.02, 0.1, 0.1, 1.0)) * self._chance.random()
 
-    def _older(self, server: Server) -> Arrival:
+    def confirms(self) -> bool:
+        """Whether a replica confirms in time."""
+        if not self.active or self._chance.random() >= UNCONFIRMED:
+            return True
+        self.effective["replica did not confirm"] += 1
+        return False
+
+    def _older(self, server: Server) -> None:
         if server.fall_back(self._chance):
             self.effective["store fell back to an older state"] += 1
-        return "crash before"
 
     def _happens(self, weight: float) -> bool:
         return self.active and self._chance.random() < self._often * weight

@@ -61,7 +61,7 @@ class Keyspace:
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self.contents = Contents()
-        self.read_only = False
+        self.writes = 0
         self._now_ms = now_ms
         self._frozen_ms: int | None = None
         self._known: dict[bytes, bytes] = {}
@@ -76,8 +76,7 @@ class Keyspace:
         name = args[0].upper()
         if name not in self._commands:
             raise ReplyError(b"ERR unknown command '%b'" % args[0])
-        if self.read_only and name in WRITES:
-            raise ReplyError(b"READONLY You can't write against a read only replica.")
+        self.writes += name in WRITES
         try:
             return self._commands[name](args[1:])
         except (IndexError, ValueError):
@@ -124,15 +123,17 @@ class Keyspace:
         key, first, last = args
         value = self._string(key) or b""
         start, stop = int(first), int(last)
-        start = max(start + len(value), 0) if start < 0 else start
-        stop = stop + len(value) if stop < 0 else stop
-        return value[start : stop + 1] if start <= stop else b""
+        if start < 0 and stop < 0 and start > stop:
+            return b""
+        start, stop = (max(at + len(value), 0) if at < 0 else at for at in (start, stop))
+        return value[start : stop + 1]
 
     def _do_setrange(self, args: Sequence[bytes]) -> Reply:
         key, offset, data = args
-        value, at = self._string(key) or b"", int(offset)
+        at = int(offset)
         if at < 0:
             raise ReplyError(b"ERR offset is out of range")
+        value = self._string(key) or b""
         if data:
             value = value.ljust(at, b"\0")
             self.contents.values[key] = value[:at] + data + value[at + len(data) :]
@@ -305,9 +306,6 @@ class Keyspace:
 
     def _script(self, source: bytes, args: Sequence[bytes]) -> Reply:
         count = int(args[0])
-        flags = source.partition(b"\n")[0]
-        if self.read_only and b"no-writes" not in flags:
-            raise ReplyError(b"READONLY You can't write against a read only replica.")
         self._frozen_ms = self._now_ms()
         try:
             return SCRIPTS.run(source, args[1 : 1 + count], args[1 + count :], self.run)

@@ -68,6 +68,7 @@ class Link(asyncio.Transport):
         self._open = True
         self._joined = True  # what was sent before the client closed still arrives; after a reset nothing does
         self._silent = False
+        self._wrote = 0
 
     # ------------------------------------------------ the client's end
 
@@ -112,17 +113,21 @@ class Link(asyncio.Transport):
         if not (self._joined and self.server.up):
             return
         commands = self._requests.feed(data)
-        changes = any(self.server.is_change(command) for command in commands)
-        action = self._network.faults.on_arrival(self.server) if changes else None
+        changed = [command[3] for command in commands if self.server.is_change(command)]
+        changes = bool(changed)
+        action = self._network.faults.on_arrival(self.server, changed[0]) if changes else None
         if action == "crash before":
             self.server.crash()
             return
-        replies = self.server.serve(commands)
+        replies = self._served(commands)
+        crash_after_s = None
+        if self.server.is_read(commands[0]):
+            crash_after_s = self._network.faults.on_read(self.server)
         if action == "crash after":
             self.server.crash()
-        elif self.server.is_read(commands[0]) and self._network.faults.on_read(self.server):
+        elif crash_after_s is not None:
             self._down.send(replies, 0.0)
-            self._network.loop.call_later(1e-6, self.server.crash)
+            self._network.loop.call_later(crash_after_s, self.server.crash)
         elif action == "twice":
             # A command whose reply was lost was sent again by what lies below: its second reply is the one that comes.
             self._network.loop.call_later(self._network.faults.latency(), self._again, commands)
@@ -131,7 +136,11 @@ class Link(asyncio.Transport):
 
     def _again(self, commands: list[list[bytes]]) -> None:
         if self._joined and self.server.up:
-            self._answer(self.server.serve(commands), True)
+            self._answer(self._served(commands), True)
+
+    def _served(self, commands: list[list[bytes]]) -> bytes:
+        replies, self._wrote = self.server.serve(commands, self._wrote)
+        return replies
 
     def _answer(self, replies: bytes, changes: bool) -> None:
         faults = self._network.faults

@@ -16,6 +16,7 @@ from random import Random
 from models.artifacts import artifact
 from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
+from service.storage.durability import Demand, Durability
 from tests.golden.publish_models import ROOT
 from tests.simulation.chronicle import Chronicle, Offline, Violation
 from tests.simulation.faults import Faults
@@ -101,15 +102,20 @@ class _Run:
             deadline_s=1.0, long_deadline_s=2.0, store_timeout_s=0.6, default_model="one-layer", session_queue_limit=8
         )
         self._registry = Registry([loaded_model()], "one-layer")
-        self.faults = Faults(seed, often=self._chance.choice((0.05, 0.1, 0.2)), loses=self._chance.random() < 0.5)
+        durable = self._chance.random() < 0.25
+        loses = durable or self._chance.random() < 0.7
+        self._demand = Demand(Durability.REPLICA, timeout_s=0.2) if durable else Demand()
+        self.faults = Faults(seed, often=self._chance.choice((0.1, 0.2)), loses=loses)
         self.chronicle = Chronicle(loaded_model(), offline())
-        self.server = Server(loop, watcher=self.chronicle, outage=self.faults.outage)
+        self.server = Server(
+            loop, watcher=self.chronicle, outage=self.faults.outage, confirms=self.faults.confirms
+        )
         self._network = Network(loop, self.faults, {"store": self.server})
         self._workers_chance = Random(f"{seed}/workers")
         self._workers: list[Worker] = []
         self.outcomes: Counter[str] = Counter()
         clients = Random(f"{seed}/clients")
-        self.traffic = Traffic(loop, clients, self.faults, self.chronicle, self._workers)
+        self.traffic = Traffic(loop, clients, self.faults, self.chronicle, self._workers, durable)
         self._stories = self._clients()
         self.sessions = [story.session for story in self._stories]
 
@@ -141,7 +147,9 @@ class _Run:
         await self._stop()
 
     async def _started(self, name: str) -> Worker:
-        worker = Worker(name, self._loop, self._settings, self._registry, self._workers_chance, self.outcomes)
+        worker = Worker(
+            name, self._loop, self._settings, self._registry, self._workers_chance, self._demand, self.outcomes
+        )
         await worker.start()
         return worker
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Protocol
 
+import numpy as np
+
+from service.storage.layout import HEAD
 from service.storage.store import COMMIT, READ
 from tests.simulation.keyspace import Contents, Keyspace
 from tests.simulation.loop import VirtualLoop
@@ -30,9 +33,12 @@ class Server:
     """Args:
     watcher: sees each change, and keeps notes that go back with what is kept.
     outage: seconds until it is back after a crash.
+    confirms: whether its replica has received what it is asked for.
     """
 
-    def __init__(self, loop: VirtualLoop, *, watcher: Watcher, outage: Callable[[], float]) -> None:
+    def __init__(
+        self, loop: VirtualLoop, *, watcher: Watcher, outage: Callable[[], float], confirms: Callable[[], bool]
+    ) -> None:
         self.up = True
         self.keyspace = Keyspace(self.now_ms)
         self.on_crash: Callable[[Server], None] = lambda server: None
@@ -45,6 +51,8 @@ class Server:
         self._loop = loop
         self._watcher = watcher
         self._outage = outage
+        self._confirms = confirms
+        self._replicated = 0
         self._ahead_ms = 0
         self._commit, self._read = (script.command([b""], []).args[1] for script in (COMMIT, READ))
 
@@ -58,6 +66,14 @@ class Server:
         self._ahead_ms = max(self._ahead_ms + by_ms, 0)
         self.jumps += 1
 
+    def lives_ms(self, key: bytes) -> int | None:
+        """How long a session lives on by this clock; None = for ever, or there is none."""
+        record = self.keyspace.get(key)
+        if not isinstance(record, bytes):
+            return None
+        expires = int(np.frombuffer(record, HEAD, count=1)[0]["expires_ms"])
+        return expires - self.now_ms() if expires else None
+
     def forget_scripts(self) -> None:
         self.keyspace.forget_scripts()
 
@@ -69,9 +85,32 @@ class Server:
         """Whether a command reads sessions."""
         return command[0] in (b"EVALSHA", b"EVAL") and command[1] in (self._read, READ.source)
 
-    def serve(self, commands: Sequence[Sequence[bytes]]) -> bytes:
-        """Run commands, one after another, and answer them on the wire."""
-        return b"".join([self._served(command) for command in commands])
+    def serve(self, commands: Sequence[Sequence[bytes]], wrote: int) -> tuple[bytes, int]:
+        """Run commands of one connection, one after another, and answer them on the wire.
+
+        Args:
+            wrote: the number of the last write that this connection made; the new one comes back.
+        """
+        replies = []
+        for command in commands:
+            if command[0] == b"WAIT":
+                replies.append(encode(self._confirmed(wrote)))
+                continue
+            before = self.keyspace.writes
+            replies.append(self._served(command))
+            if self.keyspace.writes > before:
+                wrote = self.keyspace.writes
+        return b"".join(replies), wrote
+
+    def _confirmed(self, wrote: int) -> int:
+        """How many replicas have this write; where one has, no older state can come back any more."""
+        if wrote > self._replicated:
+            if not self._confirms():
+                return 0
+            self._older.clear()
+            self.remember()
+            self._replicated = self.keyspace.writes
+        return 1
 
     def _served(self, command: Sequence[bytes]) -> bytes:
         try:
@@ -88,7 +127,10 @@ class Server:
 
     def fall_back(self, chance: Random) -> int:
         """Hold an older state from now on; returns how many commits are gone."""
-        contents, notes = chance.choice(self._older)
+        chosen = chance.randrange(len(self._older))
+        contents, notes = self._older[chosen]
+        while len(self._older) > chosen + 1:
+            self._older.pop()  # what came after it never happened
         gone = self._watcher.fell_back(self, contents, notes)
         self.keyspace.contents, self.notes = contents.copy(), dict(notes)
         return gone

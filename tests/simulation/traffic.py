@@ -46,6 +46,7 @@ class Traffic:
     """What all clients of a run share.
 
     Attributes:
+        durable: a replica confirms whatever is answered.
         requests: how many were sent.
         answers: how often each was given, by status and slug.
         trace: a line for each answer, with its session.
@@ -56,6 +57,7 @@ class Traffic:
     faults: Faults
     chronicle: Chronicle
     workers: list[Worker]  # of which one is alive, always
+    durable: bool
     requests: int = 0
     answers: Counter[str] = field(default_factory=Counter)
     trace: list[tuple[str, str]] = field(default_factory=list)
@@ -125,10 +127,19 @@ class Traffic:
         session = operation.call.session
         if advance["session"] != session:
             raise Violation(f"{session} was answered with {advance['session']}")
-        for commit in self._named(session, answer):
+        named = sorted(self._named(session, answer), key=lambda commit: commit in self.chronicle.lost)
+        for commit in named:
             if _agrees(advance, commit, operation.values):
+                self._confirm(commit)
                 return commit
         raise Violation(f"no commit agrees with the answer {advance} to {operation.values}")
+
+    def _confirm(self, commit: Commit) -> None:
+        """Note what must not be lost any more. Raises Violation where it is lost already."""
+        if self.durable:
+            if commit in self.chronicle.lost:
+                raise Violation(f"{commit.session}: {commit} was answered, and is lost")
+            self.chronicle.confirmed.add(commit)
 
     def shown(self, call: Call, answer: Answer) -> Commit:
         """The commit that an answer to a read speaks of. Raises Violation where there is none such."""

@@ -18,6 +18,7 @@ from service.sessions.registry import Registry
 from service.sessions.views import View
 from service.sessions.work import Conditions, Correct, Reply, Resettle, Rewind, Write, digest_of, token_of
 from service.settings import Settings
+from service.storage.durability import Demand
 from service.storage.store import Change, Outcome, SessionStore
 from service.wire import parsing
 from service.wire.problems import ServiceError
@@ -69,6 +70,7 @@ class _CountingStore(SessionStore):
 
 class Worker(Owner):
     """Args:
+    demand: what must have become of a commit before it is answered.
     outcomes: where it is counted what became of the changes that it committed.
     """
 
@@ -79,6 +81,7 @@ class Worker(Owner):
         settings: Settings,
         registry: Registry,
         chance: Random,
+        demand: Demand,
         outcomes: Counter[str],
     ) -> None:
         super().__init__(name)
@@ -87,6 +90,7 @@ class Worker(Owner):
         self._settings = settings
         self._registry = registry
         self._chance = chance
+        self._demand = demand
         self._outcomes = outcomes
         self._requests: list[asyncio.Task[Answer]] = []
         self._stopping = asyncio.Event()
@@ -144,7 +148,9 @@ class Worker(Owner):
     @asynccontextmanager
     async def _store(self) -> AsyncIterator[SessionStore]:
         settings = self._settings
-        opened = _CountingStore.open(STORE_URL, namespace=settings.namespace, timeout_s=settings.store_timeout_s)
+        opened = _CountingStore.open(
+            STORE_URL, namespace=settings.namespace, timeout_s=settings.store_timeout_s, demand=self._demand
+        )
         async with opened as store:
             assert isinstance(store, _CountingStore)
             store.outcomes = self._outcomes
