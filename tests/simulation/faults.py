@@ -87,7 +87,7 @@ class Faults:
 
         It crashes before what was computed is sent, or just after. None = it does not.
         """
-        if not self._happens(0.4):
+        if not self._happens(0.5):
             return None
         if self._loses and self._chance.random() < 0.8:
             self._older(server)
