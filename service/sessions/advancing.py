@@ -108,7 +108,8 @@ async def committed(
     if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
         return _reply(label, answer)
     if outcome is Outcome.REPLAYED:
-        return known(await records.existing(work.session, stored=True), work)
+        stored, _ = await records.look(work.session, stored=True)
+        return None if stored is None else known(stored, work)
     return None
 
 

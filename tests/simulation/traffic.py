@@ -74,8 +74,8 @@ class Traffic:
                 return answer
             if answer is None or answer.status == 504 or answer.slug not in PASSING:
                 operation.unknown = True
-            elif not operation.unknown and (stored := self.chronicle.stored.intersection(operation.values)):
-                raise Violation(f"{operation.call.session}: {stored} was stored, though it was answered {answer}")
+            elif not operation.unknown and self._stands(operation):
+                raise Violation(f"{operation.call.session}: {operation.values} was stored, though answered {answer}")
             if self.faults.active and self.chance.random() < GIVE_UP:
                 return None
             await asyncio.sleep(self.chance.expovariate(5.0))
@@ -157,15 +157,25 @@ class Traffic:
 
     def unapplied(self) -> None:
         """Raises Violation where something was stored whose every attempt was answered "nothing was changed"."""
-        possible: set[float | None] = set()
+        possible: set[float] = set()
         for operation in self.operations:
             if operation.unknown or (operation.answer is not None and operation.answer.status < 300):
-                possible.update(operation.values)
+                possible.update(value for value in operation.values if value is not None)
         for operation in self.operations:
-            for value in operation.values:
-                if value in self.chronicle.stored and value not in possible:
-                    said = operation.answer and operation.answer.body.decode()
-                    raise Violation(f"{operation.call.session}: {value} was stored, though the client was told: {said}")
+            if not possible.intersection(operation.values) and self._stands(operation):
+                said = operation.answer and operation.answer.body.decode()
+                raise Violation(f"{operation.call.session}: {operation.values} was stored, though it was told: {said}")
+
+    def _stands(self, operation: Operation) -> bool:
+        """Whether an observation of it was stored, and the store has not lost it since."""
+        stored = self.chronicle.stored.intersection(operation.values)
+        session = operation.call.session
+        return any(
+            commit not in self.chronicle.lost and stored.intersection(commit.values)
+            for (of, _), commits in (self.chronicle.commits.items() if stored else ())
+            if of == session
+            for commit in commits
+        )
 
 
 def quantiles(forecast: dict[str, dict[str, float]] | None) -> tuple[float, ...] | None:
