@@ -19,11 +19,12 @@ from service.settings import Settings
 from service.storage.durability import Demand, Durability
 from tests.golden.publish_models import ROOT
 from tests.simulation.chronicle import Chronicle, Offline, Violation
+from tests.simulation.counting import Counting
 from tests.simulation.faults import Faults
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network
 from tests.simulation.server import Server
-from tests.simulation.stories import Counting, Keyed, Matched, Story
+from tests.simulation.stories import Keyed, Matched, Story
 from tests.simulation.traffic import Traffic
 from tests.simulation.worker import Call, Worker
 
