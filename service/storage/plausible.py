@@ -31,7 +31,7 @@ def implausible(heads: Structured) -> dict[int, str]:
         ((heads["created_ms"] <= LAST_MS) & (updated <= LAST_MS) & (ttl <= LAST_MS), "its clock readings are absurd"),
         ((expires == 0) == (ttl == 0), "its expiry is not that of its time to live"),
         ((ttl == 0) | (expires == updated + ttl), "its expiry is not that of its last commit"),
-        ((heads["gaps"] <= 1) & (heads["require_if_match"] <= 1) & (heads["flags"] <= 3), "its settings are absurd"),
+        ((heads["gaps"] <= 1) & (heads["require_if_match"] <= 1) & (heads["flags"] <= 7), "its settings are absurd"),
         (finite_or_none & ~(heads["minimum"] > heads["maximum"]), "its bounds are absurd"),
     ):
         for row in np.flatnonzero(~sound).tolist():
@@ -66,15 +66,15 @@ def are_sound_outcomes(outcomes: Structured, revision: int) -> bool:
     )
 
 
-def are_sound_snapshots(snapshots: Structured, step: int, history: int) -> bool:
-    """Whether these can be the kept states of a session that stands at a step."""
+def are_sound_snapshots(snapshots: Structured, step: int, history: int, base: int) -> bool:
+    """Whether these can be the kept states of a session that stands at a step; `base` is that of the oldest."""
     every = snapshot_every(history)
     return all(
         snapshot["filled"] == 0
         or (
             snapshot["filled"] == 1
             and int(snapshot["step"]) <= step
-            and int(snapshot["step"]) % every == 0
+            and (int(snapshot["step"]) % every == 0 or int(snapshot["step"]) == base)
             and int(snapshot["step"]) // every % 2 == index
         )
         for index, snapshot in enumerate(snapshots)

@@ -371,7 +371,7 @@ class Record:
             raise DamagedRecord("its history holds what cannot have been observed")
         if not are_sound_outcomes(self.outcomes, revision):
             raise DamagedRecord("its answers hold what cannot have been answered")
-        if not are_sound_snapshots(self.snapshots, self.step, self.history):
+        if not are_sound_snapshots(self.snapshots, self.step, self.history, int(self.head["base"])):
             raise DamagedRecord("its kept states are not those of its history")
 
 
