@@ -195,7 +195,7 @@ class Chronicle:
         if before is not None and revision != before.revision + 1:
             raise Violation(f"revision {revision} was committed upon {before}")
         if before is None or before.incarnation != incarnation:
-            if incarnation in self._lives:
+            if incarnation in self._lives and not self._is_made_again(session, incarnation, blob):
                 raise Violation(f"an earlier life came back: {incarnation.hex()}-{revision} upon {before}")
             if before is not None and record.step:
                 raise Violation(f"a living session was replaced by another: {incarnation.hex()} upon {before}")
@@ -210,6 +210,11 @@ class Chronicle:
         commit = Commit(session, incarnation, revision, anchor, values, folded, blob, before)
         self.commits[session, commit.etag].append(commit)
         return commit
+
+    def _is_made_again(self, session: str, incarnation: bytes, blob: bytes) -> bool:
+        """Whether a creation was run twice, the second time after the store had lost what it made."""
+        made = self.commits[session, f"{incarnation.hex()}-1"]
+        return any(commit in self.lost and commit.blob[:STAMP_AT] == blob[:STAMP_AT] for commit in made)
 
     def _values(self, session: str, record: Record, before: Commit | None) -> tuple[Value, ...]:
         """The session's observations, those that were just appended or corrected included."""
