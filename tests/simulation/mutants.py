@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "revision not raised by a change of settings",
-        ((LIFECYCLE, "            changed.record.bump(token, conditions.digest)\n", ""),),
+        ((LIFECYCLE, "            changed.record.bump(token, work.digest)\n", ""),),
     ),
     Mutant(
         "token looked up after the comparison",
@@ -152,7 +152,7 @@ MUTANTS = (
         "expiry not checked",
         (
             (LUA, "local expired = expiry(head) ~= 0 and expiry(head) <= now", "local expired = false"),
-            ("service/storage/read.lua", "if expires ~= 0 and expires <= now then", "if false then"),
+            ("service/storage/read.lua", "if expires ~= 0 and expires <= now and sound then", "if false then"),
         ),
     ),
     Mutant(

@@ -159,7 +159,7 @@ class Keyed(Story):
     async def turn(self) -> None:
         if self.standing is None and self._chance.random() < 0.7:
             await self.put(freq=None, ttl_s=self._chance.choice(TTLS_S))
-        match self._chance.choices(range(6), weights=(50, 8, 18, 8, 3, 8))[0]:
+        match self._chance.choices(range(6), weights=(46, 8, 26, 8, 3, 8))[0]:
             case 0:
                 await self._send(self._new())
             case 1:
