@@ -181,8 +181,12 @@ async def _compare_histories(port: int, queue: list[Series], findings: Findings)
         while queue:
             one = queue.pop()
             status, body = await connection.send(request("GET", one.path))
+            if status == 503:  # a server that has just come back may still be slow
+                queue.append(one)
+                await asyncio.sleep(RESTART_WITHIN_S)
+                continue
             if status != 200:
-                findings.wrong.append(f"{one.session}: its history is answered with {status}")
+                findings.wrong.append(f"{one.session}: its history is answered with {status}: {body.decode()}")
                 continue
             records = orjson.loads(body)["observations"]
             findings.wrong += one.wrong_records(records)

@@ -21,6 +21,7 @@ import numpy as np
 import uvloop
 
 from service.storage.embedded import server_binary
+from service.storage.exchange import MAX_CONNECTIONS, MAX_PROBES
 from tests.deployments import Server, servers
 from tests.faults.load import Findings, compare
 from tests.faults.processes import service
@@ -36,8 +37,8 @@ CONNECTIONS, PER_SESSION = 16, 20
 DEADLINE_S, STORE_TIMEOUT_S = 1.0, 0.5
 LATE_S = 2 * DEADLINE_S
 """An answer later than this was not given at its deadline."""
-POOLED = 18
-"""Most connections that the service may keep to a server: 16, and 2 for questions about the server itself."""
+POOLED = MAX_CONNECTIONS + MAX_PROBES
+"""Most connections that the service may keep to a server."""
 
 
 @dataclass(slots=True)

@@ -76,7 +76,7 @@ class Proxy:
         self._tasks.add(task)
         self.open += 1
         try:
-            with suppress(OSError):
+            with suppress(OSError, asyncio.CancelledError):  # the task ends here in any case
                 await _Relay(self, reader, writer).run(self._upstream)
         finally:
             self.open -= 1
