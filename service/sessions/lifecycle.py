@@ -38,6 +38,8 @@ from service.wire.session_problems import (
 
 NO_OBSERVATIONS = bytes(32)
 NO_TOKEN = bytes(TOKEN_BYTES)
+NOWHERE = bytes(16)
+"""A position at which no session stands."""
 SETTINGS = (
     *("model", "freq", "timezone", "static", "gaps", "max_gap", "history", "minimum", "maximum"),
     *("ttl_s", "require_if_match"),
@@ -147,7 +149,7 @@ class Sessions:
             return whole.expected, whole.full
         if if_match is not None:
             raise PreconditionFailed(Standing(session), None)
-        return None, False
+        return NOWHERE, False
 
     async def _created(self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation]) -> bool:
         """Fold the history and store the new session; False = another request created it meanwhile."""

@@ -166,6 +166,10 @@ class Chronicle:
         self.fallbacks += bool(gone)
         return len(gone)
 
+    def is_over(self, commit: Commit) -> bool:
+        """Whether the life of the session that a commit belongs to has been deleted or has expired."""
+        return any(last.incarnation == commit.incarnation for last in self.ended)
+
     def exclude(self, first: Sequence[Value], second: Sequence[Value]) -> None:
         """Of these observations, sent under one key, only the ones or the others may be applied."""
         for one, other in zip(first, second, strict=True):

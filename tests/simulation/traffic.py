@@ -137,7 +137,7 @@ class Traffic:
     def _confirm(self, commit: Commit) -> None:
         """Note what must not be lost any more. Raises Violation where it is lost already."""
         if self.durable:
-            if commit in self.chronicle.lost:
+            if commit in self.chronicle.lost and not self.chronicle.is_over(commit):
                 raise Violation(f"{commit.session}: {commit} was answered, and is lost")
             self.chronicle.confirmed.add(commit)
 
@@ -167,11 +167,13 @@ class Traffic:
                 raise Violation(f"{operation.call.session}: {operation.values} was stored, though it was told: {said}")
 
     def _stands(self, operation: Operation) -> bool:
-        """Whether an observation of it was stored, and the store has not lost it since."""
+        """Whether an observation of it was stored, and the store has neither lost nor deleted it since."""
         stored = self.chronicle.stored.intersection(operation.values)
         session = operation.call.session
         return any(
-            commit not in self.chronicle.lost and stored.intersection(commit.values)
+            commit not in self.chronicle.lost
+            and not self.chronicle.is_over(commit)
+            and stored.intersection(commit.values)
             for (of, _), commits in (self.chronicle.commits.items() if stored else ())
             if of == session
             for commit in commits
