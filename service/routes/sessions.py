@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-import orjson
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,7 +20,7 @@ from service.routes.exchange import (
     within,
     write_reply,
 )
-from service.sessions.work import Reply, Resettle, Rewind, Write
+from service.sessions.work import Reset, Resettle, Rewind
 from service.wire import parsing, schemas
 from service.wire.pages import read_token, write_token
 from service.wire.problems import Fault, InvalidRequest, ServiceError
@@ -94,9 +93,8 @@ async def delete_session(session: SessionDep, request: Request, core: CoreDep) -
 async def reset_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Forget all observations of a session; its settings stay."""
     given = conditions(request, "reset", None)
-    work = core.sessions.reset(Write(session, given.token, given.digest, given.if_match))
-    view, replayed = await within(core.settings.deadline_s, work)
-    return write_reply(Reply(200, orjson.dumps(view.body(core.registry)), view.etag, replayed))
+    work = Reset(session, given.token, given.digest, given.if_match)
+    return write_reply(await core.waves.submit(session, work, timeout_s=core.settings.deadline_s, alone=True))
 
 
 @router.post(PATH + ":rewind", response_model=schemas.Advance)

@@ -17,7 +17,7 @@ from service.sessions.registry import Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
-from service.sessions.work import NO_DIGEST, Reply, Resettle, Write
+from service.sessions.work import NO_DIGEST, Reply, Reset, Resettle, Write
 from service.settings import Settings
 from service.storage.layout import HeadFlag, mark
 from service.storage.record import Record
@@ -115,10 +115,9 @@ class Sessions:
             require_long_life(head)
             return changed
 
-        view, replayed = await self._changed(work, resettled, commit=not work.validate_only)
-        return Reply(200, orjson.dumps(view.body(self._registry)), view.etag, replayed)
+        return await self._changed(work, resettled, commit=not work.validate_only)
 
-    async def reset(self, work: Write) -> tuple[View, bool]:
+    async def reset(self, work: Reset) -> Reply:
         """Forget all observations; the settings and the idempotency window stay."""
 
         async def emptied(whole: Whole) -> Whole:
@@ -168,7 +167,7 @@ class Sessions:
 
     async def _changed(
         self, work: Write, made: Callable[[Whole], Awaitable[Whole]], *, commit: bool = True
-    ) -> tuple[View, bool]:
+    ) -> Reply:
         token = work.token or self._records.randomness(TOKEN_BYTES)
 
         async def attempt(whole: Whole | None, _: int) -> tuple[View, bool] | None:
@@ -190,7 +189,8 @@ class Sessions:
                 return (View.of(stored), True) if remembers(stored, token, work.digest) else None
             return None
 
-        return await self._records.work(work.session, attempt)
+        view, replayed = await self._records.work(work.session, attempt)
+        return Reply(200, orjson.dumps(view.body(self._registry)), view.etag, replayed)
 
     async def _rebuilt(self, whole: Whole, asked: SessionPatch) -> Whole:
         """The session with the model and the history that are asked for."""

@@ -91,7 +91,12 @@ class Resettle(Write):
     validate_only: bool
 
 
-Work = Observe | Correct | Rewind | Resettle
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reset(Write):
+    """Forget all observations; the settings stay."""
+
+
+Work = Observe | Correct | Rewind | Resettle | Reset
 
 
 class Reply(NamedTuple):

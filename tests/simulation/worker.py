@@ -16,7 +16,7 @@ from service.routes.exchange import within
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.sessions.views import View
-from service.sessions.work import Conditions, Correct, Reply, Resettle, Rewind, Write, digest_of, token_of
+from service.sessions.work import Conditions, Correct, Reply, Reset, Resettle, Rewind, digest_of, token_of
 from service.settings import Settings
 from service.storage.durability import Demand
 from service.storage.store import Change, Outcome, SessionStore
@@ -188,9 +188,8 @@ class Worker(Owner):
                 return _written(await core.waves.submit(call.session, change, timeout_s=patience, alone=True))
             case "POST", ":reset":
                 given = _conditions(call, "reset", None)
-                reset = Write(call.session, given.token, given.digest, given.if_match)
-                view, replayed = await within(patience, core.sessions.reset(reset))
-                return self._shown(200, view, replayed=replayed)
+                reset = Reset(call.session, given.token, given.digest, given.if_match)
+                return _written(await core.waves.submit(call.session, reset, timeout_s=patience, alone=True))
             case "POST", ":rewind":
                 last = parsing.request(call.body, Rewound)
                 given = _conditions(call, "rewind", last.model_dump(mode="json"))
@@ -219,8 +218,8 @@ class Worker(Owner):
         reply = await self._observing.observe(call.session, call.query.encode(), given, call.body)
         return _written(reply)
 
-    def _shown(self, status: int, view: View, *, replayed: bool = False) -> Answer:
-        return Answer(status, orjson.dumps(view.body(self._registry)), view.etag, replayed)
+    def _shown(self, status: int, view: View) -> Answer:
+        return Answer(status, orjson.dumps(view.body(self._registry)), view.etag)
 
 
 def _written(reply: Reply) -> Answer:

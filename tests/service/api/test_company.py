@@ -85,3 +85,19 @@ async def test_sessions_in_one_wave_are_answered_each_by_its_own_rules(service: 
         )
         assert [answer.status_code for answer in answers] == [200, 200, 200, 409, 422, 404]
         assert [answer.json().get("imputed") for answer in answers] == [0, 0, 2, None, None, None]
+
+
+async def test_a_reset_waits_in_its_session_s_line_however_busy_that_is(service: Service, name: str) -> None:
+    path = f"/v1/sessions/{name}"
+    async with httpx2.AsyncClient(base_url=service.url, timeout=60) as client:
+        await client.put(path, json={})
+
+        async def write(writer: int) -> list[int]:
+            observed = [await client.post(f"{path}/observations", json={"value": float(writer)}) for _ in range(20)]
+            return [answer.status_code for answer in observed]
+
+        async def reset() -> list[int]:
+            return [(await client.post(f"{path}:reset")).status_code for _ in range(10)]
+
+        statuses = await asyncio.gather(reset(), *(write(writer) for writer in range(16)))
+    assert {status for answered in statuses for status in answered} == {200}
