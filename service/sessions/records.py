@@ -214,11 +214,14 @@ class WholeRecords:
         Returns:
             False where the store does not hold any more what was read.
         Raises:
-            DurabilityUnconfirmed: it is not sure yet. And what `commit` raises.
+            DurabilityUnconfirmed: it is not sure yet.
+            DeadlineExceeded: the store did not answer.
         """
         if whole.expected is None:
             return True  # a new one, whose own commit found it stored: that commit was waited for
         outcome = await self._store.confirm(whole.session, whole.expected)
+        if outcome is Outcome.UNAVAILABLE:
+            raise _unanswered(stored=True)
         return _settled(whole.session, outcome) is Outcome.APPLIED
 
 

@@ -150,7 +150,7 @@ class Chronicle:
             if before is None or value != before.blob:
                 try:
                     assert isinstance(value, bytes)
-                    standing[session] = self._taken(session, value, before, server.now_ms())
+                    standing[session] = self._taken(session, value, before, server.now_ms(), server.latest_ms)
                 except (Violation, DamagedRecord) as broken:
                     self.violations.append(f"{session}: {broken}")
                     return
@@ -184,18 +184,18 @@ class Chronicle:
                 self.ended.append(last)
                 del standing[session]
 
-    def _taken(self, session: str, blob: bytes, before: Commit | None, now_ms: int) -> Commit:
+    def _taken(self, session: str, blob: bytes, before: Commit | None, now_ms: int, latest_ms: int) -> Commit:
         """Check a record that was just written. Raises Violation or DamagedRecord."""
         record = Record.parse(blob, self.loaded.layout)
         head = record.head
         incarnation, revision, anchor = head["incarnation"].tobytes(), int(head["revision"]), int(head["anchor"])
-        if before is not None and before.incarnation != incarnation and is_expired(before, now_ms):
+        if before is not None and before.incarnation != incarnation and is_expired(before, latest_ms):
             self.ended.append(before)
             before = None
-        if before is not None and is_expired(before, now_ms) and not _is_again(before, blob):
+        if before is not None and is_expired(before, latest_ms) and _is_again(chain(before)[-1], blob):
+            return replace(chain(before)[-1], blob=blob)
+        if before is not None and is_expired(before, now_ms):
             raise Violation(f"a session that had expired went on: {incarnation.hex()}-{revision} upon {before}")
-        if before is not None and _is_again(before, blob):
-            return replace(before, blob=blob)
         if before is not None and revision != before.revision + 1:
             raise Violation(f"revision {revision} was committed upon {before}")
         if before is None or before.incarnation != incarnation:
