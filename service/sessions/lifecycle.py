@@ -13,7 +13,7 @@ from service.sessions.applying import Applying
 from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
 from service.sessions.rebuilding import Rebuilding
 from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
-from service.sessions.registry import Registry
+from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
@@ -115,7 +115,8 @@ class Sessions:
             require_long_life(head)
             return changed
 
-        return await self._changed(work, resettled, commit=not work.validate_only)
+        instead = None if work.asked.model is None else self._registry.named(work.asked.model)
+        return await self._changed(work, resettled, commit=not work.validate_only, instead=instead)
 
     async def reset(self, work: Reset) -> Reply:
         """Forget all observations; the settings and the idempotency window stay."""
@@ -166,14 +167,20 @@ class Sessions:
         return await self._records.replace(whole, token, NO_DIGEST) in (Outcome.APPLIED, Outcome.REPLAYED)
 
     async def _changed(
-        self, work: Write, made: Callable[[Whole], Awaitable[Whole]], *, commit: bool = True
+        self,
+        work: Write,
+        made: Callable[[Whole], Awaitable[Whole]],
+        *,
+        commit: bool = True,
+        instead: LoadedModel | None = None,
     ) -> Reply:
         token = work.token or self._records.randomness(TOKEN_BYTES)
 
         async def attempt(whole: Whole | None, _: int) -> tuple[View, bool] | None:
             if whole is None:
                 raise SessionNotFound(work.session)
-            if work.token is not None and remembers(whole, token, work.digest):
+            own = whole.fingerprint == whole.loaded.spec.fingerprint
+            if own and work.token is not None and remembers(whole, token, work.digest):
                 return (View.of(whole), True) if await self._records.confirm(whole) else None
             required = bool(whole.record.head["require_if_match"])
             require_match(whole.place, work.if_match, required=required)
@@ -189,7 +196,7 @@ class Sessions:
                 return (View.of(stored), True) if remembers(stored, token, work.digest) else None
             return None
 
-        view, replayed = await self._records.work(work.session, attempt)
+        view, replayed = await self._records.work(work.session, attempt, instead=instead)
         return Reply(200, orjson.dumps(view.body(self._registry)), view.etag, replayed)
 
     async def _rebuilt(self, whole: Whole, asked: SessionPatch) -> Whole:
@@ -201,7 +208,7 @@ class Sessions:
             ring, full = record.history if stays else self._creator.ring(asked), asked.history == FULL
         if asked.model is not None:
             loaded = self._creator.model(asked.model)
-        if loaded is not whole.loaded:
+        if loaded.spec.fingerprint != whole.fingerprint:
             changed = await self._rebuilding.remodel(whole, loaded, ring=ring, full=full)
         elif (ring, full) != (record.history, whole.full):
             changed = await self._rebuilding.resize(whole, ring=ring, full=full)

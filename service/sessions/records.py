@@ -12,12 +12,18 @@ from service.sessions.registry import LoadedModel, Registry
 from service.sessions.whole import NeedsOlder, Whole
 from service.storage.answers import Observed, read_observed
 from service.storage.history import parsed_base, slots_between
-from service.storage.layout import HEAD_BYTES, Structured
+from service.storage.layout import HEAD_BYTES, Layout, Structured
 from service.storage.record import DamagedRecord, Record, find_damage, heads_of
 from service.storage.store import Change, Found, HistoryReading, Kind, Outcome, SessionStore
 from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, ServiceError, Standing, StoreUnavailable
 from service.wire.schemas import SessionSettings
-from service.wire.session_problems import ConcurrentUpdate, RecordDamaged, SessionNotFound
+from service.wire.session_problems import (
+    ConcurrentUpdate,
+    ModelMismatch,
+    ModelUnavailable,
+    RecordDamaged,
+    SessionNotFound,
+)
 
 ATTEMPTS = 4
 """A change that finds its session changed meanwhile is computed anew at most three times."""
@@ -53,18 +59,20 @@ class WholeRecords:
         change: Callable[[Whole | None, int], Awaitable[ResultT | None]],
         *,
         stored: bool = False,
+        instead: LoadedModel | None = None,
     ) -> ResultT:
         """The result of a change, computed anew while others change the session meanwhile, which None says.
 
         Args:
             change: is given the session's record (None = there is no such session) and the store's time.
             stored: it was applied before.
+            instead: the model that is to fold the session on if its own is not here.
         Raises:
             ConcurrentUpdate: others changed it each time. And what `look` and `change` raise.
         """
         attempts, since = 0, None
         while attempts < ATTEMPTS:
-            whole, now_ms = await self.look(session, since, stored=stored)
+            whole, now_ms = await self.look(session, since, stored=stored, instead=instead)
             try:
                 result = await change(whole, now_ms)
             except NeedsOlder as older:
@@ -76,33 +84,41 @@ class WholeRecords:
         raise ConcurrentUpdate(Standing(session))
 
     async def look(
-        self, session: str, since: int | None = None, *, stored: bool = False
+        self,
+        session: str,
+        since: int | None = None,
+        *,
+        stored: bool = False,
+        instead: LoadedModel | None = None,
     ) -> tuple[Whole | None, int]:
         """A session's record (None = there is no such session), and the store's time in milliseconds.
 
         Args:
             since: the observations from this step on are to be at hand, if its history is kept in full.
             stored: what is asked for was applied before; a store that does not answer is then no proof that it was not.
+            instead: the model that is to fold the session on if its own is not here.
         Raises:
             StoreUnavailable or, if `stored`, DeadlineExceeded; RecordDamaged, ModelUnavailable, ModelMismatch: it
                 cannot be worked with.
         """
         if since is not None:
-            return await self._look_back(session, since, stored)
+            return await self._look_back(session, since, stored, instead)
         reading = await self._store.read_whole([session])
         if reading.found[0] is Found.UNAVAILABLE:
             raise _unanswered(stored)
         blob = reading.blobs[0]
         if blob is None:
             return None, reading.now_ms
-        record, loaded = parsed(session, blob, self._registry)
+        record, loaded = parsed(session, blob, self._registry, instead)
         return Whole.of(session, record, loaded, record.position, reading.now_ms), reading.now_ms
 
-    async def _look_back(self, session: str, since: int, stored: bool) -> tuple[Whole | None, int]:
+    async def _look_back(
+        self, session: str, since: int, stored: bool, instead: LoadedModel | None
+    ) -> tuple[Whole | None, int]:
         reading = await self._read_history(session, since, stored=stored)
         if reading.blob is None:
             return None, reading.now_ms
-        record, loaded = parsed(session, reading.blob, self._registry)
+        record, loaded = parsed(session, reading.blob, self._registry, instead)
         whole = Whole.of(session, record, loaded, record.position, reading.now_ms)
         if whole.full:
             first = max(since, whole.retained_from)
@@ -261,18 +277,33 @@ def _page(whole: Whole, slots: Structured, descending: bool) -> tuple[list[Obser
     return shown, None if shown[-1].step == end else shown[-1].step
 
 
-def parsed(session: str, blob: bytes, registry: Registry) -> tuple[Record, LoadedModel]:
-    """A stored record and its model. Raises RecordDamaged, ModelUnavailable or ModelMismatch."""
+def parsed(
+    session: str, blob: bytes, registry: Registry, instead: LoadedModel | None = None
+) -> tuple[Record, LoadedModel]:
+    """A stored record and the model that folds it on: its own, or the one `instead` if that is not here.
+
+    Raises:
+        RecordDamaged, ModelUnavailable, ModelMismatch: it cannot be worked with.
+    """
     rows = np.frombuffer(blob, np.uint8)[None, :]
     if len(blob) < HEAD_BYTES or find_damage(rows):
         raise RecordDamaged(session)
     places = Places([session], heads_of(rows))
-    loaded = places.model(0, registry)
     places.label(0)
     try:
-        record = Record.parse(blob, loaded.layout)
-    except DamagedRecord:
-        raise RecordDamaged(session) from None
+        loaded = places.model(0, registry)
+    except (ModelUnavailable, ModelMismatch):
+        if instead is None or int(heads_of(rows)["covariates"][0]) != instead.layout.covariates:
+            raise
+        return _record(session, blob, None), instead
+    record = _record(session, blob, loaded.layout)
     if not entries.is_sound(loaded, record.state[None], record.step):
         raise RecordDamaged(session)
     return record, loaded
+
+
+def _record(session: str, blob: bytes, layout: Layout | None) -> Record:
+    try:
+        return Record.parse(blob, layout)
+    except DamagedRecord:
+        raise RecordDamaged(session) from None

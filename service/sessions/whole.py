@@ -36,6 +36,7 @@ class Whole:
         stored: steps in the chunks of a full history, as read.
         changed_from: the oldest step whose slot was changed, so that its chunk must be.
         was_full: the stored record has a full history.
+        loaded: the model that folds the session on.
         fingerprint: of the model that the stored record belongs to.
     """
 
@@ -67,7 +68,7 @@ class Whole:
             base=loaded.model.initial_state(1)[0] if int(record.head["first"]) == 1 else None,
             stored=record.step // record.history * record.history if was_full else 0,
             was_full=was_full,
-            fingerprint=loaded.spec.fingerprint,
+            fingerprint=record.head["fingerprint"].tobytes(),
         )
 
     @property

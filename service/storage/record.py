@@ -201,20 +201,24 @@ class Record:
         return record
 
     @classmethod
-    def parse(cls, blob: bytes, layout: Layout) -> Record:
+    def parse(cls, blob: bytes, layout: Layout | None) -> Record:
         """Take stored bytes apart.
 
+        Args:
+            layout: that of its model; None = the model is not here, so whatever arrays its state is made of.
         Raises:
             DamagedRecord: they are not a sound record of this layout.
         """
-        if len(blob) < layout.live_bytes:
+        if len(blob) < (HEAD_BYTES if layout is None else layout.live_bytes):
             raise DamagedRecord(f"it has {len(blob)} bytes, fewer than its head and state")
         rows = np.frombuffer(blob, np.uint8)[None, :]
         for reason in find_damage(rows).values():
             raise DamagedRecord(reason)
-        if find_foreign(heads_of(rows), layout)[0]:
-            raise DamagedRecord("it was written with another layout than its model's")
         head = heads_of(rows)[0]
+        if layout is None:
+            layout = Layout(int(head["state_bytes"]), int(head["covariates"]))
+        elif find_foreign(heads_of(rows), layout)[0]:
+            raise DamagedRecord("it was written with another layout than its model's")
         whole = layout.whole(int(head["history"]))
         if len(blob) != whole.itemsize + int(head["tail_bytes"]):
             raise DamagedRecord(f"it has {len(blob)} bytes instead of {whole.itemsize + int(head['tail_bytes'])}")

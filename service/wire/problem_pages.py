@@ -109,12 +109,13 @@ PAGES = _pages(
     Page(
         s.ModelMismatch(AT, "daily@1", expected="sha256:9a41", found="sha256:77c0"),
         "The session's state belongs to a model with another fingerprint than the one of that name and version here.",
-        "Deploy the model with the fingerprint <code>expected</code>, or create the session again.",
+        "Deploy the model with the fingerprint <code>expected</code>, or PATCH the session to a model that is here: "
+        "what is retained is folded again.",
     ),
     Page(
         s.ModelUnavailable(AT, "daily@1"),
-        "The model version that the session is pinned to is not on this server. The session stays readable.",
-        "Put the model's folder back, or PATCH the session to another model.",
+        "The model version that the session is pinned to is not on this server. The session stays as it is.",
+        "Put the model's folder back, or PATCH the session to another model: what is retained is folded again.",
     ),
     Page(
         s.RecordDamaged("store-42"),

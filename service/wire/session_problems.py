@@ -112,8 +112,8 @@ class ModelMismatch(ServiceError):
 
     def __init__(self, at: Standing, model: str, *, expected: str, found: str) -> None:
         super().__init__(
-            f"{model} here is not the model that session {at.session} was folded with; deploy that one, or delete the "
-            "session and create it again",
+            f"{model} here is not the model that session {at.session} was folded with; deploy that one, or PATCH the "
+            "session to a model that is here",
             at=at,
             expected=expected,
             found=found,
@@ -121,7 +121,7 @@ class ModelMismatch(ServiceError):
 
 
 class ModelUnavailable(ServiceError):
-    """The session's model is not on this server: the session stays readable."""
+    """The session's model is not on this server: the session stays as it is."""
 
     status, slug, title = 409, "model-unavailable", "Model not available"
 

@@ -5,9 +5,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from models.artifacts.artifact import SHIPPED
 from models.artifacts.runtime import Model
+from service.sessions.registry import Registry
 from tests.service.calls import correct, history, post, problem, rewind
-from tests.service.conftest import Service
+from tests.service.conftest import Service, serving
 from tests.service.days import day, observation, series, value
 from tests.service.offline import offline, quantiles_of, record_of
 
@@ -189,3 +191,29 @@ def test_what_would_not_be_finite_is_not_committed(
     problem(patch(api, daily, model="tiny@2"), 422, "result-not-finite")
     monkeypatch.undo()
     assert api.get(f"/v1/sessions/{daily}").json() == stood
+
+
+@pytest.mark.parametrize("start", ["daily", "full"])
+async def test_a_session_whose_model_is_gone_is_folded_again_by_one_that_is_here(
+    service: Service, request: pytest.FixtureRequest, start: str
+) -> None:
+    """The new model's state has another size and other arrays, and the whole of a full history is read."""
+    name = request.getfixturevalue(start)
+    others = Registry.load([SHIPPED], "daily")
+    with serving(others, service.store_url, default_model="daily") as other, httpx2.Client(base_url=other.url) as api:
+        problem(patch(api, name, minimum=0), 409, "model-unavailable")
+        stale = {"If-Match": "0000000000000000-1"}
+        problem(api.patch(f"/v1/sessions/{name}", json={"model": "daily"}, headers=stale), 412, "precondition-failed")
+        shown = patch(api, name, "?validate_only=true", model="daily").json()
+        session = patch(api, name, model="daily").json()
+        assert shown["scores"] == session["scores"]
+        first, steps = (1, 200) if start == "full" else (37, 100)
+        assert (session["model"], session["step"]) == ("daily@1", steps)
+        assert [one["type"] for one in session["warnings"]] == ([] if start == "full" else ["short-rebuild"])
+        assert post(api, name, observation(steps + 1)).status_code == 200
+        assert correct(api, name, steps - 5, 1.0).status_code == 200
+        assert correct(api, name, steps - 5, value(steps - 5)).status_code == 200
+        assert api.post(f"/v1/sessions/{name}:verify").json()["ok"]
+        record = await record_of(other, name)
+    folded = offline(others.default, record, values(first, steps + 1), first=first)[0]
+    assert record.state.tobytes() == folded.tobytes()
