@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import math
@@ -29,6 +30,8 @@ LAST_REQUESTS_S = 1.0
 LOOK_AGAIN_S = 0.02
 OTHER_WORKERS_S = 0.5
 """At a stop, how long other workers are given to stop listening; they look for signals ten times a second."""
+YOUNG_OBJECTS = 10_000
+"""How many more objects there are than after the last collection of garbage before the next one."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ def serve(settings: Settings) -> None:
         if settings.workers == 1:
             config = configured(settings, joined(settings, store_url))
             server = GracefulServer(config, revive)
+            _spare_what_stays()
             server.run(sockets=[config.bind_socket()])
         else:
             _export(settings, store_url)
@@ -138,6 +142,8 @@ class _Worker(Process):
     def target(self, sockets: list[socket] | None = None) -> None:
         die_with_parent()
         with _own_signals():
+            self.config.load()
+            _spare_what_stays()
             super().target(sockets)
 
     @property
@@ -192,6 +198,13 @@ def _own_signals() -> Iterator[None]:
     finally:
         for sig, handler in before.items():
             signal.signal(sig, handler)
+
+
+def _spare_what_stays() -> None:
+    """Leave what was loaded at the start out of all later collections: to go through it holds the event loop up."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
 
 
 def _nothing() -> None:

@@ -13,12 +13,16 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.wire.exchange import LINGER_S, identity, problem_answer
+from service.wire.exchange import LINGER_S, Headers, identity, problem_answer
 from service.wire.problems import OVERLOADED, MalformedRequest, Overloaded, RequestTimeout, ServiceError
 
 HEAD_LIMIT = 32 * 1024
 """Bytes of a request's first line and headers."""
 HEADERS_LIMIT = 100
+NAMING = (b"x-request-id", b"traceparent")
+"""Headers of a request that its answer repeats."""
+STAND_IN = b"0123456789abcdef"
+"""Where the id stands in the prepared answer to a request that is turned away."""
 
 
 class HeadTooLarge(Exception):
@@ -103,8 +107,11 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def _turn_away(self) -> None:
-        named = identity(self.headers, os.urandom(8))
-        self._write(Overloaded(OVERLOADED), named)
+        made = os.urandom(8)
+        if any(name in NAMING for name, _ in self.headers):
+            self.transport.write(_answer(Overloaded(OVERLOADED), identity(self.headers, made)))
+        else:
+            self.transport.write(TURNED_AWAY.replace(STAND_IN, made.hex().encode()))
         if self.parser.should_keep_alive():
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -146,13 +153,17 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        self._write(error, [(b"connection", b"close")])
+        self.transport.write(_answer(error, [(b"connection", b"close")]))
         self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER_S, self.transport.close)
 
-    def _write(self, error: ServiceError, headers: list[tuple[bytes, bytes]]) -> None:
-        """Write a problem as a whole answer; its instance is the request id among the headers, if there is one."""
-        status, headers, body = problem_answer(error, headers)
-        lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-        self.transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], lines, len(body), body))
+
+def _answer(error: ServiceError, headers: Headers) -> bytes:
+    """A problem as a whole answer; its instance is the request id among the headers, if there is one."""
+    status, headers, body = problem_answer(error, headers)
+    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], lines, len(body), body)
+
+
+TURNED_AWAY = _answer(Overloaded(OVERLOADED), [(b"x-request-id", STAND_IN)])
