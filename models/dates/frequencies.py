@@ -161,6 +161,8 @@ def _refusal(name: str) -> str:
     unit = name.lstrip("0123456789")
     if unit in OLD_NAMES:
         return f"an old name: {OLD_NAMES[unit]}"
+    if unit in (*ABSOLUTE, *FIXED_DAYS):
+        return f"a multiple is 1 to 9999, without leading zeros: {unit}, 2{unit}"
     known = [*ABSOLUTE, *FIXED_DAYS, "B", *MONTHS, *(f"W-{day}" for day in WEEKDAYS)]
     meant = [new for new in known if new.lower() == unit.lower()]
     if meant:

@@ -135,7 +135,10 @@ class Grid:
         if offset is not None:
             return self._settled(_readable(wall - _offset(offset)))
         if time is None and not self._frequency.absolute:
-            return self._zone.instant(_readable(wall))  # a date alone names its day, whatever its midnight
+            instant = self._zone.instant(_readable(wall))  # a date alone names its day, whatever its midnight
+            if self._zone.wall(instant) - wall >= DAY:
+                raise TimestampError(f"{self.timezone} never had this day: its clocks were set forward across it")
+            return instant
         instants = self._zone.instants(_readable(wall))
         if len(instants) != 1:
             occurs = "twice" if instants else "never"

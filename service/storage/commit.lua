@@ -59,7 +59,7 @@ local function verdict(head, change, kind, expects)
     if kind == DELETE or not expects then return APPLIED end
     return expired and EXPIRED or MISSING
   end
-  -- A re-sent command must find its own earlier success before it compares: the reply may have been lost, not the write.
+  -- A re-sent command must find its own earlier success before it compares: perhaps only the reply was lost.
   local known = digest_of(head, sub(change, 3, 18))
   if known then return known == sub(change, 19, 26) and REPLAYED or KEY_REUSED end
   if not expects then return kind == DELETE and APPLIED or CONFLICT end

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.storage.connection import Command
 from service.storage.history import rendered, rendered_base, slots_between
 from service.storage.layout import HeadFlag, mark, position
 from service.storage.record import DamagedRecord, Record
@@ -17,6 +18,7 @@ RING = 8
 def created(session: str, *, life: bytes = b"life one", ttl_ms: int = 0, full: bool = True) -> Change:
     record = new_record(life=life, history=RING)
     mark(record.head, HeadFlag.FULL, on=full)
+    record.head["ttl_ms"] = ttl_ms
     record.bump(token_of(life.decode()))
     return replace(replacement(session, record, expected=None, ttl_ms=ttl_ms, token=life.decode()), full=full)
 
@@ -174,3 +176,25 @@ async def test_zeros_before_the_first_observation_are_no_damage(store: SessionSt
     assert slots_between(record, [chunk], 5, 8)["step"].tolist() == [5, 6, 7, 8]
     with pytest.raises(DamagedRecord):
         slots_between(record, [chunk[:-1] + b"?"], 5, 8)
+
+
+async def test_neither_a_damaged_expiry_nor_a_record_cut_to_nothing_is_an_absent_history(store: SessionStore) -> None:
+    await store.commit_one(created("a", ttl_ms=60_000))
+    blob = await store.read_one("a")
+    assert blob is not None
+    key = store.key("a")
+    for damaged in (blob[:632] + bytes([1, 0, 0, 0, 0, 0, 0, 0]) + blob[640:], b""):
+        await store.servers.run([Command(key, (b"SET", key, damaged))], 5.0)
+        assert (await store.read_history("a", 1)).found is Found.PRESENT
+
+
+async def test_a_history_has_any_number_of_chunks(store: SessionStore) -> None:
+    count = 9_000
+    record = new_record(history=RING)
+    mark(record.head, HeadFlag.FULL)
+    record.head["step"] = count * RING
+    record.bump(token_of("first"))
+    await store.commit_one(replace(replacement("a", record, expected=None, token="first"), full=True))
+    for first in range(0, count, 1000):
+        await ask(store, "a", b"HSET", *(b"%d" % number for row in range(first, first + 1000) for number in (row, row)))
+    assert (await store.read_history("a", 1)).chunks == [b"%d" % number for number in range(count)]

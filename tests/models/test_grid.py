@@ -209,6 +209,13 @@ def test_a_date_alone_names_its_day_whatever_its_midnight() -> None:
     assert never.steps_between(never.parse("2018-11-03"), never.parse("2018-11-05")) == 2
 
 
+def test_a_day_that_a_zone_never_had_is_refused() -> None:
+    days = begun("D", "2011-12-29", "Pacific/Apia")  # which went from the 29th to the 31st
+    with pytest.raises(TimestampError, match="Pacific/Apia never had this day"):
+        days.parse("2011-12-30")
+    assert days.format(days.parse("2011-12-31")) == "2011-12-31"
+
+
 def test_a_wall_clock_set_forward_across_midnight_keeps_the_count() -> None:
     late = begun("D", "2024-03-29T23:30:00", "America/Nuuk")  # 23:00 on the 30th became midnight of the 31st
     points = [late.advance(late.anchor or 0, n) for n in range(4)]
@@ -274,6 +281,12 @@ def test_the_ends_of_time_are_refused() -> None:
 def test_an_old_or_misspelt_frequency_is_refused_with_the_right_one(old: str, named: str) -> None:
     with pytest.raises(FrequencyError, match=rf"\b{named}\b"):
         frequency(old)
+
+
+@pytest.mark.parametrize("name", ["01D", "10000min"])
+def test_a_multiple_that_cannot_be_is_refused_as_such(name: str) -> None:
+    with pytest.raises(FrequencyError, match="a multiple is 1 to 9999"):
+        frequency(name)
 
 
 def test_month_is_refused_with_both_of_its_new_names() -> None:
