@@ -76,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > HEAD_LIMIT:
             self.send_400_response("")
-        elif (self._in_head or self._is_between_requests()) and self._timer is None:
+        elif (self._in_head or self._is_between_requests()) and not self._is_timed():
             self._timer = self.loop.call_later(self._deadline_s, self._is_late)
 
     def on_message_begin(self) -> None:
@@ -124,6 +124,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+    def _is_timed(self) -> bool:
+        return self._timer is not None or self.timeout_keep_alive_task is not None
 
     def _measured(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)

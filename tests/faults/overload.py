@@ -23,8 +23,8 @@ from tests.faults.openloop import Posting, Tally
 from tests.faults.processes import Service, service
 from tests.faults.wire import Connection, request
 
-SESSIONS = 4000
-CONNECTIONS = 2000
+SESSIONS = 8000
+CONNECTIONS = 3900
 CLIENTS = 512
 """Of the closed loop that measures the peak."""
 WITHIN_S = 0.05

@@ -14,6 +14,7 @@ from tests.faults.wire import Connection, request
 
 PATH = "/v1/sessions/a/observations"
 BODY = b'{"value": 1}'
+DEADLINE_S = 0.05
 
 
 class Full:
@@ -28,7 +29,7 @@ async def connection() -> AsyncIterator[Connection]:
     config, state = Config(Full(), interface="asgi3", proxy_headers=False, lifespan="off"), ServerState()  # type: ignore[arg-type]
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: BoundedProtocol(config, state, {}, deadline_s=5.0, connections=1), "127.0.0.1", 0
+        lambda: BoundedProtocol(config, state, {}, deadline_s=DEADLINE_S, connections=1), "127.0.0.1", 0
     )
     async with server, Connection(server.sockets[0].getsockname()[1]) as open_connection:
         yield open_connection
@@ -54,3 +55,10 @@ async def test_what_names_the_request_is_repeated(connection: Connection) -> Non
     assert (status, orjson.loads(body)["instance"]) == (503, 'a"b\\c')
     assert b'\r\nx-request-id: a"b\\c\r\n' in head
     assert b"\r\ntraceparent: %b\r\n" % trace.encode() in head
+
+
+async def test_the_connection_outlives_the_deadline_of_a_request(connection: Connection) -> None:
+    for _ in range(2):
+        status, _ = await connection.send(request("POST", PATH, BODY))
+        assert status == 503
+        await asyncio.sleep(2 * DEADLINE_S)
