@@ -17,7 +17,7 @@ MOST_IN_A_WAVE = 128
 """A longer wave would keep the event loop from refusing others in time, and saves no more."""
 MOST_BESIDE = 1024
 """Long or unusual pieces of work that may be under way beside the waves."""
-WAITING_SHARE = 0.1
+WAITING_SHARE = 0.05
 """Of its time limit, what a request may be expected to spend waiting for its turn; beyond, it is refused at once.
 
 What is in excess of what can be done is better refused early, while the client has time to go elsewhere.
