@@ -76,6 +76,11 @@ class Server:
         self._process.send_signal(signal.SIGSTOP)
         self._silent = True
 
+    def wake(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+        self._silent = False
+
     def restart(self) -> None:
         self.kill()
         self.start()

@@ -33,6 +33,8 @@ __all__ = ["Command", "Failure", "Node", "Reply", "Servers", "StoreUnavailable",
 
 EMBEDDED_SOCKET = "embedded.sock"
 """A unix socket of this name belongs to the embedded store."""
+ANSWERS_WITHIN_S, ASKED_EVERY_S = 0.25, 1.0
+"""A server that has fallen silent is asked so often, and must answer so soon, to be used again."""
 ROUNDS = 4
 """Attempts at reaching a key that moves while it is asked for."""
 
@@ -56,6 +58,8 @@ class Servers:
         self._timeout_s = timeout_s
         self._pools: dict[Node, BlockingConnectionPool] = {}
         self._probes: dict[Node, BlockingConnectionPool] = {}
+        self._silent: dict[Node, float] = {}  # when to ask again those that left a call unanswered
+        self._asking: dict[Node, asyncio.Task[None]] = {}
 
     async def node_of(self, key: bytes, deadline: float) -> Node:
         return self._seeds[0]
@@ -75,6 +79,7 @@ class Servers:
         return self._pools[node]
 
     async def close(self) -> None:
+        await asyncio.gather(*self._asking.values())
         for pool in (*self._pools.values(), *self._probes.values()):
             await pool.disconnect()
         self._pools.clear()
@@ -143,6 +148,7 @@ class Servers:
     ) -> None:
         commands = [waiting[row] for row in rows]
         try:
+            await self._require_answering(node)
             wait = await waits.at(node, deadline) if waits is not None else None
         except StoreUnavailable as error:
             answers: list[Reply] = [Failure(sent=False, reason=str(error))] * len(rows)
@@ -154,8 +160,38 @@ class Servers:
                 answers = [answer if isinstance(answer, Failure) else Unconfirmed(answer) for answer in answers]
         if waits is not None and any(isinstance(answer, Failure) and answer.redirect is None for answer in answers):
             waits.forget(node)
+        if any(isinstance(answer, Failure) and answer.silent for answer in answers):
+            self._silent[node] = asyncio.get_running_loop().time()
         for row, answer in zip(rows, answers, strict=True):
             replies[row] = answer
+
+    async def _require_answering(self, node: Node) -> None:
+        """A server that left a call unanswered is asked a short question before it is sent anything else.
+
+        Otherwise each call would wait for it to the end, and with it the sessions of all other servers.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        if node not in self._silent:
+            return
+        if node not in self._asking and asyncio.get_running_loop().time() >= self._silent[node]:
+            self._asking[node] = asyncio.create_task(self._ask_whether_it_answers(node))
+        if node in self._asking:
+            await asyncio.shield(self._asking[node])
+        if node in self._silent:
+            raise StoreUnavailable("the server does not answer")
+
+    async def _ask_whether_it_answers(self, node: Node) -> None:
+        try:
+            now = asyncio.get_running_loop().time()
+            [answer] = await self.probe(node, [(b"PING",)], now + ANSWERS_WITHIN_S)
+            if isinstance(answer, Failure):
+                self._silent[node] = now + ASKED_EVERY_S
+            else:
+                self._silent.pop(node, None)
+        finally:
+            del self._asking[node]
 
     def _again(
         self, waiting: dict[int, Command], replies: list[Reply], repeatable: bool
@@ -278,7 +314,7 @@ class ClusterServers(Servers):
                 self._stale = False
 
     async def _read_slots(self, deadline: float) -> dict[int, Node]:
-        known = list(dict.fromkeys([*self._slots.values(), *self._seeds]))
+        known = sorted(dict.fromkeys([*self._slots.values(), *self._seeds]), key=self._silent.__contains__)
         for asked in known:
             question = Command(b"", (b"CLUSTER", b"SLOTS"))
             [ranges] = await exchange(self.pool(asked), [question], _share(deadline, len(known)))

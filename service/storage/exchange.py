@@ -32,11 +32,12 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No reply. `sent`: the command may have been run."""
+    """No reply. `sent`: the command may have been run. `silent`: there was none within the time limit."""
 
     sent: bool
     reason: str
     redirect: RedisError | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ Reply = Any
 async def exchange(pool: BlockingConnectionPool, commands: Sequence[Command], deadline: float) -> list[Reply]:
     """Send commands back to back on one connection and read their replies; never raises for what the server does."""
     replies: list[Reply] = []
-    sent, connection, reason = False, None, ""
+    sent, connection, reason, silent = False, None, "", False
     try:
         async with asyncio.timeout_at(deadline):
             connection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -66,7 +67,7 @@ async def exchange(pool: BlockingConnectionPool, commands: Sequence[Command], de
                     await connection.read_response()
                 replies.append(await _reply(connection))
     except TimeoutError:
-        reason = "no answer within the time limit"
+        reason, silent = "no answer within the time limit", True
     except BusyLoadingError as error:
         replies.append(Failure(sent=False, reason=str(error)))
         reason = str(error)
@@ -75,7 +76,7 @@ async def exchange(pool: BlockingConnectionPool, commands: Sequence[Command], de
     finally:
         if connection is not None:
             await pool.release(connection)
-    return replies + [Failure(sent, reason)] * (len(commands) - len(replies))
+    return replies + [Failure(sent, reason, silent=silent)] * (len(commands) - len(replies))
 
 
 async def _reply(connection: AbstractConnection) -> Reply:
