@@ -17,8 +17,7 @@ from models.mixture import Mixture, MixtureConfig
 from tests.golden.publish_models import ROOT, random_module
 from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_features
 
-# An export takes ten seconds: the ends, powers of two, and sizes that are no multiples of anything, at every depth.
-SIZES = {1: (8, 13, 40, 128), 2: (16, 31, 100), 3: (8, 64, 128)}
+SIZES = {1: (8, 13, 24, 40, 64, 96, 128), 2: (8, 16, 31, 48, 64, 100, 128), 3: (8, 20, 32, 64, 72, 128)}
 RANDOM = [MixtureConfig(hidden=hidden, layers=layers) for layers, sizes in SIZES.items() for hidden in sizes]
 
 
