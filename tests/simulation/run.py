@@ -16,6 +16,7 @@ from random import Random
 from models.artifacts import artifact
 from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
+from service.storage.connection import ASKED_EVERY_S
 from service.storage.durability import Demand, Durability
 from tests.golden.publish_models import ROOT
 from tests.simulation.chronicle import Chronicle, Offline, Violation
@@ -180,6 +181,9 @@ class _Run:
         for story in self._stories:
             for worker in self._workers:
                 answer = await worker.take(Call("GET", story.session))
+                if answer.status == 503:  # it had found the store silent, and asks again after a while
+                    await asyncio.sleep(2 * ASKED_EVERY_S)
+                    answer = await worker.take(Call("GET", story.session))
                 held = None if story.standing is None else story.standing.etag
                 if answer.etag != held:
                     raise Violation(f"{story.session}: {worker.name} shows {answer.etag}, stored is {held}")
