@@ -57,6 +57,11 @@ class Story:
         last = notes.get(self.session)
         return None if last is None or is_expired(last, self._server.now_ms()) else last
 
+    @property
+    def etag(self) -> str | None:
+        """What a reader of the session is shown; None = there is none, or it has expired."""
+        return None if self.standing is None else self.standing.etag
+
     def holds(self, commit: Commit) -> bool:
         """Whether a commit is part of what the store holds of the session."""
         last = self.standing
