@@ -87,7 +87,12 @@ class Counting(Story):
         """Send a request again that was answered: the same bytes come back, unless the store lost it."""
         if not self._latest:
             return
-        if not await self.again(self._chance.choice(self._latest)):
+        operation = self._chance.choice(self._latest)
+        sent, held = operation.commit, self.standing
+        assert sent is not None
+        if held is not None and sent.step - len(operation.values) < held.step - self.history:
+            return  # its first observation is not retained any more
+        if not await self.again(operation):
             self._latest.clear()
 
     async def _contradict(self) -> None:
