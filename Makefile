@@ -39,6 +39,7 @@ bench: setup
 # ARGS="--seed 1" repeats a run; without it every tool prints the seed that it took.
 faults: setup
 	$(BIN)/python -m tests.simulation --seeds 0:2000 --processes 2
+	$(BIN)/python -m tests.simulation.mutants --processes 2
 	$(BIN)/python -m tests.faults.load --observations 200000 --connections 64 --sessions 5000 --kills 10 $(ARGS)
 	for target in service group store redis valkey; do \
 	    $(BIN)/python -m tests.faults.load --observations 20000 --sessions 1000 --kills 20 --target $$target $(ARGS) || exit 1; \
