@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from service.storage.layout import NO_TIME, WINDOW, AnswerKind, Structured, snapshot_every
+from service.storage.layout import NO_TIME, WINDOW, AnswerKind, HeadFlag, Structured, snapshot_every
 
 HISTORY_LIMIT = 10_000
 STEP_LIMIT = 2**53
@@ -23,6 +23,7 @@ def implausible(heads: Structured) -> dict[int, str]:
     reasons: dict[int, str] = {}
     for sound, reason in (
         (heads["history"] <= HISTORY_LIMIT, "it retains more than any session may"),
+        ((heads["history"] > 0) | (heads["flags"] & HeadFlag.FULL == 0), "it keeps all and has no room for any"),
         ((heads["step"] < STEP_LIMIT) & (heads["revision"] < STEP_LIMIT), "its step or revision is absurd"),
         ((heads["first"] >= 1) & (heads["first"] <= heads["step"] + np.uint64(1)), "its history begins after its end"),
         (_is_time(heads["last"]) & _is_time(heads["anchor"]), "its times are absurd"),

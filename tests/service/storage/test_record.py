@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.storage.layout import HEAD, HEAD_BYTES, WINDOW, Layout, snapshot_every
+from service.storage.layout import HEAD, HEAD_BYTES, WINDOW, HeadFlag, Layout, snapshot_every
 from service.storage.record import (
     DamagedRecord,
     Record,
@@ -123,6 +123,25 @@ def test_a_wave_of_several_models_is_checked_each_at_its_own_size() -> None:
     assert find_damage(rows) == {}
     rows[1] = 0
     assert find_damage(rows) == {1: "it does not begin with the mark of a record"}
+
+
+@pytest.mark.parametrize(
+    ("history", "changed"),
+    [
+        (8, {"step": 2**60}),
+        (8, {"history": 10_001}),
+        (8, {"first": 0}),
+        (8, {"gaps": 2}),
+        (8, {"minimum": 2.0, "maximum": 1.0}),
+        (0, {"flags": HeadFlag.FULL}),
+    ],
+)
+def test_numbers_that_cannot_be_are_damage_whatever_the_checksum_says(history: int, changed: dict[str, float]) -> None:
+    record = Record.parse(folded(3, history=history), LAYOUT)
+    for name, number in changed.items():
+        record.head[name] = number
+    rows = np.frombuffer(record.render()[: LAYOUT.live_bytes], np.uint8)[None, :]
+    assert list(find_damage(rows)) == [0]
 
 
 def test_no_rows_have_no_damage() -> None:
