@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from models.dates.zones import FIRST
 from service.storage.layout import NO_TIME, WINDOW, AnswerKind, HeadFlag, Structured, snapshot_every
 
 HISTORY_LIMIT = 10_000
 STEP_LIMIT = 2**53
-FIRST_US, LAST_US = -62_135_596_800_000_000, 253_370_764_800_000_000
-"""Microseconds to the beginning of the year 1 and of 9999."""
+LAST_US = 253_370_764_800_000_000
+"""Microseconds to the beginning of the year 9999: what follows can still be written."""
 LAST_MS = LAST_US // 1000
 
 Flags = NDArray[np.bool_]
@@ -51,6 +52,14 @@ def are_sound_slots(slots: Structured, revision: int) -> bool:
     )
 
 
+def follow_each_other(slots: Structured, head: Structured) -> bool:
+    """Whether these can be the last observations, oldest first, of the session with this head."""
+    times = slots["timestamp"]
+    if not len(times) or not head["freq"]:
+        return True  # where steps are counted, nobody reads the times
+    return bool((times != NO_TIME).all() and (np.diff(times) > 0).all() and times[-1] == head["last"])
+
+
 def are_sound_outcomes(outcomes: Structured, revision: int) -> bool:
     """Whether these can be the last answers of a session that stands at a revision; unused ones are all zeros."""
     used = outcomes[outcomes["status"] != 0]
@@ -83,5 +92,5 @@ def are_sound_snapshots(snapshots: Structured, step: int, history: int, base: in
 
 
 def _is_time(instants: NDArray[np.int64]) -> Flags:
-    known: Flags = (instants == NO_TIME) | ((instants >= FIRST_US) & (instants < LAST_US))
+    known: Flags = (instants == NO_TIME) | ((instants >= FIRST) & (instants < LAST_US))
     return known

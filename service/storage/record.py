@@ -13,6 +13,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from service.storage import plausible
 from service.storage.layout import (
     CRC_AT,
     FORMAT,
@@ -28,7 +29,6 @@ from service.storage.layout import (
     position,
     snapshot_every,
 )
-from service.storage.plausible import are_sound_outcomes, are_sound_slots, are_sound_snapshots, implausible
 
 Writes = tuple[tuple[int, bytes], ...]
 """What a commit writes: (offset, bytes), the first at offset 0."""
@@ -76,7 +76,7 @@ def find_damage(rows: Bytes) -> dict[int, str]:
     for row, (size, crc) in enumerate(zip(heads["state_bytes"].tolist(), heads["crc"].tolist(), strict=True)):
         if row not in reasons and _live_crc(view[row * width : row * width + HEAD_BYTES + size]) != crc:
             reasons[row] = "the checksum of its head and state does not match"
-    return implausible(heads) | reasons
+    return plausible.implausible(heads) | reasons
 
 
 def find_foreign(heads: Structured, layout: Layout) -> NDArray[np.bool_]:
@@ -371,11 +371,11 @@ class Record:
             crcs = [crc32(memoryview(data)[4:]) for data in _pieces(part)]
             if part["crc"].tolist() != crcs:
                 raise DamagedRecord(f"the checksum of {name} does not match")
-        if not are_sound_slots(slots, revision):
+        if not plausible.are_sound_slots(slots, revision) or not plausible.follow_each_other(slots, self.head):
             raise DamagedRecord("its history holds what cannot have been observed")
-        if not are_sound_outcomes(self.outcomes, revision):
+        if not plausible.are_sound_outcomes(self.outcomes, revision):
             raise DamagedRecord("its answers hold what cannot have been answered")
-        if not are_sound_snapshots(self.snapshots, self.step, self.history, int(self.head["base"])):
+        if not plausible.are_sound_snapshots(self.snapshots, self.step, self.history, int(self.head["base"])):
             raise DamagedRecord("its kept states are not those of its history")
 
 

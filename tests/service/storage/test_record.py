@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.storage.layout import HEAD, HEAD_BYTES, WINDOW, HeadFlag, Layout, snapshot_every
+from models.dates.frequencies import DAY
+from service.storage.layout import HEAD, HEAD_BYTES, NO_TIME, WINDOW, HeadFlag, Layout, snapshot_every
 from service.storage.record import (
     DamagedRecord,
     Record,
@@ -142,6 +143,17 @@ def test_numbers_that_cannot_be_are_damage_whatever_the_checksum_says(history: i
         record.head[name] = number
     rows = np.frombuffer(record.render()[: LAYOUT.live_bytes], np.uint8)[None, :]
     assert list(find_damage(rows)) == [0]
+
+
+def test_times_that_do_not_follow_each_other_are_damage_whatever_the_checksum_says() -> None:
+    record = Record.parse(folded(3), LAYOUT)
+    record.head["freq"], record.head["anchor"], record.head["last"] = b"D", DAY, 3 * DAY
+    record.ring["timestamp"][:3] = DAY, 2 * DAY, 3 * DAY
+    Record.parse(record.render(), LAYOUT)
+    for time in (NO_TIME, 3 * DAY):
+        record.ring["timestamp"][1] = time
+        with pytest.raises(DamagedRecord):
+            Record.parse(record.render(), LAYOUT)
 
 
 def test_no_rows_have_no_damage() -> None:
