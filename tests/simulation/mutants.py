@@ -63,12 +63,12 @@ MUTANTS = (
             (LUA, COMPARED, LIFE + "  if sub(head, 129, 136) == sub(expected, 9, 16) then"),
             (LAYOUT, "record[112:124] + record[CRC_AT : CRC_AT + 4]", "record[112:120] + record[128:136]"),
         ),
-        seed=1,
+        seed=27,
     ),
     Mutant(
         "incarnation not compared",
         ((LUA, COMPARED, LIFE + "  if sub(position, 9) == sub(expected, 9, 12) then"),),
-        seed=19,
+        seed=65,
     ),
     Mutant(
         "checksum not compared",
