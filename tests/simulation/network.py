@@ -104,9 +104,6 @@ class Link(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - as its base class has it
         return default
 
-    def pause_reading(self) -> None:
-        raise NotImplementedError
-
     # ------------------------------------------------ the server's end
 
     def _arrived(self, data: bytes) -> None:
