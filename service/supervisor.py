@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import math
+import multiprocessing
 import os
 import signal
 import sys
@@ -154,11 +155,14 @@ class _Worker(Process):
 
 
 def die_with_parent() -> None:
-    """Have this process sent SIGTERM when the one that started it ends, however it does."""
+    """Have this process sent SIGTERM when the one that started it ends, however it does; end now if it has ended."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    if parent is not None and os.getppid() != parent.pid:
+        raise SystemExit(0)  # it ended while this one was being started: nobody is left to tell
 
 
 def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
@@ -191,8 +195,11 @@ def _export(settings: Settings, store_url: str) -> None:
 
 @contextlib.contextmanager
 def _own_signals() -> Iterator[None]:
-    """A stop on request is a success: without this the server would end itself by the signal it was stopped with."""
-    before = {sig: signal.signal(sig, lambda *_: None) for sig in (signal.SIGTERM, signal.SIGINT)}
+    """A stop on request is a success, be it before the server listens or after it has stopped.
+
+    Without this the server would end itself by the signal it was stopped with.
+    """
+    before = {sig: signal.signal(sig, lambda *_: sys.exit(0)) for sig in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

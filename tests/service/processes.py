@@ -40,11 +40,15 @@ class ServiceProcess:
         return self._process
 
     def start(self) -> None:
+        self.launch()
+        wait_for(self._ready, f"the service: {self.data_dir.parent / 'service.log'}", 120.0)
+
+    def launch(self) -> None:
+        """Start it, and do not wait until it is ready."""
         with (self.data_dir.parent / "service.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", SERVE], cwd=ROOT, env=self._environment, stdout=log, stderr=log
             )
-        wait_for(self._ready, f"the service: {self.data_dir.parent / 'service.log'}", 120.0)
 
     def stop(self) -> int:
         """SIGTERM, and the exit status that follows."""

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from tests.deployments import wait_for
 from tests.service.processes import ServiceProcess, children, is_alive, process, wait_until_gone
@@ -135,6 +137,38 @@ def test_workers_end_with_a_killed_parent(models_dir: Path, tmp_path: Path) -> N
         service.kill()
         for pid in family:
             wait_until_gone(pid)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.6, 0.9, 1.2, 1.5])
+def test_workers_end_with_a_parent_that_is_killed_while_they_start(
+    models_dir: Path, tmp_path: Path, seconds: float
+) -> None:
+    service = ServiceProcess(models_dir, tmp_path / "data", workers="2")
+    service.launch()
+    wait_for(lambda: len(children(service.process.pid)) >= 3, "workers", 60.0)
+    time.sleep(seconds)
+    family = children(service.process.pid)
+    service.kill()
+    for pid in family:
+        wait_until_gone(pid)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 1.0, 1.5])
+def test_a_stop_before_the_service_is_ready_ends_it_soon(
+    models_dir: Path, tmp_path: Path, workers: str, seconds: float
+) -> None:
+    service = ServiceProcess(models_dir, tmp_path / "data", workers=workers)
+    service.launch()
+    try:
+        wait_for(lambda: bool(children(service.process.pid)), "the store", 60.0)
+        time.sleep(seconds)
+        family = children(service.process.pid)
+        service.stop()
+        for pid in family:
+            wait_until_gone(pid)
+    finally:
+        service.kill()
 
 
 def test_the_process_that_unrolls_ends_with_a_killed_service(models_dir: Path, tmp_path: Path) -> None:
