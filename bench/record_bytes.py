@@ -22,10 +22,11 @@ HISTORIES = (0, 16, 64, 256)
 def creation(session: str, layout: Layout, history: int) -> Change:
     random = np.random.default_rng()
     state = random.integers(0, 256, layout.state_bytes, np.uint8)
-    model, life = bytes(32), random.bytes(8)
-    record = Record.new(layout, model="m@1", fingerprint=model, incarnation=life, history=history, state=state)
+    record = Record.new(
+        layout, model="m@1", fingerprint=bytes(32), incarnation=random.bytes(8), history=history, state=state
+    )
     record.bump()
-    return Change(session, bytes(16), bytes(8), None, model, Kind.REPLACE, ((0, record.render()),), 34_560_000_000)
+    return Change(session, bytes(16), bytes(8), None, Kind.REPLACE, ((0, record.render()),), 34_560_000_000)
 
 
 async def measure(store: SessionStore, layout: Layout, history: int, sessions: int) -> tuple[float, float]:

@@ -38,11 +38,11 @@ def replacement(
 ) -> Change:
     """`record`, already bumped, in the place of what stands there."""
     writes = ((0, record.render()),)
-    return Change(session, token_of(token), bytes(8), expected, MODEL, Kind.REPLACE, writes, ttl_ms)
+    return Change(session, token_of(token), bytes(8), expected, Kind.REPLACE, writes, ttl_ms)
 
 
 def deletion(session: str, *, expected: bytes | None = None) -> Change:
-    return Change(session, bytes(16), bytes(8), expected, MODEL, Kind.DELETE, (), 0)
+    return Change(session, bytes(16), bytes(8), expected, Kind.DELETE, (), 0)
 
 
 def advance(
@@ -51,7 +51,7 @@ def advance(
     """The next observation of a session whose stored bytes are given, written in place as the hot path does."""
     [writes] = step_writes([blob], [value], token or f"{session} {value}", digest, ttl_ms)
     expected = position(blob)
-    return Change(session, token_of(token or f"{session} {value}"), digest, expected, MODEL, Kind.WRITE, writes, ttl_ms)
+    return Change(session, token_of(token or f"{session} {value}"), digest, expected, Kind.WRITE, writes, ttl_ms)
 
 
 def step_writes(

@@ -240,9 +240,8 @@ class _Advance:
         writes = self._writes(rows, slots)
         ttls: list[int] = heads["ttl_ms"].tolist()
         full: list[int] = (heads["flags"] & HeadFlag.FULL).tolist()
-        fingerprint = self._loaded.spec.fingerprint
         return [
-            Change(work.session, token, work.digest, stood, fingerprint, Kind.WRITE, written, ttl_ms, bool(keeps))
+            Change(work.session, token, work.digest, stood, Kind.WRITE, written, ttl_ms, bool(keeps))
             for work, token, stood, written, ttl_ms, keeps in zip(
                 works, tokens, expected, writes, ttls, full, strict=True
             )

@@ -268,7 +268,7 @@ def digest_of(observations: Sequence[Observation] | None) -> bytes:
 
 
 def _deletion(session: str, expected: bytes | None, full: bool) -> Change:
-    return Change(session, NO_TOKEN, NO_DIGEST, expected, bytes(32), Kind.DELETE, (), 0, full)
+    return Change(session, NO_TOKEN, NO_DIGEST, expected, Kind.DELETE, (), 0, full)
 
 
 def _differences(body: render.Json, asked: SessionSettings) -> list[str]:

@@ -200,7 +200,6 @@ class WholeRecords:
             token=token,
             digest=digest,
             expected=whole.expected,
-            fingerprint=whole.fingerprint,
             kind=Kind.REPLACE,
             writes=((0, whole.record.render()),),
             ttl_ms=int(whole.record.head["ttl_ms"]),

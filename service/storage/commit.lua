@@ -2,11 +2,11 @@
 -- Commits changes to sessions. KEYS: one record each, then the histories of those that keep one in full (history.py);
 -- ARGV: one change each, as store.py packs it:
 --   kind u1 | flags u1 (1 = expects a position, 2 = must write) | token 16 | digest 8 | expected position 16 |
---   fingerprint 32 | ttl_ms u8 | writes u1, then for each write: offset u4 | length u4 | bytes,
+--   ttl_ms u8 | writes u1, then for each write: offset u4 | length u4 | bytes,
 --   then for each field of the history to put: length u1 | name | length u4 | bytes (none: it is taken away).
 -- Returns one byte for each key. layout.py says where things stand in a record; Lua counts from 1.
 
-local APPLIED, REPLAYED, KEY_REUSED, CONFLICT, REGRESSED, MISSING, EXPIRED, WRONG_MODEL = 1, 2, 3, 4, 5, 6, 7, 8
+local APPLIED, REPLAYED, KEY_REUSED, CONFLICT, REGRESSED, MISSING, EXPIRED = 1, 2, 3, 4, 5, 6, 7
 local WRITE, REPLACE, DELETE, CONFIRM = 1, 2, 3, 4
 local HEAD_BYTES, STAMP_AT = 640, 625
 local TOKENS_AT, TOKEN_STRIDE, TOKENS_END = 297, 24, 488
@@ -64,11 +64,11 @@ local function verdict(head, change, kind, expects)
   if known then return known == sub(change, 19, 26) and REPLAYED or KEY_REUSED end
   if not expects then return kind == DELETE and APPLIED or CONFLICT end
   -- Incarnation and revision together: a count alone matches again after a reset, and does not see a correction. The
-  -- checksum besides: a store that lost commits may have reached the same revision again, by other ones.
-  local compared = compare(head, sub(change, 27, 42))
-  if kind == CONFIRM then return builds_on(head, sub(change, 27, 42)) and APPLIED or compared end
-  if compared ~= APPLIED or kind == DELETE then return compared end
-  return sub(head, 17, 48) == sub(change, 43, 74) and APPLIED or WRONG_MODEL
+  -- checksum besides: a store that lost commits may have reached the same revision again, by other ones. It covers the
+  -- model's fingerprint, too.
+  local position = sub(change, 27, 42)
+  if kind == CONFIRM and builds_on(head, position) then return APPLIED end
+  return compare(head, position)
 end
 
 local function stamped(data, expires)
@@ -112,14 +112,14 @@ local function expire(key, expires, had_expiry)
 end
 
 local function write(key, change, kind, head)
-  local ttl, at = unpack_number('<I8', change, 75), 84
+  local ttl, at = unpack_number('<I8', change, 43), 52
   local expires = ttl ~= 0 and now + ttl or 0
   local new = sub(change, at + 8, at + 7 + HEAD_BYTES)
   local full, same_life = is_full(new), sub(head, 113, 120) == sub(new, 113, 120)
   if kind == REPLACE and (is_full(head) or full) and not (is_full(head) and full and same_life) then
     redis.call('DEL', key .. HISTORY)
   end
-  for _ = 1, byte(change, 83) do
+  for _ = 1, byte(change, 51) do
     local offset, length = unpack_number('<I4I4', change, at)
     local data = sub(change, at + 8, at + 7 + length)
     if offset == 0 then data = stamped(data, expires) end

@@ -61,12 +61,11 @@ class Outcome(IntEnum):
     """The same incarnation, but the store holds a lower revision than expected: it lost acknowledged commits."""
     MISSING = 6
     EXPIRED = 7
-    WRONG_MODEL = 8
-    UNAVAILABLE = 9
+    UNAVAILABLE = 8
     """Not sent, or refused: not applied."""
-    UNKNOWN = 10
+    UNKNOWN = 9
     """Sent, and no reply came: perhaps applied."""
-    UNCONFIRMED = 11
+    UNCONFIRMED = 10
     """APPLIED or REPLAYED, but it did not arrive in time where the durability asked for wants it."""
 
 
@@ -85,7 +84,6 @@ class Change:
         token: 16 bytes that name this change, looked up before anything is compared; zeros = none.
         digest: 8 bytes, hash of its payload.
         expected: 16 bytes, the position as read (layout.py); None = there must be no session, or an expired one.
-        fingerprint: 32 bytes, model of the record as it was read; not compared if `expected` is None and for DELETE.
         ttl_ms: after which the session expires, counted from this commit by the store's clock; 0 = never.
         full: the session keeps its whole history, before or after the change.
         history: what to put into that; a WRITE needs none, because the commit itself moves filled rings.
@@ -95,7 +93,6 @@ class Change:
     token: bytes
     digest: bytes
     expected: bytes | None
-    fingerprint: bytes
     kind: Kind
     writes: Writes
     ttl_ms: int
@@ -257,7 +254,7 @@ class SessionStore:
         if self.demand.wait is None:
             return Outcome.APPLIED
         [outcome] = await self.commit(
-            [Change(session, bytes(16), bytes(8), position, bytes(32), Kind.CONFIRM, (), ttl_ms=0)]
+            [Change(session, bytes(16), bytes(8), position, Kind.CONFIRM, (), ttl_ms=0)]
         )
         return outcome
 
@@ -326,7 +323,7 @@ class _Script:
 COMMIT = _Script("commit.lua")
 READ = _Script("read.lua")
 HISTORY = _Script("history.lua")
-_CHANGE = Struct("<BB16s8s16s32sQB")
+_CHANGE = Struct("<BB16s8s16sQB")
 _WRITE = Struct("<II")
 _LENGTH = Struct("<I")
 
@@ -339,7 +336,6 @@ def _packed(change: Change, *, must_write: bool) -> bytes:
         change.token,
         change.digest,
         change.expected or b"",
-        change.fingerprint,
         change.ttl_ms,
         len(change.writes),
     )

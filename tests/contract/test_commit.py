@@ -146,9 +146,14 @@ async def test_an_advance_of_nothing_is_missing(store: SessionStore) -> None:
     assert await store.commit_one(advance("a", blob, 1.0)) is Outcome.MISSING
 
 
-async def test_an_advance_by_another_model_is_refused(store: SessionStore) -> None:
-    change = advance("a", await created(store, "a"), 1.0)
-    assert await store.commit_one(replace(change, fingerprint=b"o" * 32)) is Outcome.WRONG_MODEL
+async def test_an_advance_of_another_model_s_state_at_the_same_revision_is_refused(store: SessionStore) -> None:
+    before = await created(store, "a")
+    record = new_record()
+    record.head["fingerprint"] = np.frombuffer(b"o" * 32, np.uint8)
+    record.bump(token_of("create"))
+    await store.commit([deletion("a"), replacement("a", record, expected=None)])
+    assert before[112:128] == (await stored(store, "a"))[112:128]
+    assert await store.commit_one(advance("a", before, 1.0)) is Outcome.REGRESSED
 
 
 async def test_a_deletion_counts_whether_or_not_something_is_there(store: SessionStore) -> None:

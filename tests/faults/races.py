@@ -130,7 +130,6 @@ async def _outlive_a_reset(port: int, store: SessionStore, one: Series, findings
         token=b"stale".ljust(16),
         digest=bytes(8),
         expected=position(blob),
-        fingerprint=blob[16:48],
         kind=Kind.REPLACE,
         writes=((0, blob),),
         ttl_ms=0,

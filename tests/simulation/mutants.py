@@ -102,8 +102,10 @@ MUTANTS = (
             (LUA, LOOKED_UP, ""),
             (
                 LUA,
-                "  if compared ~= APPLIED or kind == DELETE then return compared end\n",
-                "  if compared ~= APPLIED or kind == DELETE then return compared end\n" + LOOKED_UP,
+                "  return compare(head, position)\n",
+                "  local compared = compare(head, position)\n  if compared ~= APPLIED then return compared end\n"
+                + LOOKED_UP
+                + "  return APPLIED\n",
             ),
         ),
     ),

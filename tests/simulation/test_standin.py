@@ -105,7 +105,7 @@ class Sequences:
         digest = self.chance.choice((bytes(8), b"x" * 8))
         ahead = advance(session, stored, 1.0, token=token, digest=digest, ttl_ms=ttl_ms)
         assert ahead.expected is not None
-        match self.chance.randrange(7):
+        match self.chance.randrange(6):
             case 0:
                 return deletion(session, expected=self.chance.choice((None, ahead.expected, bytes(16))))
             case 1:
@@ -118,8 +118,6 @@ class Sequences:
                 stale = bytearray(ahead.expected)
                 stale[self.chance.randrange(16)] ^= self.chance.choice((1, 255))
                 return replace(ahead, expected=bytes(stale))
-            case 4:
-                return replace(ahead, fingerprint=b"other" * 6 + b"!!")
         return ahead
 
 
