@@ -117,3 +117,8 @@ def token_of(key: str) -> bytes:
 def digest_of(operation: str, payload: object) -> bytes:
     """8 bytes that tell the payloads of one key apart."""
     return blake2b(msgspec.json.encode((operation, payload)), digest_size=8).digest()
+
+
+def digest_of_observations(observations: Sequence[Observation], *, listed: bool, correcting: bool) -> bytes:
+    """The payload digest of a request that observes."""
+    return digest_of("observe, correcting" if correcting else "observe", (listed, observations))
