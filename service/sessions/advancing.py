@@ -149,7 +149,7 @@ def replay(place: Place, answer: Answer) -> Reply:
 def _reply(label: Label, answer: Answer) -> Reply:
     etag = render.etag(answer.incarnation, answer.revision)
     location = f"/v1/sessions/{label.session}" if answer.status == 201 else None
-    return Reply(answer.status, render.advance(label, answer), etag, location=location)
+    return Reply(answer.status, render.advance(label, answer), etag, location=location, told=(label, answer))
 
 
 def _first_answer(whole: Whole, plan: Plan, sent: int) -> Answer:

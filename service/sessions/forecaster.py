@@ -299,7 +299,7 @@ class _Advance:
             if outcome is Outcome.APPLIED or own:
                 label = one.plan.label
                 etag = render.etag(answer.incarnation, answer.revision)
-                entry.settle(Reply(200, render.advance(label, answer), etag))
+                entry.settle(Reply(200, render.advance(label, answer), etag, told=(label, answer)))
             elif outcome is Outcome.UNCONFIRMED:
                 entry.fail(DurabilityUnconfirmed(entry.session))
             elif outcome is Outcome.UNAVAILABLE:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from service.storage.answers import Answer, Label
 from service.wire import schemas
 from service.wire.parsing import Observation
 from service.wire.schemas import Correction, SessionPatch, SessionSettings
@@ -100,13 +101,14 @@ Work = Observe | Correct | Rewind | Resettle | Reset
 
 
 class Reply(NamedTuple):
-    """The answer to a write."""
+    """The answer to a write; `told` are the numbers that an Advance was rendered from."""
 
     status: int
     body: bytes
     etag: str | None
     replayed: bool = False
     location: str | None = None
+    told: tuple[Label, Answer] | None = None
 
 
 def token_of(key: str) -> bytes:
