@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-BODY = b"{" + b'"padding":"' + b"x" * 560 + b'"}'
+ANSWER_BYTES = 730
+"""Of an answer to one observation, with the forecast issued for it and the next: 716 without dates, 741 with them."""
+BODY = b'{"padding":"%b"}' % (b"x" * (ANSWER_BYTES - 14))
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
 
 
