@@ -135,6 +135,10 @@ class Model:
 
 
 def _session(path: Path) -> ort.InferenceSession:
+    """A graph on the caller's thread: a step is too small to share, and N workers then need N cores and no more.
+
+    One thread is the caller's own, so the runtime keeps no pool whose threads could spin between steps.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
