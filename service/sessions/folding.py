@@ -106,19 +106,30 @@ class Folding:
         return Folded(job.state, job.issued, job.kept)
 
     async def _work(self) -> None:
-        while self._jobs:
+        while self._drop_those_done():
             loaded = self._jobs[0].loaded
             sharing = [job for job in self._jobs if job.loaded is loaded][:TOGETHER]
-            try:
-                _slice(loaded, sharing)
-            except Exception as error:
-                for job in sharing:
-                    if not job.done.done():
-                        job.done.set_exception(error)
+            _fold_on(loaded, sharing)
             # the first in line goes to its end, so that none of them starves
             self._jobs = [*(job for job in self._jobs if job not in sharing), *sharing]
-            self._jobs = [job for job in self._jobs if not job.done.done()]
             await self._between()
+
+    def _drop_those_done(self) -> list[_Job]:
+        """The jobs that are left. One that was cancelled may stand there yet: its caller has not run again."""
+        self._jobs = [job for job in self._jobs if not job.done.done()]
+        return self._jobs
+
+
+def _fold_on(loaded: LoadedModel, sharing: Sequence[_Job]) -> None:
+    """Fold a slice of each; one that fails fails alone."""
+    try:
+        _slice(loaded, sharing)
+    except Exception:
+        for job in sharing:
+            try:
+                _slice(loaded, [job])
+            except Exception as error:
+                job.done.set_exception(error)
 
 
 def _slice(loaded: LoadedModel, jobs: Sequence[_Job]) -> None:
