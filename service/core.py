@@ -21,7 +21,7 @@ from service.sessions.registry import Registry
 from service.sessions.verify import Unroller, Verifier
 from service.sessions.views import Views
 from service.sessions.waves import Entry, Waves
-from service.sessions.work import Correct, Observe, Reply, Reset, Resettle, Rewind, Work
+from service.sessions.work import Correct, Delete, Observe, Reply, Reset, Resettle, Rewind, Work
 from service.settings import Settings
 from service.storage.store import SessionStore
 from service.wire.problems import ServiceError
@@ -106,6 +106,8 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
                     entry.settle(await sessions.resettle(entry.work))
                 case Reset():
                     entry.settle(await sessions.reset(entry.work))
+                case Delete():
+                    entry.settle(await sessions.delete(entry.work))
         except ServiceError as refused:
             entry.fail(refused)
 

@@ -20,7 +20,7 @@ from service.routes.exchange import (
     within,
     write_reply,
 )
-from service.sessions.work import Reset, Resettle, Rewind
+from service.sessions.work import Delete, Reset, Resettle, Rewind
 from service.wire import parsing, schemas
 from service.wire.pages import read_token, write_token
 from service.wire.problems import Fault, InvalidRequest, ServiceError
@@ -85,7 +85,8 @@ async def patch_session(
 @router.delete(PATH, status_code=204)
 async def delete_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Forget a session; again 204 where it is forgotten already."""
-    await core.sessions.delete(session, if_match(request))
+    work = Delete(session, if_match=if_match(request))
+    await core.waves.submit(session, work, timeout_s=core.settings.deadline_s, alone=True)
     return Response(status_code=204)
 
 

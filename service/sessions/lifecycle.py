@@ -17,7 +17,7 @@ from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
-from service.sessions.work import NO_DIGEST, Reply, Reset, Resettle, Write
+from service.sessions.work import NO_DIGEST, Delete, Reply, Reset, Resettle, Write
 from service.settings import Settings
 from service.storage.layout import HeadFlag, mark
 from service.storage.record import Record
@@ -126,14 +126,14 @@ class Sessions:
 
         return await self._changed(work, emptied)
 
-    async def delete(self, session: str, if_match: tuple[str, ...] | None) -> None:
+    async def delete(self, work: Delete) -> Reply:
         """Forget a session. One that is not there is deleted already, unless If-Match names a state of it."""
         for _ in range(ATTEMPTS):
-            expected, full = await self._deletable(session, if_match)
-            if await self._records.commit(_deletion(session, expected, full)) is Outcome.APPLIED:
-                self._forgotten([session])
-                return
-        raise ConcurrentUpdate(Standing(session))
+            expected, full = await self._deletable(work.session, work.if_match)
+            if await self._records.commit(_deletion(work.session, expected, full)) is Outcome.APPLIED:
+                self._forgotten([work.session])
+                return Reply(204, b"", None)
+        raise ConcurrentUpdate(Standing(work.session))
 
     async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> tuple[bytes | None, bool]:
         """The position that a deletion must find (None = whatever is there), and whether it keeps a full history."""

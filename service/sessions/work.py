@@ -97,7 +97,12 @@ class Reset(Write):
     """Forget all observations; the settings stay."""
 
 
-Work = Observe | Correct | Rewind | Resettle | Reset
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete(Write):
+    """Forget the session."""
+
+
+Work = Observe | Correct | Rewind | Resettle | Reset | Delete
 
 
 class Reply(NamedTuple):

@@ -29,7 +29,7 @@ from service.core import Core, running
 from service.listing.census import Census
 from service.sessions.registry import Registry
 from service.sessions.views import View
-from service.sessions.work import Correct, Observe
+from service.sessions.work import Correct, Delete, Observe
 from service.settings import Settings
 from service.storage.connection import Command
 from service.storage.embedded import EmbeddedStore
@@ -167,7 +167,7 @@ class _Batch:
                     self._judge(use, self._mutants[session], answer)
         await Census(self._core.store, self._core.index, asyncio.get_running_loop().time).count()
         for session in kinds:
-            await self._core.sessions.delete(session, None)
+            await self._core.sessions.delete(Delete(session))
         if any(view is not None for view in await self._core.views.many(list(kinds))):
             self._findings.wrong.append("a damaged record outlived its deletion")
 

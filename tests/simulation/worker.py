@@ -16,11 +16,11 @@ from service.routes.exchange import within
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.sessions.views import View
-from service.sessions.work import Conditions, Correct, Reply, Reset, Resettle, Rewind, digest_of, token_of
+from service.sessions.work import Conditions, Correct, Delete, Reply, Reset, Resettle, Rewind, digest_of, token_of
 from service.settings import Settings
 from service.storage.durability import Demand
 from service.storage.store import Change, Outcome, SessionStore
-from service.wire import parsing
+from service.wire import parsing, render
 from service.wire.problems import ServiceError
 from service.wire.schemas import Correction, SessionPatch
 from service.wire.schemas import Rewind as Rewound
@@ -174,6 +174,10 @@ class Worker(Owner):
             case "GET", "/forecast":
                 view = await core.views.one(call.session)
                 return Answer(200, view.forecast(1, [80, 95]), view.etag)
+            case "GET", "/observations":
+                whole, observed, _ = await core.records.page(call.session, size=1000, after=None, descending=False)
+                body = render.observations(whole.place.label, observed, "")
+                return Answer(200, body, render.head_etag(whole.record.head))
             case "PUT", "":
                 asked, observations = parsing.session_put(call.body)
                 work = core.sessions.put(call.session, asked, observations)
@@ -204,8 +208,8 @@ class Worker(Owner):
                 )
                 return _written(await core.waves.submit(call.session, correct, timeout_s=long, alone=True))
             case "DELETE", "":
-                await within(patience, core.sessions.delete(call.session, _matching(call)))
-                return Answer(204, b"")
+                delete = Delete(call.session, if_match=_matching(call))
+                return _written(await core.waves.submit(call.session, delete, timeout_s=patience, alone=True))
         raise AssertionError(call)
 
     async def _observed(self, call: Call) -> Answer:
