@@ -15,9 +15,10 @@ import numpy as np
 
 from models.dates.calendar import CALENDAR, features
 from service.sessions.registry import LoadedModel
-from service.storage.layout import HEAD, NO_TIME, SlotFlag
+from service.storage.history import BASE, chunk_of, slots_between
+from service.storage.layout import HEAD, NO_TIME, SlotFlag, Structured, is_full
 from service.storage.record import DamagedRecord, Record
-from tests.simulation.keyspace import Contents
+from tests.simulation.keyspace import Contents, Hash
 from tests.simulation.server import Server
 
 Value = float | None
@@ -79,7 +80,12 @@ class Offline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Commit:
-    """A session as one commit left it; `before` is the commit that it was made upon."""
+    """A session as one commit left it.
+
+    Attributes:
+        slots: the observations that it retains, oldest first.
+        before: the commit that it was made upon.
+    """
 
     session: str
     incarnation: bytes
@@ -88,6 +94,7 @@ class Commit:
     values: tuple[Value, ...]
     folded: Folded
     blob: bytes
+    slots: Structured
     before: Commit | None
 
     @property
@@ -97,6 +104,11 @@ class Commit:
     @property
     def etag(self) -> str:
         return f"{self.incarnation.hex()}-{self.revision}"
+
+    @property
+    def retained_from(self) -> int:
+        """The oldest step whose observation is retained; one after the last if none is."""
+        return self.step - len(self.slots) + 1
 
     def __str__(self) -> str:
         return f"{self.etag} step {self.step} {list(self.values[-3:])}"
@@ -150,7 +162,7 @@ class Chronicle:
             if before is None or value != before.blob:
                 try:
                     assert isinstance(value, bytes)
-                    standing[session] = self._taken(session, value, before, server.now_ms(), server.latest_ms)
+                    standing[session] = self._taken(session, value, before, contents, server)
                 except (Violation, DamagedRecord) as broken:
                     self.violations.append(f"{session}: {broken}")
                     return
@@ -181,12 +193,18 @@ class Chronicle:
             if f"hs:{{default/{session}}}".encode() not in contents.values:
                 if not self.deleting[session] and not is_expired(last, now_ms):
                     self.violations.append(f"{session}: {last} was deleted though no deletion was under way")
+                if history_of(session, contents, now_ms):
+                    self.violations.append(f"{session}: the history of {last} outlived it")
                 self.ended.append(last)
                 del standing[session]
 
-    def _taken(self, session: str, blob: bytes, before: Commit | None, now_ms: int, latest_ms: int) -> Commit:
-        """Check a record that was just written. Raises Violation or DamagedRecord."""
+    def _taken(
+        self, session: str, blob: bytes, before: Commit | None, contents: Contents, server: Server
+    ) -> Commit:
+        """Check a record that was just written, and its history. Raises Violation or DamagedRecord."""
+        now_ms, latest_ms = server.now_ms(), server.latest_ms
         record = Record.parse(blob, self.loaded.layout)
+        slots = _retained(record, history_of(session, contents, now_ms))
         head = record.head
         incarnation, revision, anchor = head["incarnation"].tobytes(), int(head["revision"]), int(head["anchor"])
         if before is not None and before.incarnation != incarnation and is_expired(before, latest_ms):
@@ -207,11 +225,11 @@ class Chronicle:
             same_life = None
         else:
             same_life = before
-        values = self._values(session, record, same_life)
+        values = self._values(session, record, slots, same_life)
         folded = self.offline.fold(anchor, values)
         if record.state.tobytes() != folded.state:
             raise Violation(f"the state after step {record.step} is not the offline fold's, upon {before}")
-        commit = Commit(session, incarnation, revision, anchor, values, folded, blob, before)
+        commit = Commit(session, incarnation, revision, anchor, values, folded, blob, slots, before)
         self.commits[session, commit.etag].append(commit)
         return commit
 
@@ -220,21 +238,23 @@ class Chronicle:
         made = self.commits[session, f"{incarnation.hex()}-1"]
         return any(commit in self.lost and commit.blob[:STAMP_AT] == blob[:STAMP_AT] for commit in made)
 
-    def _values(self, session: str, record: Record, before: Commit | None) -> tuple[Value, ...]:
+    def _values(
+        self, session: str, record: Record, slots: Structured, before: Commit | None
+    ) -> tuple[Value, ...]:
         """The session's observations, those that were just appended or corrected included."""
         known = () if before is None else before.values
         if record.step < len(known):
             if not self.rewinding[session]:
                 raise Violation(f"{len(known)} steps became {record.step}, though no rewind was under way")
             known = known[: record.step]
-        slots, first = record.slots(), record.retained_from
+        first = record.step - len(slots) + 1
         if first > len(known) + 1:
             raise Violation(f"{record.step - len(known)} steps were appended at once, and not all are retained")
         values = known[: first - 1] + tuple(None if isnan(value) else value for value in slots["value"].tolist())
         if values[: len(known)] != known:
             assert before is not None
-            self._check_corrections(record, values, before)
-        self._check_slots(record, values)
+            self._check_corrections(slots, values, before)
+        self._check_slots(slots, int(record.head["anchor"]), values)
         for value in set(values) - set(known) - {None}:
             assert value is not None
             self._check_new(session, value, values)
@@ -249,10 +269,10 @@ class Chronicle:
         if values.count(value) > 1:
             raise Violation(f"{value} was applied twice: {values}")
 
-    def _check_corrections(self, record: Record, values: tuple[Value, ...], before: Commit) -> None:
+    def _check_corrections(self, slots: Structured, values: tuple[Value, ...], before: Commit) -> None:
         """What changed was sent as a correction; what had been issued stays as it was."""
-        old = {int(slot["step"]): slot for slot in Record.parse(before.blob, self.loaded.layout).slots()}
-        for slot in record.slots():
+        old = {int(slot["step"]): slot for slot in before.slots}
+        for slot in slots:
             step = int(slot["step"])
             if step not in old:
                 continue
@@ -265,16 +285,15 @@ class Chronicle:
             if slot["issued"].tobytes() != old[step]["issued"].tobytes():
                 raise Violation(f"the forecast that had been issued for step {step} was overwritten")
 
-    def _check_slots(self, record: Record, values: tuple[Value, ...]) -> None:
+    def _check_slots(self, slots: Structured, anchor: int, values: tuple[Value, ...]) -> None:
         """Steps without holes, times one day apart, and of the newest the forecast that had been issued for it."""
-        slots, anchor = record.slots(), int(record.head["anchor"])
         if not len(slots):
             return
         if anchor != NO_TIME and (slots["timestamp"] != anchor + (slots["step"].astype(np.int64) - 1) * DAY_US).any():
             raise Violation(f"times are not contiguous: {slots['timestamp'].tolist()} from {anchor}")
         issued = self.offline.fold(anchor, values[:-1]).forecast
         if not same(slots["issued"][-1].tolist(), issued) and not slots["flags"][-1] & SlotFlag.HAS_REVISED:
-            raise Violation(f"the forecast issued for step {record.step} is not the offline fold's")
+            raise Violation(f"the forecast issued for step {len(values)} is not the offline fold's")
 
 
 def session_of(key: bytes) -> str | None:
@@ -282,6 +301,26 @@ def session_of(key: bytes) -> str | None:
     if not (key.startswith(b"hs:{default/") and key.endswith(b"}")):
         return None
     return key.removeprefix(b"hs:{default/").removesuffix(b"}").decode()
+
+
+def history_of(session: str, contents: Contents, now_ms: int) -> Hash:
+    """The chunks of a history that is kept in full; empty where there are none that have not expired."""
+    key = f"hs:{{default/{session}}}:history".encode()
+    found = contents.values.get(key, Hash())
+    assert isinstance(found, Hash)
+    return Hash() if contents.expires.get(key, now_ms + 1) <= now_ms else found
+
+
+def _retained(record: Record, history: Hash) -> Structured:
+    """All retained observations, oldest first. Raises Violation or DamagedRecord where the history is another's."""
+    ring, first = record.history, int(record.head["first"])
+    full = is_full(record.head)
+    numbers = range(chunk_of(first, ring), record.step // ring) if full else range(0)
+    if history.keys() - {BASE} != {b"%d" % number for number in numbers}:
+        raise Violation(f"step {record.step} with chunks of {ring} from step {first} has those of {sorted(history)}")
+    if not full:
+        return record.slots()
+    return slots_between(record, [history[b"%d" % number] for number in numbers], first, record.step)
 
 
 def chain(last: Commit) -> list[Commit]:

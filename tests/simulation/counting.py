@@ -33,7 +33,7 @@ class Counting(Story):
         if self.standing is None:
             told = {} if self._dated else {"freq": None, "ttl_s": self._chance.choice(TTLS_S)}
             await self.put(gaps=self._gaps, **told)
-        match self._chance.choices(range(9), weights=(50, 15, 8, 12, 5, 2, 2, 6, 2))[0]:
+        match self._chance.choices(range(10), weights=(50, 15, 8, 12, 5, 2, 2, 6, 2, 3))[0]:
             case 0:
                 await self._append([1])
             case 1:
@@ -54,6 +54,8 @@ class Counting(Story):
                 await self._correct()
             case 8:
                 await self._rewind()
+            case 9:
+                await self.change_settings()
 
     def _begin_anew(self) -> None:
         self._latest.clear()
@@ -88,10 +90,8 @@ class Counting(Story):
         if not self._latest:
             return
         operation = self._chance.choice(self._latest)
-        sent, held = operation.commit, self.standing
-        assert sent is not None
-        if held is not None and sent.step - len(operation.values) < held.step - self.history:
-            return  # its first observation is not retained any more
+        if self.standing is not None and not self.retains(operation):
+            return
         if not await self.again(operation):
             self._latest.clear()
 
@@ -108,14 +108,16 @@ class Counting(Story):
         held, moment = self.holds(last), self.moment()
         answer = await self.observe(Operation(Call("POST", self.session, "/observations", body=body), (value,)))
         if answer is not None and held and moment == self.moment():
-            self.expect(answer, "observation-conflict" if self.standing is last else "out-of-order")
+            assert self.standing is not None
+            self.expect(answer, "observation-conflict" if self.standing.step == last.step else "out-of-order")
 
     async def _correct(self) -> None:
         """Another value for one of the latest observations: by PATCH, or as late data."""
         commit = self.standing
         if commit is None or not commit.step:
             return
-        step = self._chance.randint(max(commit.step - self.history // 3, 1), commit.step)
+        oldest = commit.step - len(commit.slots) // 3 if self._chance.random() < 0.7 else commit.retained_from
+        step = self._chance.randint(max(oldest, 1), commit.step)
         value = self.value()
         if value is not None:
             self._traffic.chronicle.corrections.add(value)

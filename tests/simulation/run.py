@@ -100,7 +100,9 @@ class _Run:
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
         self._loop = loop
         self._chance = Random(f"{seed}/run")
+        self._history = self._chance.choice((12, 16, 32))
         self._settings = Settings(
+            history=self._history,
             deadline_s=1.0, long_deadline_s=2.0, store_timeout_s=0.6, default_model="one-layer", session_queue_limit=8
         )
         self._registry = Registry([loaded_model()], "one-layer")
@@ -123,7 +125,7 @@ class _Run:
 
     def _clients(self) -> list[Story]:
         place = (self.traffic, self.server)
-        history = self._chance.choice((12, 16, 32))
+        history = self._history if self._chance.random() < 0.7 else "full"
         return [
             Counting(*place, 1, history, dated=True, gaps=self._chance.choice(("impute", "reject"))),
             Counting(*place, 2, history, dated=False, gaps=self._chance.choice(("impute", "reject"))),

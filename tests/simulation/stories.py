@@ -15,6 +15,7 @@ from tests.simulation.traffic import Operation, Traffic
 from tests.simulation.worker import Answer, Call
 
 TTLS_S = (20, 20, 100, None)
+HISTORIES = (12, 16, 32, "full")
 APART = 1000.0
 """Between the values of two sessions: a value betrays whose it is."""
 
@@ -24,10 +25,10 @@ class Story:
 
     Args:
         number: of the session; its values lie between `number` * APART and the next.
-        history: observations that it retains.
+        history: observations that it retains, or "full".
     """
 
-    def __init__(self, traffic: Traffic, server: Server, number: int, history: int) -> None:
+    def __init__(self, traffic: Traffic, server: Server, number: int, history: int | str) -> None:
         self.session = f"s{number}"
         self.history = history
         self._traffic = traffic
@@ -67,6 +68,13 @@ class Story:
         last = self.standing
         return last is not None and commit in chain(last)
 
+    def retains(self, operation: Operation) -> bool:
+        """Whether a request that was answered can still be recognised: by its key, or by its first observation."""
+        sent, held = operation.commit, self.standing
+        assert sent is not None
+        first = sent.step - len(operation.values) + 1
+        return operation.call.key is not None or (held is not None and first >= held.retained_from)
+
     def moment(self) -> tuple[int, ...]:
         """Differs from an earlier one if something may have been lost meanwhile."""
         chronicle = self._traffic.chronicle
@@ -86,7 +94,7 @@ class Story:
         assert commit is not None
         held, moment = self.holds(commit), self.moment()
         answer = await self._traffic.settle(Operation(operation.call, operation.values, unknown=True))
-        if not held or moment != self.moment():
+        if not held or moment != self.moment() or not self.retains(operation):
             return False
         if answer is not None and answer.body != first.body:
             raise Violation(f"{self.session}: {first.body!r} was repeated as {answer}")
@@ -94,7 +102,7 @@ class Story:
 
     async def look(self) -> Answer | None:
         """Read the session or its forecast, once."""
-        call = Call("GET", self.session, self._chance.choice(("", "/forecast")))
+        call = Call("GET", self.session, self._chance.choice(("", "/forecast", "/observations")))
         answer = await self._traffic.attempt(call)
         if answer is not None and answer.status < 300:
             self._traffic.shown(call, answer)
@@ -135,8 +143,9 @@ class Story:
                 self.expect(answer)
             deleting[self.session] -= 1
 
-    async def change_settings(self) -> None:
-        body = orjson.dumps({"max_gap": self._chance.randint(1, 3), "ttl_s": self._chance.choice(TTLS_S)})
+    async def change_settings(self, **settings: object) -> None:
+        """Change the settings that are given, or how much is retained."""
+        body = orjson.dumps(settings or {"history": self._chance.choice(HISTORIES)})
         key = self.name() if self._chance.random() < 0.5 else None
         answer = await self._traffic.settle(Operation(Call("PATCH", self.session, body=body, key=key)))
         if answer is not None and answer.status >= 300:
@@ -164,7 +173,7 @@ class Keyed(Story):
     async def turn(self) -> None:
         if self.standing is None and self._chance.random() < 0.7:
             await self.put(freq=None, ttl_s=self._chance.choice(TTLS_S))
-        match self._chance.choices(range(6), weights=(46, 8, 26, 8, 3, 8))[0]:
+        match self._chance.choices(range(6), weights=(40, 8, 40, 8, 3, 8))[0]:
             case 0:
                 await self._send(self._new())
             case 1:
@@ -173,12 +182,17 @@ class Keyed(Story):
                 await self._rivals()
             case 3:
                 async with self._in_window():
-                    await self.change_settings()
+                    await self.change_settings(**self._settings())
             case 4:
                 async with self._in_window():
                     await self.reset()
             case 5:
                 await asyncio.gather(self._delete(), self._send(self._new()))
+
+    def _settings(self) -> dict[str, object]:
+        if self._chance.random() < 0.3:
+            return {}
+        return {"max_gap": self._chance.randint(1, 3), "ttl_s": self._chance.choice(TTLS_S)}
 
     async def _delete(self) -> None:
         async with self._in_window():

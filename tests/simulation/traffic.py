@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import orjson
 
@@ -145,9 +146,7 @@ class Traffic:
         """The commit that an answer to a read speaks of. Raises Violation where there is none such."""
         body = orjson.loads(answer.body)
         for commit in self._named(call.session, answer):
-            if body["session"] != call.session or body["step"] != commit.step:
-                continue
-            if "forecasts" not in body or quantiles(body["forecasts"][0]) == commit.folded.forecast:
+            if body["session"] == call.session and _shows(body, commit):
                 return commit
         raise Violation(f"no commit agrees with what was read: {body}")
 
@@ -183,6 +182,15 @@ class Traffic:
 def quantiles(forecast: dict[str, dict[str, float]] | None) -> tuple[float, ...] | None:
     """The five numbers of a Forecast."""
     return None if forecast is None else tuple(forecast["quantiles"][key] for key in QUANTILES)
+
+
+def _shows(body: dict[str, Any], commit: Commit) -> bool:
+    """Whether a session, its forecast or its history is that of a commit."""
+    if "observations" in body:
+        shown = [record["value"] for record in body["observations"]]
+        return shown == list(commit.values[commit.retained_from - 1 :])
+    forecast = quantiles(body["forecasts"][0]) if "forecasts" in body else commit.folded.forecast
+    return body["step"] == commit.step and forecast == commit.folded.forecast
 
 
 def _agrees(advance: dict[str, object], commit: Commit, sent: Sequence[Value]) -> bool:
