@@ -6,22 +6,27 @@ python -m bench.step [--model models/shipped/daily/1]
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+import torch
 from onnx import TensorProto, helper
 
 from models.artifacts import artifact
 from models.dates.calendar import CALENDAR
 
 HIDDEN, LAYERS = 64, 2
-BATCHES = (1, 4, 16, 64, 256)
+BATCHES = (1, 4, 8, 16, 64, 256, 512)
 ROUNDS, RUNS = 40, 20
+PEAK_SIZE = 1024
 
 
 def bare_lstm() -> ort.InferenceSession:
@@ -47,22 +52,63 @@ def bare_lstm() -> ort.InferenceSession:
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def micros(run: Callable[[], object]) -> float:
+def micros(run: Callable[[], object], runs: int = RUNS) -> float:
     """Microseconds of one run, over a few."""
     start = time.perf_counter()
-    for _ in range(RUNS):
+    for _ in range(runs):
         run()
-    return (time.perf_counter() - start) / RUNS * 1e6
+    return (time.perf_counter() - start) / runs * 1e6
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, default=artifact.SHIPPED / "daily" / "1")
-    model = artifact.load(parser.parse_args().model)
-    lstm = bare_lstm()
-    print(f"{model.spec.label}: {model.spec.state_bytes} bytes of state; one thread, medians of {ROUNDS} rounds")
-    for batch in BATCHES:
+@dataclass(frozen=True, slots=True)
+class StepTime:
+    """Medians at one batch size: the whole step, the bare LSTM, and the share of peak sgemm its products reach."""
+
+    batch: int
+    step_us: float
+    bare_us: float
+    ratio: float
+    of_peak: float
+
+    @property
+    def steps_per_s(self) -> float:
+        return self.batch / self.step_us * 1e6
+
+    def __str__(self) -> str:
+        return (
+            f"batch {self.batch:4d}: step {self.step_us:7.1f} us, bare LSTM {self.bare_us:7.1f} us, "
+            f"ratio {self.ratio:.2f}, {self.steps_per_s:9,.0f} steps/s, {self.of_peak:.1%} of peak sgemm"
+        )
+
+
+def multiplications(path: Path) -> int:
+    """Of numbers, in the matrix products of one row of a compiled step."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    sizes = {constant.name: math.prod(constant.dims) for constant in graph.initializer}
+    for info in graph.value_info:
+        sizes.setdefault(info.name, math.prod(dim.dim_value for dim in info.type.tensor_type.shape.dim))
+    weights = [
+        node.input[1:3] if node.op_type == "LSTM" else node.input[1:2] for node in graph.node if _multiplies(node)
+    ]
+    return sum(sizes[name] for names in weights for name in names)
+
+
+def _multiplies(node: onnx.NodeProto) -> bool:
+    return node.op_type in ("LSTM", "Gemm", "MatMul")
+
+
+def peak_sgemm() -> float:
+    """Multiplications of float32 per microsecond that one thread reaches on large matrices."""
+    torch.set_num_threads(1)
+    a, b = torch.randn(2, PEAK_SIZE, PEAK_SIZE)
+    return PEAK_SIZE**3 / min(micros(lambda: a @ b, 3) for _ in range(5))
+
+
+def measure(folder: Path, batches: Sequence[int] = BATCHES, rounds: int = ROUNDS) -> Iterator[StepTime]:
+    """Time the model in `folder` beside the bare LSTM, in turns."""
+    model, lstm, peak = artifact.load(folder), bare_lstm(), peak_sgemm()
+    products = multiplications(folder / "step.onnx")
+    for batch in batches:
         rng = np.random.default_rng(batch)
         states, calendar = model.initial_state(batch), np.zeros((batch, CALENDAR), np.float32)
         for _ in range(40):
@@ -70,13 +116,22 @@ def main() -> None:
             states, _ = model.step(states, values, calendar)
         feeds = {f"{part}{k}": np.zeros((1, batch, HIDDEN), np.float32) for k in range(LAYERS) for part in "hc"}
         feeds["x"] = rng.standard_normal((1, batch, HIDDEN)).astype(np.float32)
-        pairs = [
-            (micros(lambda: model.step(states, values, calendar)), micros(lambda: lstm.run(None, feeds)))  # noqa: B023
-            for _ in range(ROUNDS)
-        ]
+        whole, alone = partial(model.step, states, values, calendar), partial(lstm.run, None, feeds)
+        pairs = [(micros(whole), micros(alone)) for _ in range(rounds)]
         step, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
-        print(f"batch {batch:4d}: step {step:7.1f} us, bare LSTM {bare:7.1f} us, ratio {ratio:.2f}", flush=True)
+        yield StepTime(batch, step, bare, ratio, batch * products / step / peak)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=artifact.SHIPPED / "daily" / "1")
+    folder = parser.parse_args().model
+    spec = artifact.load(folder).spec
+    print(f"{spec.label}: {spec.state_bytes} bytes of state; one thread, medians of {ROUNDS} rounds")
+    for time_of_batch in measure(folder):
+        print(time_of_batch, flush=True)
 
 
 if __name__ == "__main__":
