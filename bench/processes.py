@@ -83,10 +83,17 @@ def uvicorn(app: str, **environment: str) -> Program:
     return Program([*command, "--no-access-log", "--log-level", "warning"], ready="/ready", **environment)
 
 
-def hiddenstate(*arguments: str, models: Path, workers: int = 1, **environment: str) -> Program:
-    """The service; `models` is the folder of one artifact, NAME/VERSION, which it serves beside the shipped ones."""
-    command = [sys.executable, "-m", "hiddenstate", "serve", "--port", "{port}", "--workers", str(workers)]
-    return Program([*command, "--models-dir", str(models.parents[1]), *arguments], ready="/health/ready", **environment)
+def hiddenstate(
+    *arguments: str, models: Path, workers: int = 1, module: Sequence[str] = ("hiddenstate",), **environment: str
+) -> Program:
+    """The service; `models` is the folder of one artifact, NAME/VERSION, which it serves beside the shipped ones.
+
+    Args:
+        module: what to run as the command `hiddenstate`, with arguments of its own.
+    """
+    serve = ["serve", "--port", "{port}", "--workers", str(workers), "--models-dir", str(models.parents[1])]
+    command = [sys.executable, "-m", *module, *serve, *arguments]
+    return Program(command, ready="/health/ready", **environment)
 
 
 def family(pid: int) -> list[int]:
