@@ -94,12 +94,15 @@ class Model:
         Returns:
             The state after the last one, and (T, Q): the quantiles that were issued after each.
         """
-        doubles, floats = self._blocks(state[None])
+        running = self.running(state[None])
         issued = np.empty((len(values), len(self.spec.quantiles)))
         for t in range(len(values)):
-            doubles, floats = self._fold(doubles, floats, values[t : t + 1], calendar[t : t + 1])
-            issued[t] = self._issued(doubles)[0]
-        return self._joined(doubles, floats)[0], issued
+            issued[t] = running.step(values[t : t + 1], calendar[t : t + 1])[0]
+        return running.states()[0], issued
+
+    def running(self, states: Bytes) -> Running:
+        """A fold of many steps that begins with these states (B, state_bytes), which are left as they are."""
+        return Running(self, *self._blocks(states))
 
     def forecast(self, states: Bytes) -> Doubles:
         """The fan (B, H, Q); its first step has the bits of what the last `step` issued. Folds nothing."""
@@ -132,6 +135,30 @@ class Model:
     @staticmethod
     def _joined(doubles: Doubles, floats: Floats) -> Bytes:
         return np.concatenate([doubles.view(np.uint8), floats.view(np.uint8)], axis=1)
+
+
+class Running:
+    """B sessions that are folded on and on, with the bits of `Model.step`; states are put together on demand."""
+
+    def __init__(self, model: Model, doubles: Doubles, floats: Floats) -> None:
+        self._model = model
+        self._doubles, self._floats = doubles, floats
+
+    def __len__(self) -> int:
+        return len(self._doubles)
+
+    def step(self, values: Doubles, calendar: Floats) -> Doubles:
+        """Fold one observation of each, (B,) and (B, 5); the next step's quantiles (B, Q)."""
+        self._doubles, self._floats = self._model._fold(self._doubles, self._floats, values, calendar)
+        return self._model._issued(self._doubles)
+
+    def states(self) -> Bytes:
+        """(B, state_bytes) after the steps so far."""
+        return self._model._joined(self._doubles, self._floats)
+
+    def keep(self, count: int) -> None:
+        """Go on with the first ones only."""
+        self._doubles, self._floats = self._doubles[:count], self._floats[:count]
 
 
 def _session(path: Path) -> ort.InferenceSession:

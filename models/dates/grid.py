@@ -59,6 +59,11 @@ class Grid:
         self._days = None if self._period else self._frequency.days_from(day)
 
     @property
+    def period(self) -> int:
+        """Microseconds from each point to the next where they are always the same, once the first is known; else 0."""
+        return self._period
+
+    @property
     def longest_period_s(self) -> float:
         """Seconds of the longest period."""
         return self._frequency.longest_s

@@ -12,8 +12,9 @@ from zlib import crc32
 
 import numpy as np
 
+from service.storage.checksums import seal
 from service.storage.layout import Bytes, Layout, Structured
-from service.storage.record import DamagedRecord, Record, seal
+from service.storage.record import DamagedRecord, Record
 
 BASE = b"base"
 Fields = tuple[tuple[bytes, bytes], ...]

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.storage import plausible
+from service.storage.checksums import checksums, live_crc, seal
 from service.storage.layout import (
-    CRC_AT,
     FORMAT,
     HEAD,
     HEAD_BYTES,
@@ -74,7 +74,7 @@ def find_damage(rows: Bytes) -> dict[int, str]:
     view = memoryview(rows.tobytes())
     width = rows.shape[1]
     for row, (size, crc) in enumerate(zip(heads["state_bytes"].tolist(), heads["crc"].tolist(), strict=True)):
-        if row not in reasons and _live_crc(view[row * width : row * width + HEAD_BYTES + size]) != crc:
+        if row not in reasons and live_crc(view[row * width : row * width + HEAD_BYTES + size]) != crc:
             reasons[row] = "the checksum of its head and state does not match"
     return plausible.implausible(heads) | reasons
 
@@ -142,11 +142,6 @@ def wave_writes(
     return [tuple(write) for write in writes]
 
 
-def seal(array: Structured) -> None:
-    """Set the checksum of each slot, outcome or snapshot of an array (any strides), in place."""
-    array["crc"] = [crc32(memoryview(data)[4:]) for data in _pieces(array)]
-
-
 def _add(writes: list[list[tuple[int, bytes]]], rows: NDArray[np.int64], offsets: list[int], array: Structured) -> None:
     seal(array)
     for row, offset, data in zip(rows.tolist(), offsets, _pieces(array), strict=True):
@@ -154,11 +149,7 @@ def _add(writes: list[list[tuple[int, bytes]]], rows: NDArray[np.int64], offsets
 
 
 def _seal_live(live: Structured) -> None:
-    live["head"]["crc"] = [_live_crc(memoryview(data)) for data in _pieces(live)]
-
-
-def _live_crc(live: memoryview) -> int:
-    return crc32(live[HEAD_BYTES:], crc32(live[:CRC_AT]))
+    live["head"]["crc"] = [live_crc(memoryview(data)) for data in _pieces(live)]
 
 
 def _pieces(array: Structured) -> list[bytes]:
@@ -356,7 +347,7 @@ class Record:
             seal(self.ring)
         seal(self.snapshots)
         data = self.parts.tobytes()
-        self.head["crc"] = _live_crc(memoryview(data)[: self.layout.live_bytes])
+        self.head["crc"] = live_crc(memoryview(data)[: self.layout.live_bytes])
         return self.parts.tobytes() + tail
 
     def _snapshot_steps(self) -> Sequence[int]:
@@ -368,8 +359,7 @@ class Record:
             raise DamagedRecord("its history has gaps")
         parts = ((slots, "a retained observation"), (self.outcomes, "an answer"), (self.snapshots, "a kept state"))
         for part, name in parts:
-            crcs = [crc32(memoryview(data)[4:]) for data in _pieces(part)]
-            if part["crc"].tolist() != crcs:
+            if part["crc"].tolist() != checksums(part):
                 raise DamagedRecord(f"the checksum of {name} does not match")
         if not plausible.are_sound_slots(slots, revision) or not plausible.follow_each_other(slots, self.head):
             raise DamagedRecord("its history holds what cannot have been observed")

@@ -9,8 +9,8 @@ from zlib import crc32
 
 import numpy as np
 
+from service.storage.checksums import seal
 from service.storage.layout import CRC_AT, HEAD_BYTES, Layout
-from service.storage.record import seal
 
 EXTREMES = (0, 1, 2, 0x7FFF, 0xFFFF, 2**31 - 1, 2**32 - 1, 2**53, 2**63 - 1, 2**63, 2**64 - 1)
 FLOATS = (float("nan"), float("inf"), float("-inf"), 1e308, -1e308, 5e-324, 0.0)

@@ -1,0 +1,326 @@
+"""Histories of many new sessions, straight into the store: one step call for hundreds of them, one write for each.
+
+What is stored is what a PUT with the same observations would have stored, under the same compare-and-set: a session
+that is there already is left alone. The digest of its first observations tells whether it is this very history, so that
+a backfill that was interrupted goes on where it was.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.artifacts.runtime import Running
+from service.sessions import entries
+from service.sessions.creation import Creator
+from service.sessions.histories import Batch, Histories, Planned
+from service.sessions.lifecycle import digest_of
+from service.sessions.places import Places
+from service.sessions.records import INCARNATION_BYTES, TOKEN_BYTES
+from service.sessions.registry import LoadedModel
+from service.sessions.work import NO_DIGEST
+from service.storage.connection import StoreUnavailable
+from service.storage.fresh import FreshRecords
+from service.storage.layout import HEAD_BYTES, HeadFlag, Structured, mark, snapshot_every
+from service.storage.record import Record, heads_of
+from service.storage.store import Change, Found, Kind, Outcome, SessionStore
+from service.wire.problems import ServiceError, Standing
+from service.wire.schemas import SessionSettings
+from service.wire.session_problems import ResultNotFinite, SessionExists
+
+TOGETHER = 512
+"""Sessions in one step call."""
+ATTEMPTS = 5
+"""A write that was not taken, or whose outcome is unknown, is sent again: the store knows it if it was."""
+RETRY_S = 1.0
+
+
+class Fate(Enum):
+    CREATED = "created"
+    THERE = "there"
+    """The store held it already, created with these observations."""
+
+
+Created = Callable[[Mapping[str, int]], Awaitable[None]]
+"""Is told which sessions were created, and the store's time in milliseconds."""
+Fates = list[Fate | ServiceError]
+"""What became of each series: a ServiceError is why it was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """Changes to commit, and the series of each; `fates` has those that need none."""
+
+    histories: Histories
+    digests: list[bytes]
+    fates: dict[int, Fate | ServiceError]
+    series: list[int]
+    changes: list[Change]
+
+
+class Backfill:
+    """Creates sessions with their histories, all with the same settings.
+
+    Args:
+        asked: the settings; `history` is the server's own.
+        dated: the histories have timestamps.
+        gap_limit: most steps that are imputed between two observations.
+        created: brings the list of sessions up to date.
+        randomness: that many random bytes.
+    Raises:
+        NotFound, InvalidRequest: no such model, or settings that cannot be.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        creator: Creator,
+        asked: SessionSettings,
+        *,
+        dated: bool,
+        gap_limit: int,
+        created: Created,
+        randomness: Callable[[int], bytes],
+    ) -> None:
+        self._store = store
+        self._created = created
+        self._randomness = randomness
+        self._template, self._loaded = creator.record("", asked, incarnation=bytes(INCARNATION_BYTES), now_ms=0)
+        head = self._template.head
+        if dated and not head["freq"]:
+            head["freq"] = self._loaded.spec.freqs[0].encode()
+        elif not dated and not head["freq"]:
+            mark(head, HeadFlag.COUNTED)
+        creator.settle_expiry(self._template, asked)
+        place = Places([""], head.reshape(1)).place(0, self._loaded)
+        self._place = replace(place, max_gap=None if place.max_gap is None else gap_limit)
+
+    async def run(self, source: Iterator[Histories]) -> AsyncIterator[tuple[Histories, Fates]]:
+        """Fold and store, and tell what became of each series. While some are written the next are folded.
+
+        Raises:
+            StoreUnavailable: it does not answer; what was told is stored.
+        """
+        writing: asyncio.Task[tuple[Histories, Fates]] | None = None
+        try:
+            while (histories := await asyncio.to_thread(next, source, None)) is not None:
+                prepared = await self._prepared(histories)
+                if writing is not None:
+                    yield await writing
+                writing = asyncio.create_task(self._written(prepared))
+            if writing is not None:
+                yield await writing
+        finally:
+            if writing is not None:
+                writing.cancel()
+
+    async def _prepared(self, histories: Histories) -> _Prepared:
+        digests = await asyncio.to_thread(_digests, histories)
+        fates, now_ms = await self._existing(histories.sessions, digests)
+        series, changes = await asyncio.to_thread(self._folded, histories, digests, fates, now_ms)
+        return _Prepared(histories, digests, fates, series, changes)
+
+    async def _existing(
+        self, sessions: Sequence[str], digests: Sequence[bytes]
+    ) -> tuple[dict[int, Fate | ServiceError], int]:
+        """Those of the sessions that are there already, and the store's time in milliseconds."""
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(RETRY_S * attempt)
+            reading = await self._store.read(sessions, HEAD_BYTES)
+            if not (reading.found == Found.UNAVAILABLE).any():
+                break
+        else:
+            raise StoreUnavailable("the store does not answer")
+        heads = heads_of(reading.rows)
+        there = np.flatnonzero(reading.found == Found.PRESENT).tolist()
+        return {row: self._fate(sessions[row], heads[row], digests[row]) for row in there}, reading.now_ms
+
+    def _fate(self, session: str, head: Structured, digest: bytes) -> Fate | ServiceError:
+        own = self._template.head
+        differing = [name for name in ("model", "freq") if head[name] != own[name]]
+        if head["created_digest"].tobytes() != digest:
+            differing.append("observations")
+        return SessionExists(Standing(session, int(head["step"])), differing) if differing else Fate.THERE
+
+    def _folded(
+        self, histories: Histories, digests: Sequence[bytes], fates: dict[int, Fate | ServiceError], now_ms: int
+    ) -> tuple[list[int], list[Change]]:
+        """The series to create, and the changes that do. Those that are refused are added to the fates."""
+        planned = Planned(histories, self._place, frozenset(fates))
+        fates |= planned.refused
+        self._template.head["created_ms"] = now_ms
+        series: list[int] = []
+        changes: list[Change] = []
+        for batch in planned.batches(TOGETHER):
+            folded = _Folded(self._loaded, batch, self._template.history)
+            finite = folded.are_finite()
+            for row in np.flatnonzero(~finite).tolist():
+                fates[batch.series[row]] = ResultNotFinite(Standing(histories.sessions[batch.series[row]], 0))
+            sessions = [histories.sessions[one] for one in batch.series]
+            created = self._changes(folded, sessions, [digests[one] for one in batch.series])
+            for one, change, sound in zip(batch.series, created, finite.tolist(), strict=True):
+                if sound:
+                    series.append(one)
+                    changes.append(change)
+        return series, changes
+
+    def _changes(self, folded: "_Folded", sessions: Sequence[str], digests: Sequence[bytes]) -> list[Change]:
+        count = len(sessions)
+        tokens = self._randomness(TOKEN_BYTES * count)
+        incarnations = np.frombuffer(self._randomness(INCARNATION_BYTES * count), np.uint8).reshape(count, -1)
+        token_array = np.frombuffer(tokens, np.uint8).reshape(count, -1)
+        records = folded.records(self._template, incarnations, token_array)
+        records.heads["created_digest"] = np.frombuffer(b"".join(digests), np.uint8).reshape(count, -1)
+        ttl_ms = int(self._template.head["ttl_ms"])
+        keys = (tokens[at : at + TOKEN_BYTES] for at in range(0, len(tokens), TOKEN_BYTES))
+        return [
+            Change(session, token, NO_DIGEST, None, Kind.REPLACE, ((0, blob),), ttl_ms)
+            for session, token, blob in zip(sessions, keys, records.render(), strict=True)
+        ]
+
+    async def _written(self, prepared: _Prepared) -> tuple[Histories, Fates]:
+        """Commit; a session that another made meanwhile is looked at again."""
+        histories, fates = prepared.histories, prepared.fates
+        left = list(range(len(prepared.changes)))
+        for attempt in range(ATTEMPTS):
+            await asyncio.sleep(RETRY_S * attempt)
+            outcomes = await self._store.commit([prepared.changes[at] for at in left])
+            raced = []
+            for at, outcome in zip(left, outcomes, strict=True):
+                if outcome in (Outcome.APPLIED, Outcome.REPLAYED):
+                    fates[prepared.series[at]] = Fate.CREATED
+                elif outcome is Outcome.CONFLICT:
+                    raced.append(prepared.series[at])
+            if raced:
+                names = [histories.sessions[one] for one in raced]
+                found, _ = await self._existing(names, [prepared.digests[one] for one in raced])
+                fates |= {raced[row]: fate for row, fate in found.items()}
+            left = [at for at in left if prepared.series[at] not in fates]
+            if not left:
+                break
+        else:
+            raise StoreUnavailable("the store does not take what is written")
+        now_ms = int(self._template.head["created_ms"])
+        await self._created(
+            {name: now_ms for one, name in enumerate(histories.sessions) if fates[one] is Fate.CREATED}
+        )
+        return histories, [fates[one] for one in range(len(histories.sessions))]
+
+
+class _Folded:
+    """A batch of B sessions, folded from their first steps to their last.
+
+    Attributes:
+        states: (B, S) after the last step; `issued` (B, 5) is the forecast of the next one, uncut, NaN = none.
+        ring: (B, R, 5) the forecasts issued for the last R steps, each at its step's place in the ring, uncut.
+        snapshots: (B, 2, S) the states to keep, each at its step's place; those before the first to keep are zeros.
+    """
+
+    def __init__(self, loaded: LoadedModel, batch: Batch, history: int) -> None:
+        count, length = batch.values.shape
+        self._loaded, self._batch, self._history = loaded, batch, history
+        self.states = loaded.model.initial_state(count)
+        self.issued = np.full((count, len(loaded.stored)), np.nan)
+        self.ring = np.full((count, max(history, 1), len(loaded.stored)), np.nan)
+        self.snapshots = np.zeros((count, 2, loaded.spec.state_bytes), np.uint8)
+        self._fold(loaded.model.running(self.states), length)
+
+    def _fold(self, running: Running, length: int) -> None:
+        batch, every = self._batch, snapshot_every(self._history)
+        values = np.ascontiguousarray(batch.values.T)
+        table, index = self._calendar()
+        known = np.zeros(len(running), bool)
+        newest = batch.lengths // every * every
+        actives = np.searchsorted(-batch.lengths, -np.arange(length), side="left").tolist()
+        for step, active in enumerate(actives):
+            if active < len(running):
+                self.states[active : len(running)] = running.states()[active:]
+                running.keep(active)
+            self.ring[:active, step % self.ring.shape[1]] = self.issued[:active]
+            quantiles = running.step(values[step, :active], table[index[step, :active]])
+            known[:active] |= ~np.isnan(values[step, :active])
+            self.issued[:active] = np.where(known[:active, None], quantiles[:, self._loaded.stored], np.nan)
+            if (step + 1) % every == 0 and self._history:
+                due = np.flatnonzero(np.isin(newest[:active] - step - 1, (0, every)))
+                if len(due):
+                    self.snapshots[due, (step + 1) // every % 2] = running.states()[due]
+        self.states[: len(running)] = running.states()
+
+    def _calendar(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Features (M, 5) of the different instants, and each step's place (T, B) among them."""
+        batch = self._batch
+        grid = batch.grids[0]
+        within = np.arange(batch.values.shape[1]) < batch.lengths[:, None]
+        moments, index = np.unique(np.where(within, batch.instants, batch.instants[0, 0]), return_inverse=True)
+        return entries.calendar(grid, moments.tolist()), np.ascontiguousarray(index.reshape(within.shape).T)
+
+    def are_finite(self) -> NDArray[np.bool_]:
+        """(B,) whether every number that is to be kept is finite."""
+        finite = entries.is_finite(self._loaded, self.states)
+        for place in range(2):
+            finite &= entries.is_finite(self._loaded, self.snapshots[:, place])
+        return finite
+
+    def records(self, template: Record, incarnations: NDArray[np.uint8], tokens: NDArray[np.uint8]) -> FreshRecords:
+        """The records, their settings those of the template."""
+        batch, loaded = self._batch, self._loaded
+        everyone = np.arange(len(batch.lengths))
+        records = FreshRecords(template, incarnations, tokens)
+        heads, last = records.heads, batch.instants[everyone, batch.lengths - 1]
+        heads["step"], heads["last"], heads["anchor"] = batch.lengths, last, batch.instants[:, 0]
+        bounds = entries.Bounds.of(heads[:1])
+        rows, slots = self._slots(bounds)
+        observed = slots[np.cumsum(np.bincount(rows)) - 1]
+        records.put_states(self.states)
+        records.put_outcomes(
+            entries.outcomes(
+                loaded.layout,
+                heads,
+                observed,
+                status=200,
+                tokens=tokens,
+                digests=np.zeros((len(everyone), len(NO_DIGEST)), np.uint8),
+                replayed=batch.again,
+                times=[entries.time_after(grid, at) for grid, at in zip(batch.grids, last.tolist(), strict=True)],
+                forecasts=bounds.cut(self.issued),
+                warmed_up=entries.is_warmed_up(loaded, self.states),
+            )
+        )
+        records.put_slots(rows, slots)
+        every = snapshot_every(self._history)
+        for back in range(2 if self._history else 0):
+            number = batch.lengths // every - back
+            kept = np.flatnonzero(number > 0)
+            snapshots = np.zeros(len(kept), loaded.layout.snapshot)
+            snapshots["step"] = number[kept] * every
+            snapshots["state"] = self.snapshots[kept, number[kept] % 2]
+            records.put_snapshots(kept, number[kept] % 2, snapshots)
+        return records
+
+    def _slots(self, bounds: entries.Bounds) -> tuple[NDArray[np.int64], Structured]:
+        """(N,) the sessions and the slots of the steps to retain, one at least of each, in order."""
+        batch, size = self._batch, self.ring.shape[1]
+        imputed = np.cumsum(batch.imputed, axis=1)
+        retained = np.arange(batch.values.shape[1])
+        rows, steps = np.nonzero(
+            (retained >= batch.lengths[:, None] - size) & (retained < batch.lengths[:, None])
+        )
+        slots = entries.slots(
+            self._loaded.layout,
+            steps=steps + 1,
+            instants=batch.instants[rows, steps].tolist(),
+            values=batch.values[rows, steps].tolist(),
+            imputed=batch.imputed[rows, steps].tolist(),
+            issued=bounds.cut(self.ring[rows, steps % size]),
+        )
+        slots["imputed"] = imputed[rows, steps]
+        slots["applied"] = steps + 1 - imputed[rows, steps]
+        slots["revision"] = 1
+        return rows, slots
+
+
+def _digests(histories: Histories) -> list[bytes]:
+    return [digest_of(histories.observations(series)) for series in range(len(histories.sessions))]

@@ -1,0 +1,22 @@
+"""The checksums of a record's parts."""
+
+from struct import Struct
+from zlib import crc32
+
+from service.storage.layout import CRC_AT, HEAD_BYTES, Structured
+
+
+def seal(array: Structured) -> None:
+    """Set the checksum of each slot, outcome or snapshot of an array (any strides), in place."""
+    array["crc"] = checksums(array)
+
+
+def checksums(array: Structured) -> list[int]:
+    """What the checksum of each slot, outcome or snapshot must be: of all that follows it."""
+    rest = Struct(f"4x{array.dtype.itemsize - 4}s")
+    return [crc32(data) for (data,) in rest.iter_unpack(array.tobytes())]
+
+
+def live_crc(live: memoryview) -> int:
+    """What the checksum of a head and its state must be."""
+    return crc32(live[HEAD_BYTES:], crc32(live[:CRC_AT]))
