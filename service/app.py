@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from models.artifacts.artifact import SHIPPED
 from service.core import Clock, Randomness, running
 from service.readiness import Readiness
-from service.routes import forecast, health, models, observations, problems, sessions
+from service.routes import batch, forecast, health, models, observations, problems, sessions
 from service.routes.exchange import acceptable
 from service.routes.hot import PREFIX, HotRoute, session_in
 from service.routes.observing import Observing
@@ -42,7 +42,12 @@ from service.wire.problems import (
     ServiceError,
 )
 
-ROUTERS = (sessions.router, observations.router, forecast.router, models.router, health.router, problems.router)
+ROUTERS = (
+    *(sessions.router, observations.router, forecast.router, batch.router),
+    *(models.router, health.router, problems.router),
+)
+OTHER_TYPES = (problems.router, batch.router)
+"""Routers whose answers are not JSON alone."""
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +141,7 @@ def create_app(
     )
     api.state.readiness = readiness
     for router in ROUTERS:
-        api.include_router(router, dependencies=[] if router is problems.router else [Depends(acceptable)])
+        api.include_router(router, dependencies=[] if router in OTHER_TYPES else [Depends(acceptable)])
     api.add_exception_handler(ServiceError, _refused)
     api.add_exception_handler(HTTPException, _not_routed)
     api.add_exception_handler(RequestValidationError, _invalid)

@@ -11,6 +11,7 @@ from service.listing.index import SessionIndex
 from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
+from service.sessions.bulk import Bulk
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
 from service.sessions.forecaster import Forecaster
@@ -43,6 +44,7 @@ class Core:
     bookkeeping: Bookkeeping
     census: Census
     waves: Waves[Work, Reply]
+    bulk: Bulk
     records: WholeRecords
     sessions: Sessions
     views: Views
@@ -127,6 +129,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
         waves=waves,
+        bulk=Bulk(store, registry, waves, settings, randomness=randomness, committed=bookkeeping.committed),
         records=records,
         sessions=sessions,
         views=views,

@@ -63,6 +63,12 @@ def idempotency_key(header: str | None) -> str | None:
     return key
 
 
+def prefers_minimal(header: str | None) -> bool:
+    """Whether Prefer asks for no more than what a write needs to be confirmed (RFC 7240)."""
+    preferences = [part.partition(";")[0].strip().lower() for part in (header or "").split(",")]
+    return any(preference.replace(" ", "") in ("return=minimal", 'return="minimal"') for preference in preferences)
+
+
 def require_json(content_type: str | None) -> None:
     """Raises UnsupportedMediaType unless the body is declared as JSON."""
     media, _, parameters = (content_type or "").partition(";")
@@ -83,15 +89,20 @@ def inflated(body: bytes, encoding: str | None, limit: int) -> bytes:
         MalformedRequest: it is not the gzip stream that it is declared to be.
         TooLarge: it is longer than `limit` bytes, before or after.
     """
-    coding = (encoding or "identity").strip().lower()
-    if coding not in ("identity", "gzip", "x-gzip"):
-        fault = Fault("must be gzip, or be left out", parameter="Content-Encoding")
-        raise UnsupportedMediaType(f"Content-Encoding {fault.detail}", errors=[fault])
-    if coding != "identity":
+    if require_known_coding(encoding):
         body = _gunzipped(body, limit)
     if len(body) > limit:
         raise TooLarge(limit)
     return body
+
+
+def require_known_coding(encoding: str | None) -> bool:
+    """Whether a body is compressed with gzip. Raises UnsupportedMediaType where it is coded otherwise."""
+    coding = (encoding or "identity").strip().lower()
+    if coding not in ("identity", "gzip", "x-gzip"):
+        fault = Fault("must be gzip, or be left out", parameter="Content-Encoding")
+        raise UnsupportedMediaType(f"Content-Encoding {fault.detail}", errors=[fault])
+    return coding != "identity"
 
 
 def _gunzipped(body: bytes, limit: int) -> bytes:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.wire import schemas
+from service.wire import batch_description, batch_schemas, schemas
 from service.wire.problems import MEDIA_TYPE
 
 SINGLE: dict[str, Any] = {"timestamp": "2026-11-21", "value": 121.5}
@@ -63,12 +63,19 @@ class Call:
     Attributes:
         refusals: statuses beside those that every call may answer.
         body: schema of the body, which the route reads itself.
+        bodies, answers: content of bodies and answers of several media types.
+        query: parameters that the route reads itself.
+        prefers: whether it looks at Prefer.
         reads, conditional, keyed: whether it looks at If-None-Match, If-Match, Idempotency-Key.
         etag: whether its answers name the session's state.
     """
 
     refusals: tuple[int, ...] = ()
     body: str | None = None
+    bodies: dict[str, Any] | None = None
+    answers: dict[str, Any] | None = None
+    query: tuple[dict[str, Any], ...] = ()
+    prefers: bool = False
     reads: bool = False
     conditional: bool = False
     keyed: bool = False
@@ -76,6 +83,10 @@ class Call:
 
     def complete(self, described: dict[str, Any]) -> dict[str, Any]:
         parameters = [_exact(parameter) for parameter in described.get("parameters", [])]
+        parameters += self.query
+        if self.prefers:
+            short = "return=minimal: no more than whether each row was taken."
+            parameters.append(_header("Prefer", short, "^return=(minimal|representation)$"))
         if self.reads:
             known = "The etag that is known: 304 where it is still the session's."
             parameters.append(_header("If-None-Match", known, TAGS))
@@ -86,22 +97,29 @@ class Call:
             same = "The same key and body again give the same answer."
             parameters.append(_header("Idempotency-Key", same, r"^[!-~]{1,200}$"))
         successes = {
-            status: {**answer, "headers": self._headers(status)}
+            status: {**answer, **({"content": self.answers} if self.answers else {}), "headers": self._headers(status)}
             for status, answer in described["responses"].items()
             if status.startswith("2")
         }
-        refusals = {*EVERYWHERE, *self.refusals, *((415,) if self.body or "requestBody" in described else ())}
+        has_body = self.body or self.bodies or "requestBody" in described
+        refusals = {*EVERYWHERE, *self.refusals, *((415,) if has_body else ())}
         completed = {**described, "parameters": parameters}
         completed["responses"] = successes | {str(status): _refusal(status) for status in sorted(refusals)}
         if self.body:
             completed["requestBody"] = _body({"$ref": REFERENCE + self.body})
+        if self.bodies:
+            completed["requestBody"] = {"required": True, "content": self.bodies}
         return completed
 
     def _headers(self, status: str) -> dict[str, Any]:
         headers = dict(HEADERS)
         if self.etag and status != "204":
             headers["ETag"] = {**ETAG, "required": True}
-        if self.keyed:
+        if self.prefers:
+            headers["Preference-Applied"] = {"description": "Where Prefer was followed", "schema": TEXT}
+        if self.answers:
+            headers["Vary"] = {"schema": TEXT}
+        if self.keyed and self.etag:
             headers["Idempotency-Replayed"] = REPLAYED
         if status == "201":
             headers["Location"] = {"description": "Of the session", "required": True, "schema": TEXT}
@@ -110,6 +128,16 @@ class Call:
         return headers
 
 
+def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+OBSERVING = (
+    _query("create", "Create the session where there is none.", {"type": "boolean", "default": False}),
+    _query("freq", "Of a session to create; else its first observation decides.", {"type": "string"}),
+    _query("model", "Of a session to create, as NAME or NAME@VERSION.", {"type": "string"}),
+    _query("on_conflict", "What another value for a stored time does.", {"enum": ["reject", "correct"]}),
+)
 WRITE = (404, 409, 412, 422, 428)
 CALLS = {
     (SESSION, "put"): Call((404, 409, 422), body="SessionPut"),
@@ -124,6 +152,15 @@ CALLS = {
     (SESSION + "/observations", "get"): Call((304, 404, 409, 422), reads=True),
     (SESSION + "/observations/{key}", "patch"): Call(WRITE, body="Correction", conditional=True, keyed=True),
     (SESSION + "/forecast", "get"): Call((304, 404, 409, 422), reads=True),
+    ("/v1/observations:batch", "post"): Call(
+        (404, 422),
+        bodies=batch_description.observed(),
+        answers=batch_description.outcomes(),
+        query=OBSERVING,
+        prefers=True,
+        keyed=True,
+        etag=False,
+    ),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),
     ("/health/live", "get"): Call(etag=False),
@@ -164,9 +201,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {}).setdefault("schemas", {})
         requests = (
             *(schemas.Observation, schemas.SessionPut, schemas.SessionPatch),
-            *(schemas.Correction, schemas.Rewind),
+            *(schemas.Correction, schemas.Rewind, batch_schemas.ObservationBatch),
         )
-        answers = (schemas.Advance, schemas.Problem)
+        answers = (schemas.Advance, schemas.Problem, batch_schemas.MinimalOutcomes)
         _, described = models_json_schema(
             [*((model, "validation") for model in requests), *((model, "serialization") for model in answers)],
             ref_template=REFERENCE + "{model}",
@@ -194,10 +231,7 @@ def _hot_route() -> dict[str, Any]:
         "operationId": "post_observations_v1_sessions__session__observations_post",
         "parameters": [
             {"name": "session", "in": "path", "required": True, "schema": TEXT},
-            _query("create", "Create the session where there is none.", {"type": "boolean", "default": False}),
-            _query("freq", "Of a session to create; else its first observation decides.", {"type": "string"}),
-            _query("model", "Of a session to create, as NAME or NAME@VERSION.", {"type": "string"}),
-            _query("on_conflict", "What another value for a stored time does.", {"enum": ["reject", "correct"]}),
+            *OBSERVING,
         ],
         "requestBody": _body(
             {"anyOf": [observation, {"type": "array", "items": observation, "minItems": 1}]}, examples=EXAMPLES
@@ -207,10 +241,6 @@ def _hot_route() -> dict[str, Any]:
             "201": {"description": "Folded into a new session", "content": advance},
         },
     }
-
-
-def _query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
 def _header(name: str, description: str, pattern: str) -> dict[str, Any]:

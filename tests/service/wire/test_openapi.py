@@ -21,6 +21,7 @@ CALLS = {
     ("get", "/v1/sessions/{session}/observations"),
     ("patch", "/v1/sessions/{session}/observations/{key}"),
     ("get", "/v1/sessions/{session}/forecast"),
+    ("post", "/v1/observations:batch"),
     ("get", "/v1/models"),
     ("get", "/v1/models/{model}"),
     ("get", "/problems/{slug}"),

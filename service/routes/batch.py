@@ -1,0 +1,132 @@
+"""Batches: many observations of many sessions in one request, answered while they come."""
+
+import logging
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from service.core import Core
+from service.readiness import Readiness
+from service.routes import asking
+from service.routes.exchange import PROBLEMS, CoreDep
+from service.sessions.bulk import FAILING, Asked
+from service.wire import batch_rows, batch_schemas, headers, media
+from service.wire.batch_outcomes import Outcomes
+from service.wire.batch_reading import LinesReader, Reader
+from service.wire.batch_rows import Rows
+from service.wire.batch_writing import JsonWriter, LinesWriter, Writer
+from service.wire.exchange import ClientGone, as_state, given_headers, lingering, read_body, text
+from service.wire.media import Media
+from service.wire.problems import OVERLOADED, Internal, NotReady, Overloaded, ServiceError
+from service.wire.streaming import pieces
+
+router = APIRouter(tags=["batch"], responses=PROBLEMS)
+
+logger = logging.getLogger(__name__)
+
+
+@router.post("/v1/observations:batch", response_model=batch_schemas.ObservationOutcomes)
+async def post_observations_batch(request: Request, core: CoreDep) -> Response:
+    """Feed observations of any sessions. Each row has an outcome of its own, in the order of the rows."""
+    given = given_headers(request.scope)
+    sent = media.declared(text(given, b"content-type"))
+    parameters = asking.parameters(request.scope["query_string"])
+    asked = Asked(asking.creation(parameters, core.registry), asking.is_correcting(parameters))
+    answered = media.accepted(text(given, b"accept"), sent)
+    key = headers.idempotency_key(text(given, b"idempotency-key"))
+    is_minimal = headers.prefers_minimal(text(given, b"prefer"))
+    if core.waves.is_full(core.settings.deadline_s):
+        raise Overloaded(OVERLOADED)
+    return _Batch(core, request.app.state.readiness, asked, sent, answered, key, is_minimal=is_minimal)
+
+
+class _Batch(Response):
+    """The answer to a batch, which reads the batch while it is sent."""
+
+    def __init__(
+        self,
+        core: Core,
+        readiness: Readiness,
+        asked: Asked,
+        sent: Media,
+        answered: Media,
+        key: str | None,
+        *,
+        is_minimal: bool,
+    ) -> None:
+        applied = {"Preference-Applied": "return=minimal"} if is_minimal else {}
+        super().__init__(media_type=answered, headers={"Vary": "Accept", **applied})
+        del self.headers["content-length"]
+        self._core = core
+        self._readiness = readiness
+        self._asked = asked
+        self._sent = sent
+        self._key = key
+        self._is_minimal = is_minimal
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id: str | None = as_state(scope).get("request_id")
+        writer = self._writer(request_id)
+        problem: ServiceError | None = None
+        try:
+            async for rows in self._rows(scope, receive):
+                await self._part(send, writer.part(await self._outcomes(rows)))
+                self._require_going_on()
+        except ClientGone:
+            return
+        except ServiceError as refused:
+            if not self._started and self._sent is Media.JSON:
+                raise
+            problem = refused
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            problem = Internal(f"request {request_id}")
+        if problem is not None:
+            send = lingering(receive, send)
+        await self._part(send, writer.end(problem), more=False)
+
+    async def _outcomes(self, rows: Rows) -> Outcomes:
+        if self._key is not None:
+            rows.give_keys(self._key)
+        return await self._core.bulk.observe(rows, self._asked, self._is_stopping)
+
+    def _is_stopping(self) -> bool:
+        return self._readiness.draining
+
+    def _require_going_on(self) -> None:
+        """Raises what keeps the rest of the batch from being taken up."""
+        if self._is_stopping():
+            raise NotReady(["the service is stopping"])
+        if len(self._asked.failing) >= FAILING:
+            raise next(iter(self._asked.failing.values()))
+
+    async def _rows(self, scope: Scope, receive: Receive) -> AsyncIterator[Rows]:
+        given, settings = given_headers(scope), self._core.settings
+        if self._sent is Media.JSON:
+            body = await read_body(receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
+            for rows in batch_rows.of_json(body):
+                yield rows
+            return
+        reader = self._reader()
+        async for piece in pieces(receive, given, timeout_s=settings.long_deadline_s):
+            for rows in reader.feed(piece):
+                yield rows
+        for rows in reader.end():
+            yield rows
+
+    def _reader(self) -> Reader:
+        return LinesReader()
+
+    def _writer(self, request_id: str | None) -> Writer:
+        kind = JsonWriter if self.media_type == Media.JSON else LinesWriter
+        return kind(request_id, is_minimal=self._is_minimal)
+
+    async def _part(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        if not self._started:
+            self._started = True
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        part: Message = {"type": "http.response.body", "body": body, "more_body": more}
+        await send(part)

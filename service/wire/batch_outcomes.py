@@ -1,0 +1,186 @@
+"""What became of the rows of a batch, and how it is written: objects, table rows, or columns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from service.storage.answers import Answer, Label, read_answers
+from service.storage.layout import NO_TIME, QUANTILES, Structured
+from service.wire import render
+from service.wire.batch_rows import Rows, in_table_terms
+from service.wire.problems import ServiceError
+
+OPEN = 0
+"""Status of a row that is not settled yet."""
+YHAT = ("yhat", "yhat-lo-80", "yhat-hi-80", "yhat-lo-95", "yhat-hi-95")
+MEDIAN_FIRST = [QUANTILES.index(quantile) for quantile in (0.5, 0.1, 0.9, 0.025, 0.975)]
+"""Where the columns of YHAT stand among the stored quantiles."""
+
+
+class Outcomes:
+    """One outcome of each row, as columns.
+
+    Attributes:
+        status: (n,) HTTP statuses; OPEN = not settled.
+        step, revision, incarnation, time, cutoff, forecast: of the answers; `time` is that of the step forecast for.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        count = len(rows)
+        self.rows = rows
+        self.status = np.zeros(count, np.int16)
+        self.replayed = np.zeros(count, bool)
+        self.step = np.zeros(count, np.int64)
+        self.revision = np.zeros(count, np.int64)
+        self.incarnation = np.zeros((count, 8), np.uint8)
+        self.time = np.full(count, NO_TIME)
+        self.cutoff = np.full(count, NO_TIME)
+        self.forecast = np.full((count, len(QUANTILES)), np.nan)
+        self.labels: list[Label | None] = [None] * count
+        self.problems: dict[int, ServiceError] = {}
+        self._bodies: dict[int, bytes] = {}
+        self._arrays: list[tuple[NDArray[np.int64], Structured]] = []
+        for row, problem in rows.refused.items():
+            self.refuse(row, problem)
+
+    def refuse(self, row: int, problem: ServiceError) -> None:
+        """This row was refused."""
+        self.status[row], self.problems[row] = problem.status, problem
+
+    def put(self, row: int, status: int, body: bytes, told: tuple[Label, Answer], *, replayed: bool) -> None:
+        """The answer to this row, as it was given to a single observation."""
+        label, answer = told
+        self.status[row], self.replayed[row], self.labels[row] = status, replayed, label
+        self.step[row], self.revision[row] = answer.step, answer.revision
+        self.incarnation[row] = np.frombuffer(answer.incarnation, np.uint8)
+        self.time[row], self.cutoff[row] = answer.forecast_time, answer.observed.timestamp
+        self.forecast[row] = answer.forecast
+        self._bodies[row] = body
+
+    def put_many(self, rows: NDArray[np.int64], labels: Sequence[Label], outcomes: Structured) -> None:
+        """The answers (n,) to these rows (n,), committed now."""
+        self.status[rows] = outcomes["status"]
+        self.step[rows], self.revision[rows] = outcomes["step"], outcomes["revision"]
+        self.incarnation[rows] = outcomes["incarnation"]
+        self.time[rows], self.cutoff[rows] = outcomes["forecast_time"], outcomes["observed"]["timestamp"]
+        self.forecast[rows] = outcomes["forecast"]
+        for row, label in zip(rows.tolist(), labels, strict=True):
+            self.labels[row] = label
+        self._arrays.append((rows, outcomes))
+
+    def bodies(self) -> dict[int, bytes]:
+        """The Advance of each row that was not refused."""
+        for rows, outcomes in self._arrays:
+            for row, answer in zip(rows.tolist(), read_answers(outcomes), strict=True):
+                label = self.labels[row]
+                assert label is not None
+                self._bodies[row] = render.advance(label, answer)
+        self._arrays.clear()
+        return self._bodies
+
+
+def objects(outcomes: Outcomes, instance: str | None) -> list[bytes]:
+    """One JSON object of each row, with its whole Advance or Problem."""
+    status, replayed = outcomes.status.tolist(), outcomes.replayed.tolist()
+    bodies, problems = outcomes.bodies(), outcomes.problems
+    written = []
+    for row, number in enumerate(range(outcomes.rows.first, outcomes.rows.first + len(status))):
+        body = bodies.get(row, b"null")
+        problem = problems[row].render(instance) if row in problems else b"null"
+        again = b"true" if replayed[row] else b"false"
+        written.append(
+            b'{"row":%d,"status":%d,"replayed":%b,"advance":%b,"problem":%b}'
+            % (number, status[row], again, body, problem)
+        )
+    return written
+
+
+def minimal(outcomes: Outcomes) -> list[bytes]:
+    """One JSON object of each row that says no more than whether it was taken."""
+    first, problems, tabular = outcomes.rows.first, outcomes.problems, outcomes.rows.tabular
+    status, replayed, step = outcomes.status.tolist(), outcomes.replayed.tolist(), outcomes.step.tolist()
+    written = []
+    for row in range(len(status)):
+        if row in problems:
+            stands = step_of(problems[row])
+            said = {"row": first + row, "status": status[row], "replayed": False, "step": stands}
+            written.append(orjson.dumps(said | refusal(problems[row], tabular=tabular[row])))
+        else:
+            again = b"true" if replayed[row] else b"false"
+            written.append(
+                b'{"row":%d,"status":%d,"replayed":%b,"step":%d,"problem":null,"detail":null}'
+                % (first + row, status[row], again, step[row])
+            )
+    return written
+
+
+def table_rows(outcomes: Outcomes) -> list[bytes]:
+    """One flat JSON object of each row."""
+    rows, problems = outcomes.rows, outcomes.problems
+    numbers = zip(
+        range(rows.first, rows.first + len(rows)),
+        outcomes.status.tolist(),
+        outcomes.replayed.tolist(),
+        rows.sessions,
+        outcomes.step.tolist(),
+        etags(outcomes),
+        *times(outcomes),
+        outcomes.forecast[:, MEDIAN_FIRST].tolist(),
+        strict=True,
+    )
+    written = []
+    for row, (number, status, again, session, step, etag, ds, cutoff, forecast) in enumerate(numbers):
+        problem = problems.get(row)
+        said: render.Json = {
+            "row": number,
+            "status": status,
+            "replayed": again,
+            "unique_id": session or None,
+            "step": step if problem is None else step_of(problem),
+            "etag": etag,
+            "ds": ds,
+            "cutoff": cutoff,
+        }
+        said.update(zip(YHAT, forecast, strict=True))  # NaN is written as null
+        said.update(NO_REFUSAL if problem is None else refusal(problem, tabular=True))
+        written.append(orjson.dumps(said))
+    return written
+
+
+def etags(outcomes: Outcomes) -> list[str | None]:
+    """(n,) of the sessions after each row; None where it was refused."""
+    lives, revisions = outcomes.incarnation.tobytes().hex(), outcomes.revision.tolist()
+    return [
+        f"{lives[16 * row : 16 * row + 16]}-{revision}" if revision else None for row, revision in enumerate(revisions)
+    ]
+
+
+def times(outcomes: Outcomes) -> tuple[list[str | int | None], list[str | int | None]]:
+    """(n,) the time forecast for, and the last observed one: text, or the step where steps are counted."""
+    labels, steps = outcomes.labels, outcomes.step.tolist()
+    ahead, last = outcomes.time.tolist(), outcomes.cutoff.tolist()
+    return (
+        [_time(label, instant, step + 1) for label, instant, step in zip(labels, ahead, steps, strict=True)],
+        [_time(label, instant, step) for label, instant, step in zip(labels, last, steps, strict=True)],
+    )
+
+
+def _time(label: Label | None, instant: int, step: int) -> str | int | None:
+    if label is None:
+        return None
+    return step if label.grid is None else render.written(label.grid, instant)
+
+
+def step_of(problem: ServiceError) -> int | None:
+    """Where the session stands that refused a row, if that is known."""
+    return None if problem.at is None else problem.at.step
+
+
+NO_REFUSAL = {"problem": None, "detail": None}
+
+
+def refusal(problem: ServiceError, *, tabular: bool) -> dict[str, str]:
+    """A problem in two texts: its slug, and what was wrong."""
+    return {"problem": problem.slug, "detail": in_table_terms(problem) if tabular else problem.detail}

@@ -1,0 +1,45 @@
+"""The body of a batch as it comes, in pieces: lines and their rows."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from service.wire import batch_rows
+from service.wire.batch_rows import BLOCK, LINE_LIMIT, Rows
+
+
+class Reader(Protocol):
+    """Takes a body piece by piece and gives its rows, as soon as they are whole."""
+
+    def feed(self, piece: bytes) -> Iterator[Rows]:
+        """The rows that this piece ends. Raises ServiceError: what follows cannot be read."""
+        ...
+
+    def end(self) -> Iterator[Rows]:
+        """The rows that the end of the body ends. Raises ServiceError: it ends too early."""
+        ...
+
+
+class LinesReader:
+    """JSON Lines. An empty line is none."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._count = 0
+        self._tabular = True
+
+    def feed(self, piece: bytes) -> Iterator[Rows]:
+        *lines, rest = (self._rest + piece).split(b"\n")
+        self._rest = rest[: LINE_LIMIT + 1]  # enough to see that it is too long
+        yield from self._rows(lines)
+
+    def end(self) -> Iterator[Rows]:
+        lines, self._rest = [self._rest], b""
+        yield from self._rows(lines)
+
+    def _rows(self, lines: list[bytes]) -> Iterator[Rows]:
+        lines = [line for line in lines if line and not line.isspace()]
+        for at in range(0, len(lines), BLOCK):
+            rows = batch_rows.of_lines(self._count, lines[at : at + BLOCK], tabular=self._tabular)
+            self._count += len(rows)
+            self._tabular = rows.tabular[-1]
+            yield rows
