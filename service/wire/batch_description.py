@@ -16,11 +16,9 @@ LINES = (
 )
 ANSWERED = (
     '{"row": 0, "status": 200, "replayed": false, "unique_id": "store-42", "step": 812, '
-    '"etag": "6f1c0a0000000000-812", "ds": "2026-11-22", "cutoff": "2026-11-21", '
-    '"yhat": 122.3, "yhat-lo-80": 113.4, "yhat-hi-80": 131.0, "yhat-lo-95": 108.9, "yhat-hi-95": 136.2, "problem": null, "detail": null}\n'
+    '"etag": "6f1c0a0000000000-812", "ds": "2026-11-22", "cutoff": "2026-11-21", "yhat": 122.3, "yhat-lo-80": 113.4, '
+    '"yhat-hi-80": 131.0, "yhat-lo-95": 108.9, "yhat-hi-95": 136.2, "problem": null, "detail": null}\n'
 )
-TEXT = {"type": "string"}
-BINARY = {"type": "string", "format": "binary"}
 
 
 def observed() -> dict[str, Any]:
@@ -40,5 +38,5 @@ def outcomes() -> dict[str, Any]:
 
 
 def _streams(example: str) -> dict[str, Any]:
-    lines = {"schema": {**TEXT, "description": "One JSON object a line"}, "example": example}
-    return {Media.LINES: lines, Media.NDJSON: lines, Media.ARROW: {"schema": BINARY}}
+    lines = {"schema": {"description": "One JSON object a line"}, "example": example}
+    return {Media.LINES: lines, Media.NDJSON: lines, Media.ARROW: {"schema": {"description": "The same as columns"}}}

@@ -86,7 +86,7 @@ def comparable(answers: list[tuple[int, bool, Json]], name: str) -> list[Any]:
     found = []
     for status, replayed, body in answers:
         text = json.dumps({**body, "instance": None}).replace(name, "NAME")
-        if "etag" in body and body["etag"]:
+        if body.get("etag"):
             text = text.replace(body["etag"].split("-")[0], "LIFE")
         found.append((status, replayed, text))
     return found
