@@ -60,7 +60,7 @@ faults: setup
 	    $(BIN)/python -m tests.faults.stops --times 20 --workers $$workers $(ARGS) || exit 1; \
 	done
 	$(BIN)/python -m tests.faults.canaries --requests 20000 $(ARGS)
-	$(BIN)/python -m tests.faults.mutations --count 100000 $(ARGS)
+	$(BIN)/python -m tests.faults.damaged_records --count 100000 $(ARGS)
 	$(BIN)/python -m tests.faults.outage --seconds 60 $(ARGS)
 	$(BIN)/python -m tests.faults.overload --seconds 30 $(ARGS)
 	$(BIN)/python -m tests.faults.warmup $(ARGS)

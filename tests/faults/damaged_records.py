@@ -1,6 +1,6 @@
 """Damaged records under the real service: each is a named problem or does not matter, and harms no other session.
 
-    python -m tests.faults.mutations --count 100000 --seed 1
+    python -m tests.faults.damaged_records --count 100000 --seed 1
 
 Stores damaged records among sound ones in a real store, and looks at, lists, counts, forecasts, advances, corrects and
 deletes all of them through the parts that routes call. A damaged one may be refused by name; where it is answered, the
@@ -39,7 +39,7 @@ from service.wire.parsing import Observation
 from service.wire.problems import ServiceError
 from service.wire.schemas import Correction, SessionSettings
 from service.wire.session_problems import RecordDamaged, SessionNotFound
-from tests.faults.mutants import Mutant, Sound, mutant
+from tests.faults.damage import Damaged, Sound, damaged
 
 TOGETHER = 250
 """Damaged records in the store at a time, with a sound one of each kind among them."""
@@ -93,8 +93,8 @@ async def run(count: int, seed: int, registry: Registry, store_url: str) -> Find
         records = await sound_records(core)
         told: dict[tuple[str, int], bytes] = {}
         for first in range(0, count, TOGETHER):
-            mutants = [mutant(records, chance) for _ in range(min(TOGETHER, count - first))]
-            await _Batch(core, records, mutants, findings, told).run()
+            batch = [damaged(records, chance) for _ in range(min(TOGETHER, count - first))]
+            await _Batch(core, records, batch, findings, told).run()
     logging.getLogger().removeHandler(handler)
     return findings
 
@@ -144,27 +144,27 @@ class _Batch:
         self,
         core: Core,
         records: Sequence[Sound],
-        mutants: Sequence[Mutant],
+        damaged: Sequence[Damaged],
         findings: Findings,
         told: dict[tuple[str, int], bytes],
     ) -> None:
         self._core = core
         self._records = records
-        self._mutants = {f"m{number}": one for number, one in enumerate(mutants)}
+        self._damaged = {f"damaged{number}": one for number, one in enumerate(damaged)}
         self._mates = {f"mate{number}": number for number in range(len(records))}
         self._findings = findings
         self._told = told
 
     async def run(self) -> None:
         await self._store()
-        kinds = self._mates | {name: one.of for name, one in self._mutants.items()}
+        kinds = self._mates | {name: one.of for name, one in self._damaged.items()}
         for use in USES:
             answers = await asyncio.gather(*(self._used(use, session, kind) for session, kind in kinds.items()))
             for session, answer in zip(kinds, answers, strict=True):
                 if session in self._mates:
                     self._compare(use, self._mates[session], answer)
                 elif answer is not None:
-                    self._judge(use, self._mutants[session], answer)
+                    self._judge(use, self._damaged[session], answer)
         await Census(self._core.store, self._core.index, asyncio.get_running_loop().time).count()
         for session in kinds:
             await self._core.sessions.delete(Delete(session))
@@ -178,7 +178,7 @@ class _Batch:
 
     async def _store(self) -> None:
         store = self._core.store
-        blobs = {session: one.blob for session, one in self._mutants.items()}
+        blobs = {session: one.blob for session, one in self._damaged.items()}
         blobs |= {mate: self._records[kind].blob for mate, kind in self._mates.items()}
         commands = [Command(store.key(name), (b"SET", store.key(name), blob)) for name, blob in blobs.items()]
         await store.servers.run(commands, LIMIT_S)
@@ -190,11 +190,11 @@ class _Batch:
         except ServiceError as refused:
             return refused
         except Exception as error:
-            one = self._mutants.get(session)
+            one = self._damaged.get(session)
             self._findings.wrong.append(f"{use} of {one and (one.how, one.sealed)} failed: {error!r}")
             return None
 
-    def _judge(self, use: str, one: Mutant, answer: bytes | ServiceError) -> None:
+    def _judge(self, use: str, one: Damaged, answer: bytes | ServiceError) -> None:
         slug = answer.slug if isinstance(answer, ServiceError) else "answered"
         kind = "sealed" if one.sealed else "plain"
         self._findings.counts[f"{kind:6s} {use:8s} {slug}"] += 1
@@ -210,7 +210,7 @@ class _Batch:
             self._findings.wrong.append(f"{use} of {kind} {one.how}: {slug}: {fault}: {answer!r:.300}")
 
 
-def _is_over(one: Mutant) -> bool:
+def _is_over(one: Damaged) -> bool:
     """Whether the record, with right checksums, says of itself that its time is over."""
     updated, expires, ttl = (int.from_bytes(one.blob[at : at + 8], "little") for at in (624, 632, 264))
     return 0 < expires == updated + ttl
@@ -218,7 +218,7 @@ def _is_over(one: Mutant) -> bool:
 
 def _neutral(answer: bytes) -> bytes:
     """Without the session's name and the time of an answer."""
-    return re.sub(rb'"(m|mate)[0-9]+"|/(m|mate)[0-9]+|"(updated|expires)_at":"[^"]*"', b"", answer)
+    return re.sub(rb'"(damaged|mate)[0-9]+"|/(damaged|mate)[0-9]+|"(updated|expires)_at":"[^"]*"', b"", answer)
 
 
 def _continues(answer: bytes, blob: bytes) -> bool:
@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     registry = Registry.load(roots(Settings()), "daily")
-    with tempfile.TemporaryDirectory(prefix="hs-mutants-") as folder, EmbeddedStore(Path(folder)) as store:
+    with tempfile.TemporaryDirectory(prefix="hs-damaged-") as folder, EmbeddedStore(Path(folder)) as store:
         findings = asyncio.run(run(given.count, given.seed, registry, store.url))
     print(f"{given.count} damaged records, seed {given.seed}\n{findings}")
     sys.exit(bool(findings.wrong))

@@ -1,4 +1,4 @@
-"""Damaged records under the real service; 100,000 of them by `python -m tests.faults.mutations`."""
+"""Damaged records under the real service; 100,000 of them by `python -m tests.faults.damaged_records`."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from service.app import roots
 from service.sessions.registry import Registry
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
-from tests.faults.mutations import run
+from tests.faults.damaged_records import run
 
 
 async def test_damaged_records_are_refused_by_name_or_do_not_matter_and_harm_no_neighbour(tmp_path: Path) -> None:

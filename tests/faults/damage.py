@@ -26,7 +26,7 @@ class Sound:
 
 
 @dataclass(frozen=True, slots=True)
-class Mutant:
+class Damaged:
     """A damaged record.
 
     Args:
@@ -94,23 +94,23 @@ def in_tail(record: Sound, chance: random.Random) -> bytes:
     return parts.tobytes() + tail
 
 
-MUTATIONS: Sequence[Callable[[Sound, random.Random], bytes]] = (
+WAYS: Sequence[Callable[[Sound, random.Random], bytes]] = (
     *(flipped, overwritten, cut, grown, shifted, foreign, in_head, in_head, in_head, in_history, in_state, in_tail),
 )
 
 
-def mutant(records: Sequence[Sound], chance: random.Random) -> Mutant:
+def damaged(records: Sequence[Sound], chance: random.Random) -> Damaged:
     """One of the records, damaged; half of them with right checksums."""
     number = chance.randrange(len(records))
     record = records[number]
     while True:
-        mutation = chance.choice(MUTATIONS)
-        blob = mutation(record, chance)
+        way = chance.choice(WAYS)
+        blob = way(record, chance)
         sealed = chance.random() < 0.5
         if sealed:
             blob = resealed(blob, record)
         if blob != record.blob:
-            return Mutant(number, blob, mutation.__name__, sealed)
+            return Damaged(number, blob, way.__name__, sealed)
 
 
 def resealed(blob: bytes, record: Sound) -> bytes:
