@@ -89,6 +89,8 @@ class Application:
     async def _named(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's routes, with the headers that name an exchange."""
         if scope["type"] == "http":
+            if scope["method"] == "HEAD":  # what GET answers; the server leaves the body out
+                scope = {**scope, "method": "GET"}
             named = identity(scope["headers"], self._randomness(8))
             as_state(scope)["request_id"] = named[0][1].decode("latin-1")
             send = partial(_send_with, named, send)
@@ -220,7 +222,7 @@ def _methods(request: Request) -> list[str]:
             if "}:" in getattr(route, "path", ""):
                 return sorted(methods)  # a verb, which is no part of a session's id
             found |= methods
-    return sorted(found)
+    return sorted({*found, "HEAD"} if "GET" in found else found)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

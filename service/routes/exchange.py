@@ -13,8 +13,8 @@ from service.sessions.views import is_unchanged
 from service.sessions.work import Conditions, Reply, digest_of, token_of
 from service.wire import headers, parsing
 from service.wire.exchange import given_headers, read_body, require_acceptable, text
-from service.wire.problems import DeadlineExceeded, MethodNotAllowed, NotReady
-from service.wire.schemas import Problem
+from service.wire.problems import AGAIN, DeadlineExceeded, MethodNotAllowed, NotReady
+from service.wire.schemas import Nothing, Problem
 
 ResultT = TypeVar("ResultT")
 
@@ -59,9 +59,19 @@ SessionDep = Annotated[str, Depends(session_of)]
 
 async def json_body(request: Request, core: Core) -> bytes:
     """The request's JSON body. Raises what the limits and the media type refuse."""
-    given = given_headers(request.scope)
-    headers.require_json(text(given, b"content-type"))
-    settings = core.settings
+    headers.require_json(_given(request, b"content-type"))
+    return await _body(request, core)
+
+
+async def require_no_members(request: Request, core: Core) -> None:
+    """Of a call that takes nothing: raises InvalidRequest where something is sent, as it would be ignored."""
+    if body := await _body(request, core):
+        headers.require_json(_given(request, b"content-type"))
+        parsing.request(body, Nothing)
+
+
+async def _body(request: Request, core: Core) -> bytes:
+    given, settings = given_headers(request.scope), core.settings
     return await read_body(request.receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
 
 
@@ -88,7 +98,7 @@ async def within(seconds: float, work: Awaitable[ResultT]) -> ResultT:
         async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        raise DeadlineExceeded("the work took too long; the same request again settles what became of it") from None
+        raise DeadlineExceeded(f"the work took too long; {AGAIN}") from None
 
 
 def reply(body: object, *, etag: str | None = None, status: int = 200, **extra: str) -> Response:

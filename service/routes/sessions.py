@@ -17,6 +17,7 @@ from service.routes.exchange import (
     json_body,
     read_reply,
     reply,
+    require_no_members,
     within,
     write_reply,
 )
@@ -93,6 +94,7 @@ async def delete_session(session: SessionDep, request: Request, core: CoreDep) -
 @router.post(PATH + ":reset", response_model=schemas.Session)
 async def reset_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Forget all observations of a session; its settings stay."""
+    await require_no_members(request, core)
     given = conditions(request, "reset", None)
     work = Reset(session, given.token, given.digest, given.if_match)
     return write_reply(await core.waves.submit(session, work, timeout_s=core.settings.deadline_s, alone=True))
@@ -108,8 +110,9 @@ async def rewind_session(session: SessionDep, request: Request, core: CoreDep) -
 
 
 @router.post(PATH + ":verify", response_model=schemas.Verification)
-async def verify_session(session: SessionDep, core: CoreDep) -> Response:
+async def verify_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Fold the retained observations again: step by step against the live state, and unrolled within the tolerance."""
+    await require_no_members(request, core)
     return reply(await within(core.settings.long_deadline_s, core.verifier.verify(session)))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast
 from service.sessions.records import TOKEN_BYTES, WholeRecords
-from service.sessions.rules import Place, Plan, Where, require_match, require_no_regress
+from service.sessions.rules import Place, Plan, Where, require_match, require_no_regress, require_settings
 from service.sessions.whole import Whole
 from service.sessions.work import Observe, Reply, Write
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer, Label, Observed, read_answers
@@ -70,6 +70,8 @@ class Advancing:
     async def _advanced(self, whole: Whole, work: Observe, token: bytes) -> Reply | None:
         """The answer; None = the session changed meanwhile."""
         place = whole.place
+        if whole.expected is not None:
+            require_settings(place, work.creation)
         plan = Plan(
             place, whole.retained, correcting=work.correcting, correctable_from=whole.correctable_from()
         )

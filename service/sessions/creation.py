@@ -125,10 +125,12 @@ def require_long_life(head: Structured) -> None:
         raise InvalidRequest([fault])
 
 
-def require_order(head: Structured) -> None:
-    """Raises InvalidRequest where minimum is above maximum."""
+def require_order(head: Structured, asked: SessionSettings | SessionPatch) -> None:
+    """Raises InvalidRequest, pointing to what was asked for, where minimum is above maximum."""
     if head["minimum"] > head["maximum"]:
-        raise InvalidRequest([Fault("must not be above maximum", pointer("minimum"))])
+        given, other = ("minimum", "maximum") if "minimum" in asked.model_fields_set else ("maximum", "minimum")
+        order = "above" if given == "minimum" else "below"
+        raise InvalidRequest([Fault(f"must not be {order} {other}", pointer(given))])
 
 
 def _period_s(freq: str) -> float:

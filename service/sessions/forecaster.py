@@ -14,7 +14,7 @@ from service.sessions import entries
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import NeedsHistory, Plan, require_match
+from service.sessions.rules import NeedsHistory, Plan, require_match, require_settings
 from service.sessions.waves import Entry
 from service.sessions.work import Observe, Reply
 from service.storage.answers import read_answers
@@ -22,7 +22,7 @@ from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, posi
 from service.storage.record import Writes, bump, find_damage, find_foreign, find_tokens, heads_of, live_of, wave_writes
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
 from service.wire import render
-from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, ServiceError, StoreUnavailable
+from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, ServiceError, StoreUnavailable
 from service.wire.session_problems import RecordDamaged, ResultNotFinite, SessionNotFound
 
 STEPS_IN_A_WAVE = 64
@@ -128,6 +128,7 @@ class _Planned:
 def _plan(work: Observe, places: Places, row: int, loaded: LoadedModel) -> Plan:
     """What to fold. A refusal by the time rules counts only where If-Match holds."""
     place = places.place(row, loaded)
+    require_settings(place, work.creation)
     plan = Plan(place, correcting=work.correcting)
     refused: ServiceError | None = None
     try:
@@ -305,7 +306,7 @@ class _Advance:
             elif outcome is Outcome.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
-                entry.fail(DeadlineExceeded("the store did not confirm in time; the same request again settles it"))
+                entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))
             else:
                 assert change.expected is not None, "a wave advances what is there"
                 entry.work = replace(entry.work, stored=outcome is Outcome.REPLAYED)

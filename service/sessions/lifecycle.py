@@ -96,7 +96,6 @@ class Sessions:
                 continue
             whole = self._records.new(session, asked, now_ms)
             whole.record.head["created_digest"] = np.frombuffer(digest, np.uint8)
-            require_order(whole.record.head)
             if await self._created(whole, asked, observations or ()):
                 return await self._stored(whole), True
         raise ConcurrentUpdate(Standing(session))
@@ -111,7 +110,7 @@ class Sessions:
             changed = await self._rebuilt(whole, work.asked)
             head = changed.record.head
             change(head, work.asked)
-            require_order(head)
+            require_order(head, work.asked)
             require_long_life(head)
             return changed
 

@@ -15,7 +15,14 @@ from service.storage.history import parsed_base, slots_between
 from service.storage.layout import HEAD_BYTES, Layout, Structured
 from service.storage.record import DamagedRecord, Record, find_damage, heads_of
 from service.storage.store import Change, Found, HistoryReading, Kind, Outcome, SessionStore
-from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, ServiceError, Standing, StoreUnavailable
+from service.wire.problems import (
+    AGAIN,
+    DeadlineExceeded,
+    DurabilityUnconfirmed,
+    ServiceError,
+    Standing,
+    StoreUnavailable,
+)
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import (
     ConcurrentUpdate,
@@ -246,7 +253,7 @@ def _settled(session: str, outcome: Outcome) -> Outcome:
         case Outcome.UNAVAILABLE:
             raise StoreUnavailable("the store did not take the change; nothing was changed")
         case Outcome.UNKNOWN:
-            raise DeadlineExceeded("the store did not confirm in time; the same request again settles it")
+            raise DeadlineExceeded(f"the store did not confirm in time; {AGAIN}")
         case Outcome.UNCONFIRMED:
             raise DurabilityUnconfirmed(session)
     return outcome
@@ -255,7 +262,7 @@ def _settled(session: str, outcome: Outcome) -> Outcome:
 def _unanswered(stored: bool) -> ServiceError:
     """What it means that the store did not answer, to a request that was applied before or was not."""
     if stored:
-        return DeadlineExceeded("the store did not answer; the same request again settles it")
+        return DeadlineExceeded(f"the store did not answer; {AGAIN}")
     return StoreUnavailable("the store did not answer; nothing was changed")
 
 

@@ -11,6 +11,7 @@ from service.storage.layout import NO_TIME, QUANTILES
 from service.wire import headers, render
 from service.wire.parsing import Observation
 from service.wire.problems import Fault, InvalidRequest, Standing, pointer
+from service.wire.schemas import SessionSettings
 from service.wire.session_problems import (
     GapRejected,
     GapTooLong,
@@ -20,6 +21,7 @@ from service.wire.session_problems import (
     OutOfOrder,
     PreconditionFailed,
     PreconditionRequired,
+    SessionExists,
     StateRegressed,
 )
 
@@ -92,6 +94,20 @@ def require_match(place: Place, if_match: Sequence[str] | None, *, required: boo
         if position is not None and position[0] == place.incarnation and position[1] > place.revision:
             raise StateRegressed(place.standing())
     raise PreconditionFailed(place.standing(), place.etag)
+
+
+def require_settings(place: Place, asked: SessionSettings | None) -> None:
+    """Raises SessionExists where a session that would have been created with other settings is there already."""
+    if asked is None or not asked.model_fields_set:
+        return
+    label, differences = place.label, []
+    freq = place.undecided if label.grid is None else label.grid.freq
+    if asked.model is not None and asked.model not in (label.model, label.model.partition("@")[0]):
+        differences.append("model")
+    if "freq" in asked.model_fields_set and asked.freq != freq:
+        differences.append("freq")
+    if differences:
+        raise SessionExists(place.standing(), differences)
 
 
 def require_no_regress(place: Place, position: bytes, seen: bytes | None) -> None:
@@ -269,10 +285,12 @@ class Plan:
         elif stored is not None and step == self.step:
             grid = self.label.grid
             key = str(step) if grid is None else grid.format(instant)
-            fault = [Fault("differs from the stored observation", pointer(*where, "value"))]
-            raise ObservationConflict(self._standing(), key, render.record(self.label, stored), fault)
+            fault = [Fault("differs from the observation of that time", pointer(*where, "value"))]
+            held = None if step > self.place.step else render.record(self.label, stored)
+            raise ObservationConflict(self._standing(), key, held, fault)
         else:
-            raise OutOfOrder(self._standing(), [Fault("is older than the last observation", pointer(*where))])
+            fault = [Fault("is older than the last observation", pointer(*where))]
+            raise OutOfOrder(self._standing(), fault, listed=step > self.place.step)
 
     def _folded(self, step: int) -> Observed | None:
         """An observation that this request or an earlier one had folded, if it is retained."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from service.wire.problems import OVERLOADED, DeadlineExceeded, NotReady, Overloaded
+from service.wire.problems import AGAIN, OVERLOADED, DeadlineExceeded, NotReady, Overloaded
 
 MOST_IN_A_WAVE = 128
 """A longer wave would keep the event loop from refusing others in time, and saves no more."""
@@ -314,7 +314,7 @@ class _Deadlines(Generic[WorkT, AnswerT]):
         self._timer = None
         now = self._clock()
         while self._entries and (self._entries[0].future.done() or self._entries[0].deadline <= now):
-            error = DeadlineExceeded("the answer did not come in time; the same request again settles it")
+            error = DeadlineExceeded(f"the answer did not come in time; {AGAIN}")
             self._entries.popleft().fail(error)
         if self._entries:
             self._arm()

@@ -164,7 +164,8 @@ class Whole:
             return ()
         ring = self.record.history
         complete = self.record.step // ring
-        changed = range(chunk_of(min(self.changed_from, self.stored + 1), ring), complete)
+        first = max(min(self.changed_from, self.stored + 1), self.retained_from)
+        changed = range(chunk_of(first, ring), complete)
         fields = [rendered(self.slots, number, ring) for number in changed]
         fields += [(b"%d" % number, b"") for number in range(complete, self.stored // ring)]
         begins_anew = not self.was_full or self.fingerprint != self.loaded.spec.fingerprint

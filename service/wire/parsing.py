@@ -243,18 +243,22 @@ def _integer(digits: str) -> int | float:
 def faults(error: ValidationError, schema: type[schemas.Request], skip: int = 0) -> list[Fault]:
     """What a schema refused, as pointers into the body; the first `skip` parts of each path are left out."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
-    known = {*schema.model_fields, *schemas.Observation.model_fields}
     listed = []
     for refused in found[:FAULT_LIMIT]:
         path = [part for part in refused["loc"][skip:] if part != "[key]"]
-        listed.append(Fault(_what(refused["type"], refused["msg"], path, known), pointer(*path)))
+        listed.append(Fault(_what(refused["type"], refused["msg"], path, schema), pointer(*path)))
     return listed
 
 
-def _what(kind: str, message: str, path: Sequence[str | int], known: set[str]) -> str:
+def _what(kind: str, message: str, path: Sequence[str | int], schema: type[schemas.Request]) -> str:
     if kind == "missing":
         return "required"
+    if kind == "extra_forbidden" and path[-1] in schema.FIXED:
+        return "cannot change after creation: make another session"
     if kind == "extra_forbidden":
+        known = set(schema.model_fields)
+        if "observations" in known:
+            known.update(schemas.Observation.model_fields)
         meant = difflib.get_close_matches(str(path[-1])[:64], known, n=1)
         return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"
     if kind == "finite_number":

@@ -74,14 +74,16 @@ PAGES = _pages(
     ),
     Page(
         s.SessionExists(AT, ["freq", "observations"]),
-        "PUT creates, and a session of this id exists with other settings or other first observations.",
+        "PUT creates, and so does POST with <code>?create=true</code>, and a session of this id exists with other "
+        "settings or other first observations than those given.",
         "PATCH changes settings, POST adds observations, DELETE forgets the session. "
         "<code>differences</code> names what differs.",
     ),
     Page(
         s.ObservationConflict(AT, "2026-11-21", {"step": 812, "timestamp": "2026-11-21", "value": 121.5}),
         "The session already holds an observation of this time, with another value: "
-        "<code>stored</code> is what it holds.",
+        "<code>stored</code> is what it holds. Or the request itself gives two values for one time, and "
+        "<code>stored</code> is null.",
         "If the new value is the right one, correct the stored one with PATCH, or send with "
         "<code>?on_conflict=correct</code>.",
     ),
@@ -215,7 +217,9 @@ PAGES = _pages(
     Page(
         p.DurabilityUnconfirmed("store-42"),
         "The request was applied, but the store did not confirm in time that it is safe on disk or on a replica.",
-        "Send the same request again: it finds what was applied, and confirms it.",
+        "Send the same request again: it finds what was applied, and confirms it. A bare value, without timestamp, "
+        "step, Idempotency-Key or If-Match, cannot be found and would be folded again: leave it, since it was applied, "
+        "and send the next one with a key.",
     ),
     Page(
         p.NotReady(["starting"]),
@@ -225,7 +229,9 @@ PAGES = _pages(
     Page(
         p.DeadlineExceeded("no answer within 5 s"),
         "Time was up. Whether the request was applied is unknown.",
-        "Send the same request again: if it was applied, the answer is a replay and nothing is applied twice.",
+        "Send the same request again: if it was applied, the answer is a replay and nothing is applied twice. Only a "
+        "bare value, without timestamp, step, Idempotency-Key or If-Match, cannot be recognised: look at the session's "
+        "<code>step</code> before you send it again, and give the next one a key.",
     ),
 )
 

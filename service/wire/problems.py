@@ -10,6 +10,11 @@ from typing import ClassVar, NamedTuple
 import orjson
 
 MEDIA_TYPE = "application/problem+json"
+AGAIN = (
+    "the same request again settles it (a bare value, without timestamp, step, Idempotency-Key or If-Match, would be "
+    "folded twice: give it one, or look at the session's step first)"
+)
+"""What a client can do that does not know what became of its request."""
 OVERLOADED = "too many requests wait; send this one again later"
 NAME_LIMIT = 64
 """Characters of a client's own key or id that a problem repeats."""
@@ -223,8 +228,8 @@ class DurabilityUnconfirmed(Retryable):
 
     def __init__(self, session: str) -> None:
         super().__init__(
-            "the change was applied, and it is not confirmed yet that it survives what it must; send the request again "
-            "(an observation by its timestamp, step or Idempotency-Key), which is answered once it is confirmed",
+            "the change was applied, and it is not confirmed yet that it survives what it must; "
+            f"{AGAIN}, once it is confirmed",
             at=Standing(session),
         )
 

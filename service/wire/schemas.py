@@ -1,6 +1,6 @@
 """Wire types. Requests are validated by theirs; answers are written by render.py and described here for OpenAPI."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -9,8 +9,10 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    field_validator,
     model_validator,
 )
 
@@ -63,6 +65,9 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    FIXED: ClassVar[frozenset[str]] = frozenset()
+    """Members that are refused because they cannot change, not because nobody knows them."""
+
 
 class Observation(Request):
     """One observation: a value with its timestamp, or, in a session without freq, its step."""
@@ -108,6 +113,10 @@ class Rewind(Request):
         return self
 
 
+class Nothing(Request):
+    """The body of a call that takes none."""
+
+
 class _Changeable(Request):
     model: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,8})?$", max_length=64)
     """name@version; a name alone means its newest version."""
@@ -123,23 +132,19 @@ class _Changeable(Request):
     """Seconds after its last commit at which the session is forgotten; null = never."""
     require_if_match: bool = False
 
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> Self:
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError("minimum must not be above maximum")
-        return self
+    @field_validator("maximum")
+    @classmethod
+    def _bounds_in_order(cls, maximum: float | None, before: ValidationInfo) -> float | None:
+        minimum = before.data.get("minimum")
+        if maximum is not None and minimum is not None and maximum < minimum:
+            raise ValueError("must not be below minimum")
+        return maximum
 
 
 class SessionPatch(_Changeable):
     """Settings to change: those given (`model_fields_set`)."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _only_what_can_change(cls, body: object) -> object:
-        fixed = {"freq", "timezone", "static"} & body.keys() if isinstance(body, dict) else set()
-        if fixed:
-            raise ValueError(f"{', '.join(sorted(fixed))} cannot change after creation: make another session")
-        return body
+    FIXED = frozenset(("freq", "timezone", "static"))
 
 
 class SessionSettings(_Changeable):

@@ -39,13 +39,20 @@ class SessionExists(ServiceError):
 
 
 class ObservationConflict(ServiceError):
-    """Another observation is stored for this time or step, `key` in a path; `stored` is its Record."""
+    """Another observation is stored for this time or step, `key` in a path; `stored` is its Record.
+
+    Without one, it is this request itself that gives two.
+    """
 
     status, slug, title = 409, "observation-conflict", "Another value is stored for this time"
 
-    def __init__(self, at: Standing, key: str, stored: Mapping[str, object], errors: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self, at: Standing, key: str, stored: Mapping[str, object] | None, errors: Sequence[Fault] = ()
+    ) -> None:
         super().__init__(
-            f"session {at.session} already holds another observation for {key}; correct it with "
+            f"the request gives two values for {key}; send one of them"
+            if stored is None
+            else f"session {at.session} already holds another observation for {key}; correct it with "
             f"PATCH /v1/sessions/{at.session}/observations/{key}",
             at=at,
             errors=errors,
@@ -54,14 +61,20 @@ class ObservationConflict(ServiceError):
 
 
 class OutOfOrder(ServiceError):
-    """The observation is older than the last one folded, and equals none that is retained."""
+    """The observation is older than the last one folded, and equals none that is retained.
+
+    Args:
+        listed: the one that it should have stood before is of the same request.
+    """
 
     status, slug, title = 409, "out-of-order", "Observation out of order"
 
-    def __init__(self, at: Standing, errors: Sequence[Fault] = ()) -> None:
+    def __init__(self, at: Standing, errors: Sequence[Fault] = (), *, listed: bool = False) -> None:
         held = at.last if at.last is not None else f"step {at.step}"
         super().__init__(
-            f"session {at.session} already holds {held}; correct it with PATCH, or send a later one",
+            "the request gives a later observation before it; send them oldest first"
+            if listed
+            else f"session {at.session} already holds {held}; correct it with PATCH, or send a later one",
             at=at,
             errors=errors,
         )

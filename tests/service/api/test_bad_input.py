@@ -173,7 +173,7 @@ def test_a_page_token_that_no_answer_gave_is_malformed(api: httpx2.Client, name:
 def test_an_unknown_method_is_not_allowed(api: httpx2.Client, method: str) -> None:
     answer = api.request(method, "/v1/sessions")
     problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 def problem_text(answer: httpx2.Response, status: int, slug: str) -> str:

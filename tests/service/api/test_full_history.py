@@ -167,3 +167,18 @@ async def test_the_history_expires_with_its_session(api: httpx2.Client, ringed: 
             times = await store.servers.run_at(node, asked, 1.0)
         assert times[0] == times[1]
         assert (times[0] == -1) is (changed["ttl_s"] is None)
+
+
+async def test_a_history_that_becomes_full_late_has_no_chunks_of_what_was_not_retained(
+    api: httpx2.Client, ringed: Service, name: str
+) -> None:
+    create(api, name, LONG, history=40)
+    assert api.patch(f"/v1/sessions/{name}", json={"history": "full"}).json()["history"] == "full"
+    post(api, name, series(LONG + 1, LONG + 100))
+    steps = [one["step"] for one in history(api, name)]
+    ring = int((await record_of(ringed, name)).history)
+    async with SessionStore.open(ringed.store_url) as store:
+        [node] = await store.servers.nodes(1.0)
+        [fields] = await store.servers.run_at(node, [(b"HKEYS", store.history_key(name))], 1.0)
+    moved = {(step - 1) // ring for step in steps if step <= steps[-1] // ring * ring}
+    assert set(fields) == {b"base", *(b"%d" % chunk for chunk in moved)}

@@ -261,3 +261,42 @@ def test_a_session_without_history_still_knows_its_last_answers(api: httpx2.Clie
     assert api.get(f"/v1/sessions/{name}/observations").json()["observations"] == []
     assert api.get(f"/v1/sessions/{name}").json()["retained_from"] is None
     assert api.post(f"/v1/sessions/{name}:verify").json()["observations"] == 0
+
+
+def test_two_values_for_one_time_in_a_list_are_told_as_what_they_are(api: httpx2.Client, daily: str) -> None:
+    sent = [observation(11), observation(12), observation(12, value=7.0)]
+    body = problem(post(api, daily, sent), 409, "observation-conflict")
+    assert body["detail"] == f"the request gives two values for {day(12)}; send one of them"
+    assert (body["stored"], body["errors"][0]["pointer"]) == (None, "/2/value")
+    assert api.get(f"/v1/sessions/{daily}").json()["step"] == 10
+
+
+def test_a_list_in_another_order_is_told_so(api: httpx2.Client, daily: str) -> None:
+    body = problem(post(api, daily, [observation(13), observation(12)]), 409, "out-of-order")
+    assert body["detail"] == "the request gives a later observation before it; send them oldest first"
+    assert (body["last"], body["errors"][0]["pointer"]) == (day(10), "/1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "differs"), [("freq=h", "freq"), ("model=tiny@2", "model"), ("freq=h&model=tiny@2", "model, freq")]
+)
+def test_an_observation_for_a_session_of_other_settings_than_it_would_create_is_refused(
+    api: httpx2.Client, name: str, asked: str, differs: str
+) -> None:
+    path = f"/v1/sessions/{name}/observations?create=true"
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", "model": "tiny@1", "observations": series(1, 3)})
+    body = problem(api.post(f"{path}&{asked}", json=observation(4)), 409, "session-exists")
+    assert body["differences"] == differs.split(", ")
+    assert api.get(f"/v1/sessions/{name}").json()["step"] == 3
+    for same in ("&freq=D", "&model=tiny@1", "&model=tiny&freq=D", ""):
+        assert api.post(path + same, json=observation(4)).status_code == 200
+    problem(api.post(f"{path}&{asked}", json=observation(4)), 409, "session-exists")
+
+
+def test_a_session_whose_freq_is_not_decided_is_what_its_first_observation_would_make_it(
+    api: httpx2.Client, name: str
+) -> None:
+    path = f"/v1/sessions/{name}/observations?create=true&freq"
+    api.put(f"/v1/sessions/{name}", json={})
+    assert problem(api.post(f"{path}=h", json=observation(4)), 409, "session-exists")["differences"] == ["freq"]
+    assert api.post(f"{path}=D", json=observation(4)).status_code == 200

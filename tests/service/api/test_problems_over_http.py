@@ -24,9 +24,10 @@ def test_an_unknown_address_is_not_found(api: httpx2.Client) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", "/v1/sessions/a", "DELETE, GET, PATCH, PUT"),
-        ("PUT", "/v1/sessions/a/observations", "GET, POST"),
-        ("DELETE", "/v1/models", "GET"),
+        ("POST", "/v1/sessions/a", "DELETE, GET, HEAD, PATCH, PUT"),
+        ("PUT", "/v1/sessions/a/observations", "GET, HEAD, POST"),
+        ("DELETE", "/v1/models", "GET, HEAD"),
+        ("HEAD", "/v1/sessions/a:verify", "POST"),
         ("GET", "/v1/sessions/a:reset", "POST"),
         ("PUT", "/v1/sessions/a:verify", "POST"),
         ("OPTIONS", "/v1/sessions/a:rewind", "POST"),
@@ -36,8 +37,43 @@ def test_another_method_is_refused_with_those_allowed(
     api: httpx2.Client, method: str, path: str, allowed: str
 ) -> None:
     answer = api.request(method, path)
-    problem(answer, 405, "method-not-allowed")
+    assert answer.status_code == 405
     assert answer.headers["allow"] == allowed
+    if method != "HEAD":
+        problem(answer, 405, "method-not-allowed")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/health/live", "/health/ready", "/v1/models", "/v1/sessions", "/v1/sessions/{name}", "/v1/sessions/nobody",
+     "/v1/sessions/{name}/observations", "/v1/sessions/{name}/forecast", "/problems/off-grid"],
+)  # fmt: skip
+def test_head_answers_what_get_does_without_the_body(api: httpx2.Client, name: str, path: str) -> None:
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 3)})
+    shown, answer = (api.request(method, path.replace("{name}", name)) for method in ("GET", "HEAD"))
+    assert answer.status_code == shown.status_code
+    assert answer.content == b""
+    for header in ("content-type", "content-length", "etag", "cache-control"):
+        assert answer.headers.get(header) == shown.headers.get(header)
+    assert api.get("/health/live").status_code == 200  # on the same connection
+
+
+def test_head_revalidates(api: httpx2.Client, name: str) -> None:
+    etag = api.put(f"/v1/sessions/{name}", json={}).headers["etag"]
+    assert api.head(f"/v1/sessions/{name}", headers={"If-None-Match": etag}).status_code == 304
+
+
+@pytest.mark.parametrize("verb", ["reset", "verify"])
+def test_calls_that_take_no_body_refuse_what_they_would_ignore(api: httpx2.Client, name: str, verb: str) -> None:
+    path = f"/v1/sessions/{name}:{verb}"
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 3)})
+    refused = problem(api.post(path, json={"step": 2}), 422, "invalid-request")
+    assert refused["errors"] == [{"pointer": "/step", "detail": "unknown key"}]
+    problem(api.post(path, json=[1]), 422, "invalid-request")
+    problem(api.post(path, content=b"{", headers=JSON), 400, "malformed-request")
+    problem(api.post(path, content=b"step=2"), 415, "unsupported-media-type")
+    assert api.get(f"/v1/sessions/{name}").json()["step"] == 3
+    assert api.post(path, json={}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions/a%20b", "/v1/sessions/a%20b/observations", "/v1/sessions/a%20b:reset"])

@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from service.wire import schemas
-from tests.service.calls import wait_until
+from tests.service.calls import problem, wait_until
 from tests.service.days import day, observation, series
 
 
@@ -127,12 +127,19 @@ def test_patch_changes_what_is_given_and_raises_the_etag(api: httpx2.Client, nam
 @pytest.mark.parametrize("setting", [{"freq": "h"}, {"timezone": "UTC"}, {"static": {}}, {"max_gap": -1}, {"ttl_s": 5}])
 def test_patch_refuses_what_cannot_change(api: httpx2.Client, name: str, setting: dict[str, object]) -> None:
     api.put(f"/v1/sessions/{name}", json={"freq": "D"})
-    assert api.patch(f"/v1/sessions/{name}", json=setting).status_code == 422
+    refused = problem(api.patch(f"/v1/sessions/{name}", json=setting), 422, "invalid-request")
+    assert [fault["pointer"] for fault in refused["errors"]] == [f"/{member}" for member in setting]
 
 
-def test_patch_keeps_minimum_below_maximum(api: httpx2.Client, name: str) -> None:
-    api.put(f"/v1/sessions/{name}", json={"freq": "D", "minimum": 10})
-    assert api.patch(f"/v1/sessions/{name}", json={"maximum": 5}).status_code == 422
+@pytest.mark.parametrize(
+    ("kept", "changed"), [({"minimum": 10}, {"maximum": 5}), ({"maximum": 10}, {"minimum": 15})]
+)
+def test_patch_keeps_minimum_below_maximum(
+    api: httpx2.Client, name: str, kept: dict[str, float], changed: dict[str, float]
+) -> None:
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", **kept})
+    refused = problem(api.patch(f"/v1/sessions/{name}", json=changed), 422, "invalid-request")
+    assert [fault["pointer"] for fault in refused["errors"]] == [f"/{member}" for member in changed]
 
 
 def test_patch_with_a_key_is_done_once(api: httpx2.Client, name: str) -> None:

@@ -261,14 +261,16 @@ def test_settings_that_cannot_be_are_refused_where_they_stand(setting: str, valu
 
 
 def test_bounds_the_wrong_way_round_are_refused() -> None:
-    assert put_refused(b'{"minimum": 2, "maximum": 1}') == [("", "minimum must not be above maximum")]
+    assert put_refused(b'{"minimum": 2, "maximum": 1}') == [("/maximum", "must not be below minimum")]
 
 
 def test_a_patch_changes_settings_but_not_what_the_history_was_read_with() -> None:
     patch = parsing.request(b'{"maximum": null, "ttl_s": 86400}', schemas.SessionPatch)
     assert patch.model_fields_set == {"maximum", "ttl_s"}
-    with pytest.raises(InvalidRequest, match="freq, timezone cannot change after creation"):
-        parsing.request(b'{"freq": "D", "timezone": "UTC"}', schemas.SessionPatch)
+    with pytest.raises(InvalidRequest) as caught:
+        parsing.request(b'{"freq": "D", "timezone": "UTC", "static": {}}', schemas.SessionPatch)
+    assert [fault.pointer for fault in caught.value.errors] == ["/freq", "/timezone", "/static"]
+    assert {fault.detail for fault in caught.value.errors} == {"cannot change after creation: make another session"}
 
 
 def test_a_correction_needs_something_to_correct() -> None:
