@@ -13,10 +13,11 @@ from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.sessions.bulk import FAILING, Asked
 from service.wire import batch_rows, batch_schemas, headers, media
+from service.wire.batch_columns import ArrowReader
 from service.wire.batch_outcomes import Outcomes
 from service.wire.batch_reading import LinesReader, Reader
 from service.wire.batch_rows import Rows
-from service.wire.batch_writing import JsonWriter, LinesWriter, Writer
+from service.wire.batch_writing import ArrowWriter, JsonWriter, LinesWriter, Writer
 from service.wire.exchange import ClientGone, as_state, given_headers, lingering, read_body, text
 from service.wire.media import Media
 from service.wire.problems import OVERLOADED, Internal, NotReady, Overloaded, ServiceError
@@ -118,9 +119,11 @@ class _Batch(Response):
             yield rows
 
     def _reader(self) -> Reader:
-        return LinesReader()
+        return ArrowReader() if self._sent is Media.ARROW else LinesReader()
 
     def _writer(self, request_id: str | None) -> Writer:
+        if self.media_type == Media.ARROW:
+            return ArrowWriter(is_minimal=self._is_minimal)
         kind = JsonWriter if self.media_type == Media.JSON else LinesWriter
         return kind(request_id, is_minimal=self._is_minimal)
 

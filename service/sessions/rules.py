@@ -9,7 +9,7 @@ from models.dates.grid import Grid, TimestampError, grid
 from service.storage.answers import IMPUTED, Label, Observed
 from service.storage.layout import NO_TIME, QUANTILES
 from service.wire import headers, render
-from service.wire.parsing import Observation
+from service.wire.parsing import FAULT_LIMIT, Observation
 from service.wire.problems import Fault, InvalidRequest, Standing, pointer
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import (
@@ -309,10 +309,12 @@ class Plan:
         return stored._replace(value=self.corrections[step], flags=stored.flags & ~IMPUTED)
 
     def _refuse_covariates(self, observation: Observation, where: Where) -> None:
-        names = [*(observation.covariates or ()), *(name for future in observation.future or () for name in future)]
-        if names:
-            member = "covariates" if observation.covariates else "future"
-            raise self._invalid(f"the model {self.label.model} takes no covariates", where, member)
+        named: list[Where] = [("covariates", name) for name in observation.covariates or ()]
+        named += [("future", ahead, name) for ahead, known in enumerate(observation.future or ()) for name in known]
+        if named:
+            detail = f"the model {self.label.model} takes no covariates"
+            faults = [Fault(detail, pointer(*where, *path)) for path in named[:FAULT_LIMIT]]
+            raise InvalidRequest(faults, at=self._standing())
 
     def _invalid(self, detail: str, where: Where, member: str) -> InvalidRequest:
         return InvalidRequest([Fault(detail, pointer(*where, member))], at=self._standing())

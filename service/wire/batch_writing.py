@@ -1,11 +1,26 @@
 """The answer to a batch, piece by piece, in the media type that was asked for."""
 
+import io
 from collections import Counter
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.ipc
 
-from service.wire.batch_outcomes import Outcomes, minimal, objects, refusal, table_rows
+from service.wire.arrow_tables import time_column, time_type
+from service.wire.batch_outcomes import (
+    MEDIAN_FIRST,
+    YHAT,
+    Outcomes,
+    etags,
+    minimal,
+    objects,
+    refusal,
+    step_of,
+    table_rows,
+)
 from service.wire.problems import ServiceError
 
 
@@ -86,3 +101,84 @@ def of_no_row(problem: ServiceError, instance: str | None, *, is_minimal: bool) 
     else:
         said |= {"advance": None, "problem": problem.body(instance)}
     return orjson.dumps(said)
+
+
+class ArrowWriter:
+    """An Arrow IPC stream of table rows, one record batch for each part; times have the type that they were sent in."""
+
+    def __init__(self, *, is_minimal: bool) -> None:
+        self._is_minimal = is_minimal
+        self._sink = io.BytesIO()
+        self._stream: Any = None
+        self._schema = pa.schema([])
+
+    def part(self, outcomes: Outcomes) -> bytes:
+        self._begin(outcomes.rows.times)
+        columns = _columns(outcomes, self._schema)
+        self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
+        return self._written()
+
+    def end(self, problem: ServiceError | None) -> bytes:
+        self._begin(None)
+        if problem is not None:
+            said = {"status": problem.status, "replayed": False, **refusal(problem, tabular=True)}
+            values = [[said.get(name)] for name in self._schema.names]
+            columns = [pa.array(value, kind.type) for value, kind in zip(values, self._schema, strict=True)]
+            self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
+        self._stream.close()
+        return self._written()
+
+    def _begin(self, times: pa.DataType | None) -> None:
+        if self._stream is None:
+            self._schema = _schema(time_type(times), is_minimal=self._is_minimal)
+            self._stream = pa.ipc.new_stream(self._sink, self._schema)
+
+    def _written(self) -> bytes:
+        written = self._sink.getvalue()
+        self._sink.seek(0)
+        self._sink.truncate()
+        return written
+
+
+def _schema(times: pa.DataType, *, is_minimal: bool) -> pa.Schema:
+    said: dict[str, pa.DataType] = {"row": pa.int64(), "status": pa.int16(), "replayed": pa.bool_()}
+    if is_minimal:
+        said["step"] = pa.int64()
+    else:
+        said |= {"unique_id": pa.string(), "step": pa.int64(), "etag": pa.string(), "ds": times, "cutoff": times}
+        said |= dict.fromkeys(YHAT, pa.float64())
+    said |= {"problem": pa.string(), "detail": pa.string()}
+    return pa.schema(list(said.items()))
+
+
+def _columns(outcomes: Outcomes, schema: pa.Schema) -> list[Any]:
+    rows, problems, count = outcomes.rows, outcomes.problems, len(outcomes.rows)
+    slugs: list[str | None] = [None] * count
+    details: list[str | None] = [None] * count
+    steps: Any = pa.array(outcomes.step)
+    if problems:
+        known: list[Any] = outcomes.step.tolist()
+        for row, problem in problems.items():
+            slugs[row], details[row] = refusal(problem, tabular=True).values()
+            known[row] = step_of(problem)
+        steps = pa.array(known, pa.int64())
+    columns: dict[str, Any] = {
+        "row": pa.array(np.arange(rows.first, rows.first + count)),
+        "status": pa.array(outcomes.status),
+        "replayed": pa.array(outcomes.replayed),
+        "step": steps,
+        "problem": pa.array(slugs, pa.string()),
+        "detail": pa.array(details, pa.string()),
+    }
+    if "etag" in schema.names:
+        told = outcomes.revision > 0
+        columns["unique_id"] = pa.array([session or None for session in rows.sessions], pa.string())
+        columns["etag"] = pa.array(etags(outcomes), pa.string())
+        kind = schema.field("ds").type
+        grids = [None if label is None else label.grid for label in outcomes.labels]
+        columns["ds"] = time_column(kind, grids, outcomes.time, outcomes.step + 1, told)
+        columns["cutoff"] = time_column(kind, grids, outcomes.cutoff, outcomes.step, told)
+        for name, quantile in zip(YHAT, MEDIAN_FIRST, strict=True):
+            numbers = outcomes.forecast[:, quantile]
+            columns[name] = pa.array(numbers, mask=np.isnan(numbers))
+    return [columns[name] for name in schema.names]

@@ -170,16 +170,16 @@ class RequestTimeout(Retryable):
 
 
 class TooLarge(ServiceError):
-    """The body is larger than `limit` bytes after decompression."""
+    """The body, or a part of it, is larger than `limit` bytes after decompression."""
 
     status, slug, title = 413, "too-large", "Body too large"
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(
+    def __init__(self, limit: int, detail: str | None = None) -> None:
+        whole = (
             f"the body is larger than {limit} bytes after decompression; send the first part of the observations now "
-            "and the rest by POST: the forecasts are the same to the bit",
-            limit=limit,
+            "and the rest by POST: the forecasts are the same to the bit"
         )
+        super().__init__(detail or whole, limit=limit)
 
 
 class UnsupportedMediaType(ServiceError):

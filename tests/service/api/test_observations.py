@@ -225,7 +225,7 @@ def test_query_parameters_are_checked(api: httpx2.Client, daily: str, query: str
 
 def test_covariates_that_the_model_does_not_take_are_refused(api: httpx2.Client, daily: str) -> None:
     body = problem(post(api, daily, [observation(11, covariates={"promo": 1})]), 422, "invalid-request")
-    assert body["errors"][0]["pointer"] == "/0/covariates"
+    assert body["errors"][0]["pointer"] == "/0/covariates/promo"
     assert post(api, daily, observation(11, covariates={})).status_code == 200
 
 
