@@ -12,7 +12,6 @@ import pyarrow.ipc
 from tests.service.calls import Json
 
 JSON, LINES, ARROW = "application/json", "application/jsonl", "application/vnd.apache.arrow.stream"
-TABLE_ONLY = ("unique_id", "ds", "y", "idempotency_key", "if_match")
 
 
 def lines(rows: Sequence[Json]) -> bytes:
@@ -23,7 +22,7 @@ def arrow(rows: Sequence[Json], schema: Any = None, **options: Any) -> bytes:  #
     """Table rows as a stream of one record batch."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     if schema is None:
-        types = {"unique_id": pa.string(), "ds": pa.string(), "y": pa.float64()}
+        types: dict[str, Any] = {"y": pa.float64()}
         schema = pa.schema([(name, types.get(name, pa.string())) for name in names])
     table = pa.Table.from_pylist([{name: row.get(name) for name in names} for row in rows], schema)
     return stream(table, **options)
