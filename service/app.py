@@ -19,9 +19,8 @@ from starlette.types import Message, Receive, Scope, Send
 from models.artifacts.artifact import SHIPPED
 from service.core import Clock, Randomness, running
 from service.readiness import Readiness
-from service.routes import batch, forecast, health, models, observations, problems, sessions
+from service.routes import batch, forecast, health, hot, models, observations, problems, sessions
 from service.routes.exchange import acceptable
-from service.routes.hot import PREFIX, HotRoute, session_in
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.settings import Settings
@@ -53,15 +52,17 @@ logger = logging.getLogger(__name__)
 
 
 class Application:
-    """The service as an ASGI application."""
+    """The service: an ASGI application, and what connections answer in front of it (`wire.direct.Direct`)."""
 
     def __init__(self, api: FastAPI, readiness: Readiness, settings: Settings, randomness: Randomness) -> None:
         self.readiness = readiness
         self.observing: Observing | None = None
+        self.closing = False
+        self.body_limit = settings.body_limit_bytes
+        self.target = hot.target
+        self.begin = hot.HotRoute(self._observing).begin
         self._randomness = randomness
-        self._closing = False
         self._api = api
-        self._hot = HotRoute(self._named, self._observing, settings, randomness)
 
     def drain(self) -> None:
         """Stop being ready."""
@@ -69,31 +70,26 @@ class Application:
 
     def close_connections(self) -> None:
         """From now on each answer is the last one on its connection."""
-        self._closing = True
+        self.closing = True
 
-    def turns_away(self, method: bytes, path: bytes) -> bool:
+    def turns_away(self, method: bytes, url: bytes) -> bool:
         """Whether a request is refused as one too many, by its first line alone."""
         return (
             self.observing is not None
-            and not self._closing
+            and not self.closing
             and method == b"POST"
-            and path.startswith(PREFIX.encode())
+            and url.startswith(hot.PREFIX.encode())
             and self.observing.is_full()
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._closing and scope["type"] == "http":
-            send = partial(_send_with, [(b"connection", b"close")], send)
-        await self._hot(scope, receive, send)
-
-    async def _named(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's routes, with the headers that name an exchange."""
         if scope["type"] == "http":
             if scope["method"] == "HEAD":  # what GET answers; the server leaves the body out
                 scope = {**scope, "method": "GET"}
-            named = identity(scope["headers"], self._randomness(8))
+            named = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
             as_state(scope)["request_id"] = named[0][1].decode("latin-1")
-            send = partial(_send_with, named, send)
+            send = partial(_send_with, [*named, (b"connection", b"close")] if self.closing else named, send)
         await self._api(scope, receive, send)
 
     def _observing(self) -> Observing:
@@ -156,7 +152,7 @@ def create_app(
 
 
 def from_environment() -> Application:
-    """The service of the environment's settings, for `uvicorn --factory` and worker processes.
+    """The service of the environment's settings, for worker processes.
 
     Raises:
         ValueError: no store is set; `hiddenstate serve` brings its own.
@@ -215,7 +211,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """The methods that this address takes."""
-    found = {"POST"} if session_in(request.url.path) is not None else set()
+    found = {"POST"} if hot.session_in(request.url.path) is not None else set()
     for route in (route for router in ROUTERS for route in router.routes):
         if route.matches(request.scope)[0] is not Match.NONE:
             methods: set[str] = getattr(route, "methods", None) or set()

@@ -26,6 +26,8 @@ from service.wire.receiving import BoundedProtocol
 
 KEEP_ALIVE_S = 75
 """Idle connections stay open longer than load balancers keep theirs, so that it is they who close."""
+LOOK_FOR_IDLE_TICKS = 50
+"""Of the server's, ten a second."""
 LAST_REQUESTS_S = 1.0
 """At a stop, how long open connections are given to send what they have begun, before idle ones are closed."""
 LOOK_AGAIN_S = 0.02
@@ -79,6 +81,8 @@ class GracefulServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._revive()
+        if counter % LOOK_FOR_IDLE_TICKS == 0:
+            self._close_idle()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
@@ -94,6 +98,13 @@ class GracefulServer(uvicorn.Server):
             self.config.loaded_app.close_connections()
         await self._last_requests()
         await super().shutdown(sockets)
+
+    def _close_idle(self) -> None:
+        """One look at all connections now and then costs less than a timer for each, set anew with each answer."""
+        since = asyncio.get_running_loop().time() - KEEP_ALIVE_S
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, BoundedProtocol):
+                connection.close_if_idle(since)
 
     async def _last_requests(self) -> None:
         """Wait until every connection has had an answer that closed it; those that stay silent are closed after."""

@@ -71,12 +71,12 @@ async def require_no_members(request: Request, core: Core) -> None:
 
 
 async def _body(request: Request, core: Core) -> bytes:
-    given, settings = given_headers(request.scope), core.settings
+    given, settings = given_headers(request.scope["headers"]), core.settings
     return await read_body(request.receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
 
 
 def _given(request: Request, name: bytes) -> str | None:
-    return text(given_headers(request.scope), name)
+    return text(given_headers(request.scope["headers"]), name)
 
 
 def if_match(request: Request) -> tuple[str, ...] | None:

@@ -1,5 +1,8 @@
 """A POST of observations: headers, query and body in, one answer out."""
 
+from collections.abc import Callable
+from functools import partial
+
 from service.routes import asking
 from service.sessions.forecaster import STEPS_IN_A_WAVE
 from service.sessions.registry import Registry
@@ -11,7 +14,7 @@ from service.wire.exchange import RawHeaders, require_acceptable, text
 
 
 class Observing:
-    """Hands observations to the waves and waits for the answer."""
+    """Hands observations to the waves."""
 
     def __init__(self, waves: Waves[Work, Reply], registry: Registry, settings: Settings) -> None:
         self._waves = waves
@@ -22,12 +25,36 @@ class Observing:
         """Whether every request is refused now."""
         return self._waves.is_full(self._settings.deadline_s)
 
-    def admit(self, session: str) -> None:
-        """Raises Overloaded or NotReady where it would be in vain to read the request."""
-        self._waves.admit(session, timeout_s=self._settings.deadline_s)
+    def begin(
+        self,
+        session: str,
+        query: bytes,
+        given: RawHeaders,
+        body: bytes,
+        settled: Callable[[Reply], None],
+        failed: Callable[[BaseException], None],
+    ) -> Callable[[], None]:
+        """Have a request answered, by one of the two callbacks; call what is returned when nobody waits any more.
 
-    async def observe(self, session: str, query: bytes, given: RawHeaders, body: bytes) -> Reply:
-        """Raises any ServiceError."""
+        Args:
+            body: in its content coding.
+
+        Raises:
+            ServiceError: any; it is refused at once.
+        """
+        self._waves.admit(session, timeout_s=self._settings.deadline_s)
+        work, timeout_s, alone = self.read(session, query, given, body)
+        entry = self._waves.enter(session, work, settled, failed, timeout_s=timeout_s, alone=alone)
+        return partial(self._waves.withdraw, entry)
+
+    def read(self, session: str, query: bytes, given: RawHeaders, body: bytes) -> tuple[Observe, float, bool]:
+        """What a request asks for, how many seconds it may take, and whether it goes beside the waves.
+
+        Raises:
+            ServiceError: any; it is refused.
+        """
+        settings = self._settings
+        body = headers.inflated(body, text(given, b"content-encoding"), settings.body_limit_bytes)
         headers.require_json(text(given, b"content-type"))
         require_acceptable(text(given, b"accept"))
         parsing.session_id(session)
@@ -49,5 +76,4 @@ class Observing:
             correcting=correcting,
         )
         long = len(observations) > STEPS_IN_A_WAVE
-        timeout_s = self._settings.long_deadline_s if long or correcting else self._settings.deadline_s
-        return await self._waves.submit(session, work, timeout_s=timeout_s, alone=long)
+        return work, settings.long_deadline_s if long or correcting else settings.deadline_s, long

@@ -1,8 +1,8 @@
 """Natural batching: while one wave of work is in flight, the next one gathers. There is no timer.
 
-A wave belongs to a background task, never to a request. A request waits on its own future: given up before its wave
-starts it is removed, afterwards its work is done and committed all the same. At most one request of a session is in a
-wave; the others of that session wait for the next, in the order in which they came.
+A wave belongs to a background task, never to a request. A request that is given up before its wave starts is removed,
+afterwards its work is done and committed all the same. At most one request of a session is in a wave; the others of
+that session wait for the next, in the order in which they came.
 """
 
 import asyncio
@@ -34,33 +34,45 @@ logger = logging.getLogger(__name__)
 
 
 class Entry(Generic[WorkT, AnswerT]):
-    """One request that waits: its work, and the future on which its caller waits.
+    """One request that waits: its work, and who is told the answer.
 
     Attributes:
+        settled, failed: called with the answer or with the error, at most one of them, once.
         deadline: on the clock of the waves, in seconds; a wave that starts later drops the entry.
         alone: the work is long, so it runs beside the waves; its session still waits for it.
+        over: it was answered, or nobody waits for it any more.
     """
 
-    __slots__ = ("alone", "deadline", "future", "session", "work")
+    __slots__ = ("alone", "deadline", "failed", "over", "session", "settled", "work")
 
     def __init__(
-        self, session: str, work: WorkT, future: "asyncio.Future[AnswerT]", deadline: float, alone: bool
+        self,
+        session: str,
+        work: WorkT,
+        settled: Callable[[AnswerT], None],
+        failed: Callable[[BaseException], None],
+        deadline: float,
+        alone: bool,
     ) -> None:
         self.session = session
         self.work = work
-        self.future = future
+        self.settled = settled
+        self.failed = failed
         self.deadline = deadline
         self.alone = alone
+        self.over = False
 
     def settle(self, answer: AnswerT) -> None:
-        """Give the answer to the caller, unless it has gone."""
-        if not self.future.done():
-            self.future.set_result(answer)
+        """Give the answer to whoever waits for it, if anybody does."""
+        if not self.over:
+            self.over = True
+            self.settled(answer)
 
     def fail(self, error: BaseException) -> None:
-        """Give the error to the caller, unless it has gone."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        """Give the error to whoever waits for the answer, if anybody does."""
+        if not self.over:
+            self.over = True
+            self.failed(error)
 
 
 class Waves(Generic[WorkT, AnswerT]):
@@ -143,33 +155,67 @@ class Waves(Generic[WorkT, AnswerT]):
             raise Overloaded(OVERLOADED)
 
     async def submit(self, session: str, work: WorkT, *, timeout_s: float, alone: bool = False) -> AnswerT:
-        """Wait at most `timeout_s` for a wave to do this work. Few different time limits may be given.
+        """Wait at most `timeout_s` for a wave to do this work.
 
         Raises:
             Overloaded, NotReady: as `admit`.
             DeadlineExceeded: the deadline passed first; work that a wave had taken up may still be committed.
         """
         self.admit(session, timeout_s=timeout_s)
+        answer: asyncio.Future[AnswerT] = asyncio.get_running_loop().create_future()
+
+        def settled(found: AnswerT) -> None:
+            if not answer.done():  # cancelled just now
+                answer.set_result(found)
+
+        def failed(error: BaseException) -> None:
+            if not answer.done():
+                answer.set_exception(error)
+
+        entry = self.enter(session, work, settled, failed, timeout_s=timeout_s, alone=alone)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.withdraw(entry)
+            raise
+
+    def enter(
+        self,
+        session: str,
+        work: WorkT,
+        settled: Callable[[AnswerT], None],
+        failed: Callable[[BaseException], None],
+        *,
+        timeout_s: float,
+        alone: bool = False,
+    ) -> Entry[WorkT, AnswerT]:
+        """Have work done that was admitted. Few different time limits may be given.
+
+        Args:
+            settled, failed: one of them is called, at the latest after `timeout_s` (DeadlineExceeded, as `submit`).
+        """
+        entry: Entry[WorkT, AnswerT] = Entry(session, work, settled, failed, self._clock() + timeout_s, alone)
         line = self._lines.get(session)
-        loop = asyncio.get_running_loop()
-        entry: Entry[WorkT, AnswerT] = Entry(
-            session, work, loop.create_future(), self._clock() + timeout_s, alone
-        )
         if line is None:
             self._lines[session] = deque((entry,))
             self._ready.append(session)
         else:
             line.append(entry)
         self._waiting += 1
-        if timeout_s not in self._deadlines:
-            self._deadlines[timeout_s] = _Deadlines(self._clock)
-        self._deadlines[timeout_s].watch(entry)
+        deadlines = self._deadlines.get(timeout_s)
+        if deadlines is None:
+            deadlines = self._deadlines[timeout_s] = _Deadlines(self._clock)
+        deadlines.watch(entry)
         self._wake_up()
-        try:
-            return await entry.future
-        except asyncio.CancelledError:
-            self._withdraw(entry)
-            raise
+        return entry
+
+    def withdraw(self, entry: Entry[WorkT, AnswerT]) -> None:
+        """Nobody waits for it any more: it is not done, unless a wave has taken it up."""
+        entry.over = True
+        line = self._lines.get(entry.session)
+        if line is not None and entry in line:
+            line.remove(entry)
+            self._waiting -= 1
 
     async def between(self) -> None:
         """Wait for the end of the wave in flight: there a slice of long work delays nobody's answer.
@@ -189,12 +235,6 @@ class Waves(Generic[WorkT, AnswerT]):
             await self._pump
         for deadlines in self._deadlines.values():
             deadlines.stop()
-
-    def _withdraw(self, entry: Entry[WorkT, AnswerT]) -> None:
-        line = self._lines.get(entry.session)
-        if line is not None and entry in line:
-            line.remove(entry)
-            self._waiting -= 1
 
     def _wake_up(self) -> None:
         if self._wake is not None and not self._wake.done():
@@ -257,7 +297,7 @@ class Waves(Generic[WorkT, AnswerT]):
         while line:
             entry = line.popleft()
             self._waiting -= 1
-            if entry.future.done():
+            if entry.over:
                 continue
             if entry.deadline <= now:
                 entry.fail(DeadlineExceeded("the deadline passed before the observation was taken up"))
@@ -296,7 +336,7 @@ class _Deadlines(Generic[WorkT, AnswerT]):
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, entry: Entry[WorkT, AnswerT]) -> None:
-        while self._entries and self._entries[0].future.done():
+        while self._entries and self._entries[0].over:
             self._entries.popleft()
         self._entries.append(entry)
         if self._timer is None:
@@ -313,7 +353,7 @@ class _Deadlines(Generic[WorkT, AnswerT]):
     def _expire(self) -> None:
         self._timer = None
         now = self._clock()
-        while self._entries and (self._entries[0].future.done() or self._entries[0].deadline <= now):
+        while self._entries and (self._entries[0].over or self._entries[0].deadline <= now):
             error = DeadlineExceeded(f"the answer did not come in time; {AGAIN}")
             self._entries.popleft().fail(error)
         if self._entries:

@@ -82,13 +82,12 @@ def _part(message: Message) -> bytes:
     return part
 
 
-def given_headers(scope: Scope) -> RawHeaders:
+def given_headers(sent: Headers) -> RawHeaders:
     """The request's headers by name. A list that is given in parts is joined.
 
     Raises:
         MalformedRequest: a header that has one value is given twice.
     """
-    sent: Headers = scope["headers"]
     headers = dict(sent)
     if len(headers) == len(sent):
         return headers
@@ -117,35 +116,23 @@ def require_acceptable(accept: str | None) -> None:
 
 
 def request_id(headers: RawHeaders, made: bytes) -> bytes:
-    """The id that the client gave, else one made of these random bytes."""
+    """The id that the client gave, else the one made."""
     given = headers.get(b"x-request-id")
-    return given if given is not None and REQUEST_ID.fullmatch(given) else made.hex().encode()
+    return given if given is not None and REQUEST_ID.fullmatch(given) else made
 
 
-def identity(given: Headers, made: bytes) -> Headers:
-    """The headers that name an exchange, on every answer."""
-    headers = dict(given)
-    named = [(b"x-request-id", request_id(headers, made))]
-    trace = headers.get(b"traceparent")
+def identity(given: RawHeaders, made: bytes) -> Headers:
+    """The headers that name an exchange, on every answer; the id is the client's, else the one made."""
+    named = [(b"x-request-id", request_id(given, made))]
+    trace = given.get(b"traceparent")
     if trace is not None and TRACE_PARENT.fullmatch(trace):
         named.append((b"traceparent", trace))
     return named
 
 
-async def respond(send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Send a whole answer."""
-    headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def refuse(receive: Receive, send: Send, named: Headers, error: ServiceError) -> None:
-    """Send a problem."""
-    status, headers, body = problem_answer(error, named)
-    if ends_connection(error):
-        headers.append((b"connection", b"close"))
-        send = lingering(receive, send)
-    await respond(send, status, headers, body)
+def header_lines(headers: Headers) -> bytes:
+    """Headers as they are sent, each with its end of line."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 def problem_answer(error: ServiceError, headers: Headers) -> tuple[int, Headers, bytes]:

@@ -1,20 +1,20 @@
-"""How requests arrive: heads and idle connections within their time and size. Bodies have theirs in `read_body`.
+"""How requests arrive: in what time, of what size, in which order. Bodies that the framework reads: `read_body`.
 
 The server below has a limit for idle connections that were answered once, and none for those that never send a request
 or never end one.
 """
 
 import asyncio
-import os
 from asyncio import AbstractEventLoop, Transport
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.wire.exchange import LINGER_S, Headers, identity, problem_answer
-from service.wire.problems import OVERLOADED, MalformedRequest, Overloaded, RequestTimeout, ServiceError
+from service.wire.direct import Direct, Exchange, made_id, named
+from service.wire.exchange import LINGER_S, Headers, header_lines, problem_answer
+from service.wire.problems import OVERLOADED, MalformedRequest, Overloaded, RequestTimeout, ServiceError, TooLarge
 
 HEAD_LIMIT = 32 * 1024
 """Bytes of a request's first line and headers."""
@@ -25,8 +25,8 @@ STAND_IN = b"0123456789abcdef"
 """Where the id stands in the prepared answer to a request that is turned away."""
 
 
-class HeadTooLarge(Exception):
-    """The parser that calls us answers it as a request that cannot be read."""
+class Unwanted(Exception):
+    """Ends the parsing of what has arrived; the parser's caller answers it as no HTTP, unless it was answered."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -35,8 +35,8 @@ class BoundedProtocol(HttpToolsProtocol):
     Args:
         connections: that may be open; the next one is refused.
 
-    The application may say `turns_away(method, path)`: such a request is refused here, for a third of what serving it
-    would cost. Refused by the application, as many as are served cost all that was left for serving.
+    The application, a `Direct`, may turn a request away: it is refused here, for a third of what serving it would cost.
+    Refused by the application, as many as are served cost all that was left for serving.
     """
 
     def __init__(
@@ -50,73 +50,187 @@ class BoundedProtocol(HttpToolsProtocol):
         connections: int,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._direct = cast(Direct, self.app)
         self._deadline_s = deadline_s
         self._connections = connections
         self._timer: asyncio.TimerHandle | None = None
-        self._in_head = self._refused = self._turned_away = False
+        self._in_head = self._in_message = self._turned_away = self._given_up = False
         self._head_bytes = self._arrived = 0
+        self._idle_since = 0.0
+        self._current: RequestResponseCycle | Exchange | None = None
+        """What is being answered; `cycle` is what arrived last, and may have to wait."""
+        self._held: Exchange | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
         if len(self.connections) > self._connections:
             self._refuse(Overloaded("too many connections are open; come back later"))
-            return
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        self._unset_keepalive_if_required()
+        if isinstance(self._current, Exchange) and self._current.left is not None:
+            self._current.left()
         super().connection_lost(exc)
 
+    def close_if_idle(self, since: float) -> None:
+        """Close where nothing was answered since then (on the event loop's clock), and nothing is under way."""
+        if self._idle_since < since and self._is_between_requests() and not self._in_message:
+            self.transport.close()
+
     def data_received(self, data: bytes) -> None:
-        if self._refused or self.transport.is_closing():
+        if self._given_up or self.transport.is_closing():
             return
         self._arrived = len(data)
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_LIMIT:
-            self.send_400_response("")
-        elif (self._in_head or self._is_between_requests()) and not self._is_timed():
-            self._timer = self.loop.call_later(self._deadline_s, self._is_late)
+        if self._in_message:
+            self._await_the_rest()
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._in_head = True
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._in_head = self._in_message = True
         self._head_bytes = self._arrived
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
         # What arrived may hold more than the head, so the head is only measured where that is much.
         if (self._head_bytes > HEAD_LIMIT and self._measured() > HEAD_LIMIT) or len(self.headers) > HEADERS_LIMIT:
-            raise HeadTooLarge
+            raise Unwanted
         self._in_head = False
-        self._turned_away = self._is_between_requests() and self.app.turns_away(self.parser.get_method(), self.url)
-        if not self._turned_away:
-            super().on_headers_complete()
+        method = self.parser.get_method()
+        if self._is_between_requests() and not self.flow.write_paused and self._direct.turns_away(method, self.url):
+            self._turned_away = True
+            return
+        target = self._direct.target(method, self.url)
+        if target is None:
+            self._leave_to_the_framework()
+            return
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        exchange = Exchange(target, self.headers, keep_alive, self._end)
+        if self._is_between_requests():
+            self._current = exchange
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+        self.cycle = exchange  # type: ignore[assignment]
 
     def on_body(self, body: bytes) -> None:
-        if not self._turned_away:
+        if self._turned_away:
+            return
+        if not isinstance(self.cycle, Exchange):
             super().on_body(body)
+            return
+        self.cycle.body += body
+        if len(self.cycle.body) > self._direct.body_limit:
+            self._give_up(TooLarge(self._direct.body_limit))
+            raise Unwanted
 
     def on_message_complete(self) -> None:
+        self._in_message = False
         self._stop_timer()
         if self._turned_away:
             self._turned_away = False
             self._turn_away()
+        elif isinstance(self.cycle, Exchange):
+            self.cycle.more_body = False
+            if self.cycle is self._current:
+                self._begin(self.cycle)
         else:
             super().on_message_complete()
 
-    def _turn_away(self) -> None:
-        made = os.urandom(8)
-        if any(name in NAMING for name, _ in self.headers):
-            self.transport.write(_answer(Overloaded(OVERLOADED), identity(self.headers, made)))
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            # Not here: of many requests that are refused at once, each would be answered inside the one before.
+            self.loop.call_soon(self._start_asgi_task, *self.pipeline.pop())
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle | Exchange, app: Any) -> None:  # noqa: ANN401
+        self._current = cycle
+        if self.transport.is_closing():
+            return
+        if not isinstance(cycle, Exchange):
+            super()._start_asgi_task(cycle, app)
+        elif cycle.more_body:
+            self._await_the_rest()
         else:
-            self.transport.write(TURNED_AWAY.replace(STAND_IN, made.hex().encode()))
-        if self.parser.should_keep_alive():
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            self._begin(cycle)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._direct.begin(held)
+
+    def _leave_to_the_framework(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
+
+    def _begin(self, exchange: Exchange) -> None:
+        if self.flow.write_paused:  # a client that reads no answers gets no more of them
+            self._held = exchange
+        else:
+            self._direct.begin(exchange)
+
+    def _end(self, exchange: Exchange, status: int, lines: bytes, body: bytes) -> None:
+        """Write an answer."""
+        exchange.left = None
+        if self.transport.is_closing():
+            return
+        exchange.response_complete = True
+        last = not exchange.keep_alive or self._direct.closing
+        self.transport.write(
+            b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (
+                STATUS_LINE[status],
+                header_lines(self.server_state.default_headers),
+                lines,
+                len(body),
+                b"connection: close\r\n" if last else b"",
+                body,
             )
+        )
+        if last:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _await_the_rest(self) -> None:
+        """Part of a request is here: the rest of it must come in time."""
+        if self._in_head and self._head_bytes > HEAD_LIMIT:
+            self.send_400_response("")
+            return
+        waits = self._waits_for_body()
+        if waits:
+            if int(dict(self.headers).get(b"content-length", 0)) > self._direct.body_limit:
+                self._give_up(TooLarge(self._direct.body_limit))
+                return
+            if self.expect_100_continue:
+                self.expect_100_continue = False
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._timer is None and (self._in_head or waits or self._is_between_requests()):
+            self._timer = self.loop.call_later(self._deadline_s, self._is_late)
+
+    def _waits_for_body(self) -> bool:
+        """Whether it is a request's turn that the connection answers, and its body is not here."""
+        return isinstance(self.cycle, Exchange) and self.cycle is self._current and self.cycle.more_body
+
+    def _turn_away(self) -> None:
+        made = made_id()
+        if any(name in NAMING for name, _ in self.headers):
+            self.transport.write(_answer(Overloaded(OVERLOADED), named(self.headers)))
         else:
+            self.transport.write(TURNED_AWAY.replace(STAND_IN, made))
+        self._idle_since = self.loop.time()
+        if not self.parser.should_keep_alive():
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
@@ -124,9 +238,6 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_between_requests(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
-
-    def _is_timed(self) -> bool:
-        return self._timer is not None or self.timeout_keep_alive_task is not None
 
     def _measured(self) -> int:
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -137,26 +248,35 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _is_late(self) -> None:
-        """A head that trickles is refused; the rest of a body that was answered before it came is not waited for."""
+        """What trickles is refused; the rest of a body that was answered before it came is not waited for."""
         if self._in_head:
             self._give_up(RequestTimeout(f"the request did not arrive within {self._deadline_s:g} s"))
+        elif self._waits_for_body():
+            self._give_up(RequestTimeout(f"the body did not arrive within {self._deadline_s:g} s"))
         else:
             self.transport.close()
 
     def _give_up(self, error: ServiceError) -> None:
-        """Read no more. The answer that a whole request still waits for comes first, and is the last."""
-        if self._is_between_requests() or self.cycle.more_body:
+        """Take up no more. The answers that whole requests still wait for come first, and are the last."""
+        if self._given_up:
+            return
+        self._given_up = True
+        last: RequestResponseCycle | Exchange | None = self.cycle
+        if last is not None and last.more_body and self.pipeline:
+            self.pipeline.popleft()
+            last = self.pipeline[0][0] if self.pipeline else self._current
+        if last is None or last.response_complete or last.more_body:
             self._refuse(error)
         else:
-            self.cycle.keep_alive = False
-            self.flow.pause_reading()
+            last.keep_alive = False
 
     def _refuse(self, error: ServiceError) -> None:
         """Answer below the application, and close once the client has had a moment to read it."""
-        if self._refused or self.transport.is_closing():
+        self._given_up = True
+        if self.transport.is_closing():
             return
-        self._refused = True
-        self.transport.write(_answer(error, [(b"connection", b"close")]))
+        names = named(self.headers) if self._waits_for_body() else []
+        self.transport.write(_answer(error, [*names, (b"connection", b"close")]))
         self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER_S, self.transport.close)
@@ -165,8 +285,7 @@ class BoundedProtocol(HttpToolsProtocol):
 def _answer(error: ServiceError, headers: Headers) -> bytes:
     """A problem as a whole answer; its instance is the request id among the headers, if there is one."""
     status, headers, body = problem_answer(error, headers)
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], lines, len(body), body)
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], header_lines(headers), len(body), body)
 
 
 TURNED_AWAY = _answer(Overloaded(OVERLOADED), [(b"x-request-id", STAND_IN)])

@@ -131,7 +131,7 @@ MUTANTS = (
             (
                 FORECASTER,
                 "        for advance in advances:\n",
-                """        if any(entry.future.cancelled() for entry in waiting):
+                """        if any(one.entry.over for advance in advances for one in advance._planned):
             for entry in waiting:
                 entry.fail(StoreUnavailable("a request of the wave was cancelled; nothing was changed"))
             return []

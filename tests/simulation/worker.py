@@ -213,14 +213,15 @@ class Worker(Owner):
         raise AssertionError(call)
 
     async def _observed(self, call: Call) -> Answer:
+        assert self.core is not None
         assert self._observing is not None
         given = {b"content-type": b"application/json"}
         if call.key is not None:
             given[b"idempotency-key"] = call.key.encode()
         if call.if_match is not None:
             given[b"if-match"] = f'"{call.if_match}"'.encode()
-        reply = await self._observing.observe(call.session, call.query.encode(), given, call.body)
-        return _written(reply)
+        work, timeout_s, alone = self._observing.read(call.session, call.query.encode(), given, call.body)
+        return _written(await self.core.waves.submit(call.session, work, timeout_s=timeout_s, alone=alone))
 
     def _shown(self, status: int, view: View) -> Answer:
         return Answer(status, orjson.dumps(view.body(self._registry)), view.etag)

@@ -1,0 +1,112 @@
+"""Requests that the connection itself answers: no scope, no task, no coroutine; one write an answer.
+
+The server's own way to an application costs as much as all else that is done for such a request.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+from service.wire.exchange import Headers, header_lines, identity, problem_answer
+from service.wire.problems import ServiceError
+
+IDS_DRAWN = 512
+"""Request ids that are made at once: a system call for each costs more than all else about it."""
+
+
+class Target(NamedTuple):
+    """What a request's first line asks for: the session whose observations it posts to, and the query."""
+
+    session: str
+    query: bytes
+
+
+class Exchange:
+    """One request of a connection, and its answer.
+
+    For the server below it stands where its own kind of exchange would, so that what it does with those holds for this
+    one too: requests that arrive before the answer to the one before wait for it, and a stop lets it be answered.
+
+    Attributes:
+        given: the request's headers.
+        left: called where the client is gone, once the request has been begun.
+        keep_alive, more_body, response_complete, disconnected, message_event: what the server reads and sets.
+    """
+
+    __slots__ = (
+        *("body", "given", "left", "target", "_end"),
+        *("disconnected", "keep_alive", "more_body", "response_complete"),
+    )
+    message_event = asyncio.Event()  # nobody waits for more of the body
+
+    def __init__(
+        self, target: Target, given: Headers, keep_alive: bool, end: Callable[["Exchange", int, bytes, bytes], None]
+    ) -> None:
+        """Args: end: writes the answer: this exchange, the status, lines of headers, the body."""
+        self.target = target
+        self.given = given
+        self.keep_alive = keep_alive
+        self.body = bytearray()
+        self.left: Callable[[], None] | None = None
+        self.more_body = True
+        self.response_complete = self.disconnected = False
+        self._end = end
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """End it.
+
+        Args:
+            lines: headers beside those of every answer, each with its end of line.
+        """
+        self._end(self, status, lines, body)
+
+    def refuse(self, error: ServiceError, named: Headers) -> None:
+        """End it with a problem."""
+        status, headers, body = problem_answer(error, named)
+        self._end(self, status, header_lines(headers), body)
+
+
+class Direct(Protocol):
+    """The application, as a connection sees it."""
+
+    @property
+    def closing(self) -> bool:
+        """Whether each answer is the last one on its connection."""
+        ...
+
+    @property
+    def body_limit(self) -> int:
+        """Bytes of a request's body."""
+        ...
+
+    def turns_away(self, method: bytes, url: bytes) -> bool:
+        """Whether a request is refused as one too many, by its first line alone."""
+        ...
+
+    def target(self, method: bytes, url: bytes) -> Target | None:
+        """What a request asks for that `begin` answers; None = it is left to the framework."""
+        ...
+
+    def begin(self, exchange: Exchange) -> None:
+        """Take up a request that is whole. It is answered now or later, unless the client leaves."""
+        ...
+
+
+def named(given: Headers) -> Headers:
+    """The headers that name an exchange, on every answer."""
+    return identity(dict(given), made_id())
+
+
+def made_id() -> bytes:
+    """A request's id where the client gave none."""
+    return next(_ids)
+
+
+def _drawn() -> Iterator[bytes]:
+    while True:
+        digits = os.urandom(8 * IDS_DRAWN).hex().encode()
+        yield from (digits[at : at + 16] for at in range(0, len(digits), 16))
+
+
+_ids = _drawn()
