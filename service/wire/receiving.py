@@ -130,6 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._in_message = False
+        self._arrived = 0  # of a head that begins in the same packet, what follows this one is counted
         self._stop_timer()
         if self._turned_away:
             self._turned_away = False
