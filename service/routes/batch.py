@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 @router.post("/v1/observations:batch", response_model=batch_schemas.ObservationOutcomes)
 async def post_observations_batch(request: Request, core: CoreDep) -> Response:
     """Feed observations of any sessions. Each row has an outcome of its own, in the order of the rows."""
-    given = given_headers(request.scope)
+    given = given_headers(request.scope["headers"])
     sent = media.declared(text(given, b"content-type"))
     parameters = asking.parameters(request.scope["query_string"])
     asked = Asked(asking.creation(parameters, core.registry), asking.is_correcting(parameters))
@@ -105,7 +105,7 @@ class _Batch(Response):
             raise next(iter(self._asked.failing.values()))
 
     async def _rows(self, scope: Scope, receive: Receive) -> AsyncIterator[Rows]:
-        given, settings = given_headers(scope), self._core.settings
+        given, settings = given_headers(scope["headers"]), self._core.settings
         if self._sent is Media.JSON:
             body = await read_body(receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
             for rows in batch_rows.of_json(body):
