@@ -55,7 +55,7 @@ def serve(
         from service.storage.embedded import DataDirectoryInUse, EmbeddedStoreError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
-    settings = _settings(
+    settings = settings_of(
         host=host,
         port=port,
         store_url=store_url,
@@ -100,7 +100,7 @@ def serve(
         ) from error
 
 
-def _settings(**flags: Any) -> "Settings":  # noqa: ANN401 - whatever was given, the settings check it
+def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - whatever was given, the settings check it
     """The settings of the environment, and over them the flags that were given."""
     from pydantic import ValidationError
 

@@ -15,7 +15,7 @@ from models.dates.grid import Grid, TimestampError
 from service.sessions.rules import Place, Plan
 from service.storage.layout import NO_TIME
 from service.wire.parsing import Observation, session_id
-from service.wire.problems import ServiceError
+from service.wire.problems import Fault, InvalidRequest, ServiceError, pointer
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -145,6 +145,7 @@ class Planned:
             session_id(session)
             if is_plain:
                 return
+            self._require_finite(series)
             plan = Plan(replace(self._place, label=self._place.label._replace(session=session)))
             for index, observation in enumerate(self._histories.observations(series)):
                 plan.add(observation, ("observations", index))
@@ -154,6 +155,12 @@ class Planned:
         self._plans[series] = plan
         self._grids[series] = plan.label.grid
         self._lengths[series] = len(plan.values)
+
+    def _require_finite(self, series: int) -> None:
+        begin, end = int(self._histories.starts[series]), int(self._histories.ends[series])
+        faulty = np.flatnonzero(np.isinf(self._histories.values[begin:end])).tolist()
+        if faulty:
+            raise InvalidRequest([Fault("must be finite", pointer("observations", row, "value")) for row in faulty])
 
     def _batch(self, series: list[int]) -> Batch:
         lengths = self._lengths[series]

@@ -32,7 +32,7 @@ def test_talking_to_a_service_needs_no_server_part() -> None:
     assert "'x' is not a value" in done.stderr
 
 
-COMMANDS = [("serve",), ("demo",), ("train", "x.csv"), ("evaluate", "x.csv"), ("study", "unroll")]
+COMMANDS = [("serve",), ("demo",), ("backfill", "x.csv"), ("train", "x.csv"), ("evaluate", "x.csv"), ("study", "unroll")]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

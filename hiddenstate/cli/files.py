@@ -1,0 +1,42 @@
+"""What push and backfill share: the options about a file, and what is said of rows that were refused."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hiddenstate.cli import output
+from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.failures import Failures
+
+Data = Annotated[
+    Path, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow with the columns unique_id, ds and y.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="NAME or NAME@VERSION for new sessions.", show_default="that of the freq")
+]
+Freq = Annotated[str | None, typer.Option(help="Frequency of new sessions, for example D.", show_default="the model's")]
+Prefix = Annotated[str, typer.Option(help="Put before each unique_id.", show_default=False)]
+FailuresPath = Annotated[
+    Path | None, typer.Option(help="Where refused rows go, as CSV.", show_default="FILE.failures.csv")
+]
+
+
+def beside(data: Path) -> Path:
+    """Where the rows of a file go that were refused."""
+    return data.with_name(data.name + ".failures.csv")
+
+
+def unusable(error: ValueError) -> Fault:
+    """A TableError: what is wrong, and after a semicolon what to do."""
+    why, _, cure = str(error).partition("; ")
+    return Fault(
+        ExitCode.USAGE, "the file cannot be used", why, cure or "give a file with the columns unique_id, ds and y"
+    )
+
+
+def refused_rows(refused: Failures) -> None:
+    """Say where they are, and leave with the exit code that tells of them."""
+    if len(refused):
+        output.messages().print(f"{len(refused)} rows were refused: {refused.path}", markup=False, soft_wrap=True)
+        raise typer.Exit(ExitCode.REFUSED)
