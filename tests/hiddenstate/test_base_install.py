@@ -32,7 +32,9 @@ def test_talking_to_a_service_needs_no_server_part() -> None:
     assert "'x' is not a value" in done.stderr
 
 
-COMMANDS = [("serve",), ("demo",), ("backfill", "x.csv"), ("train", "x.csv"), ("evaluate", "x.csv"), ("study", "unroll")]
+COMMANDS = [
+    ("serve",), ("demo",), ("backfill", "x.csv"), ("train", "x.csv"), ("evaluate", "x.csv"), ("study", "unroll"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
