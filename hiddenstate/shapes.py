@@ -66,10 +66,10 @@ class Scores(TypedDict):
 
 
 class SessionScores(TypedDict):
-    """Since the first value, and over about the last 50."""
+    """Since the first value, and over about the last 50; None where the service lacks the session's model."""
 
-    all: Scores
-    recent: Scores
+    all: Scores | None
+    recent: Scores | None
 
 
 class Session(TypedDict):
@@ -93,7 +93,7 @@ class Session(TypedDict):
     last: str | None
     next: str | None
     retained_from: str | int | None
-    warmed_up: bool
+    warmed_up: bool | None
     scores: SessionScores
     drift: dict[str, Any]
     warnings: list[dict[str, str]]

@@ -128,8 +128,8 @@ def sessions(
             session["freq"] or output.MISSING,
             str(session["step"]),
             session["last"] or output.MISSING,
-            output.number(recent["mase"]),
-            output.percent(recent["coverage"].get("80")),
+            output.number(recent["mase"] if recent else None),
+            output.percent(recent["coverage"].get("80") if recent else None),
         )
     output.results().print(table)
     output.messages().print(f"{len(page['sessions'])} of {page['total_size']} sessions")

@@ -178,8 +178,7 @@ class Sessions:
         async def attempt(whole: Whole | None, _: int) -> tuple[View, bool] | None:
             if whole is None:
                 raise SessionNotFound(work.session)
-            own = whole.fingerprint == whole.loaded.spec.fingerprint
-            if own and work.token is not None and remembers(whole, token, work.digest):
+            if whole.is_readable and work.token is not None and remembers(whole, token, work.digest):
                 return (View.of(whole), True) if await self._records.confirm(whole) else None
             required = bool(whole.record.head["require_if_match"])
             require_match(whole.place, work.if_match, required=required)
@@ -224,7 +223,7 @@ class Sessions:
             stored = await self._views.one(whole.session)
         except ServiceError:
             return made
-        return stored if stored.etag == made.etag else made
+        return stored if isinstance(stored, View) and stored.etag == made.etag else made
 
     def _the_same(
         self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation] | None, digest: bytes

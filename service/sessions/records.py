@@ -148,12 +148,13 @@ class WholeRecords:
     async def page(
         self, session: str, *, size: int, after: int | None, descending: bool
     ) -> tuple[Whole, list[Observed], int | None]:
-        """A page of the retained history of a session, and the last step on it if more follow.
+        """A page of the retained history of a session, and the last step on it if more follow. It needs no model.
 
         Args:
             after: step that the page follows; None = from the beginning.
         """
-        whole = await self.existing(session)
+        default = self._registry.default
+        whole = await self.existing(session, instead=default)
         for _ in range(ATTEMPTS):
             first, last = _bounds(whole, size, after, descending)
             if first > last:
@@ -163,7 +164,7 @@ class WholeRecords:
             reading = await self._read_history(session, first, last)
             if reading.blob is None:
                 raise SessionNotFound(session)
-            record, loaded = parsed(session, reading.blob, self._registry)
+            record, loaded = parsed(session, reading.blob, self._registry, default)
             whole = Whole.of(session, record, loaded, record.position, reading.now_ms)
             if whole.full and whole.retained_from <= first and last <= record.step:
                 try:
@@ -172,9 +173,11 @@ class WholeRecords:
                     raise RecordDamaged(session) from None
         raise ConcurrentUpdate(Standing(session))
 
-    async def existing(self, session: str, *, stored: bool = False) -> Whole:
-        """A session's record. Raises SessionNotFound, and what `look` raises."""
-        whole, _ = await self.look(session, stored=stored)
+    async def existing(
+        self, session: str, *, stored: bool = False, instead: LoadedModel | None = None
+    ) -> Whole:
+        """A session's record, as `look` gives it. Raises SessionNotFound, and what `look` raises."""
+        whole, _ = await self.look(session, stored=stored, instead=instead)
         if whole is None:
             raise SessionNotFound(session)
         return whole

@@ -1,6 +1,6 @@
 """What sessions look like to a reader: nothing here commits, and a session's life is not prolonged by it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from service.sessions import entries
 from service.sessions.places import Places
+from service.sessions.records import parsed
 from service.sessions.registry import LoadedModel, Registry, is_trained
 from service.sessions.rules import Place
 from service.sessions.whole import Whole
@@ -17,7 +18,14 @@ from service.storage.record import find_damage, find_foreign, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire import headers, render
 from service.wire.problems import Fault, InvalidRequest, ServiceError, StoreUnavailable
-from service.wire.session_problems import RecordDamaged, ResultNotFinite, SessionEmpty, SessionNotFound
+from service.wire.session_problems import (
+    ModelMismatch,
+    ModelUnavailable,
+    RecordDamaged,
+    ResultNotFinite,
+    SessionEmpty,
+    SessionNotFound,
+)
 
 CONTINUED = 10
 """Forecasts may reach this many times the model's horizon, continued from the medians."""
@@ -43,11 +51,10 @@ class View:
     def body(self, registry: Registry) -> render.Json:
         """A Session."""
         layout, states = self.loaded.spec.layout, self.state[None]
-        oldest = correctable_from(self.head)
         return render.session(
             self.label,
             self.head,
-            retained_from=oldest if oldest <= int(self.head["step"]) else None,
+            retained_from=_retained_from(self.head),
             warmed_up=bool(entries.is_warmed_up(self.loaded, states)[0]),
             scores_all=layout.view(states, "scores.all")[0],
             scores_recent=layout.view(states, "scores.recent")[0],
@@ -113,6 +120,40 @@ class View:
         return Places([self.label.session], self.head.reshape(1)).place(0, self.loaded)
 
 
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """A session whose model is not here: what can be told without it, and why the rest cannot."""
+
+    label: Label
+    head: Structured
+    refused: ServiceError
+
+    @property
+    def etag(self) -> str:
+        return render.head_etag(self.head)
+
+    def body(self, _: Registry) -> render.Json:
+        """A Session without what only its model can read of its state."""
+        return render.session(
+            self.label,
+            self.head,
+            retained_from=_retained_from(self.head),
+            warmed_up=None,
+            scores_all=None,
+            scores_recent=None,
+            static={},
+            warnings=[{"type": self.refused.slug, "detail": self.refused.detail}],
+        )
+
+    def forecast(self, _: int, __: Sequence[int]) -> bytes:
+        """Raises ModelUnavailable or ModelMismatch."""
+        raise self.refused
+
+
+Shown = View | Stranded
+"""What a reader is shown of a session."""
+
+
 class Views:
     """Reads heads and states."""
 
@@ -120,8 +161,8 @@ class Views:
         self._store = store
         self._registry = registry
 
-    async def one(self, session: str) -> View:
-        """Raises SessionNotFound, StoreUnavailable, RecordDamaged, ModelUnavailable, ModelMismatch."""
+    async def one(self, session: str) -> Shown:
+        """Raises SessionNotFound, StoreUnavailable, RecordDamaged."""
         [view] = await self._read([session])
         if view is None:
             raise SessionNotFound(session)
@@ -129,7 +170,7 @@ class Views:
             raise view
         return view
 
-    async def many(self, sessions: Sequence[str]) -> list[View | ServiceError | None]:
+    async def many(self, sessions: Sequence[str]) -> list[Shown | ServiceError | None]:
         """Views in the order asked for: None where there is no such session, an error where it cannot be read.
 
         Raises:
@@ -137,14 +178,15 @@ class Views:
         """
         return await self._read(sessions) if sessions else []
 
-    async def _read(self, sessions: Sequence[str]) -> list[View | ServiceError | None]:
+    async def _read(self, sessions: Sequence[str]) -> list[Shown | ServiceError | None]:
         reading = await self._store.read(sessions, self._registry.live_bytes)
         if (reading.found == Found.UNAVAILABLE).any():
             raise StoreUnavailable("the store did not answer")
         damaged = find_damage(reading.rows)
         heads = heads_of(reading.rows)
         places = Places(sessions, heads)
-        views: list[View | ServiceError | None] = []
+        views: list[Shown | ServiceError | None] = []
+        stranded: dict[int, ServiceError] = {}
         for row, found in enumerate(reading.found.tolist()):
             if found == Found.ABSENT:
                 views.append(None)
@@ -152,8 +194,36 @@ class Views:
             try:
                 loaded = places.sound_model(row, self._registry, damaged)
                 views.append(self._view(places, row, reading.rows[row], loaded))
+            except (ModelUnavailable, ModelMismatch) as refused:
+                views.append(refused)
+                stranded[row] = refused
             except ServiceError as refused:
                 views.append(refused)
+        if stranded:
+            found = await self._read_stranded({sessions[row]: refused for row, refused in stranded.items()})
+            for row, view in zip(stranded, found, strict=True):
+                views[row] = view
+        return views
+
+    async def _read_stranded(
+        self, refusals: Mapping[str, ServiceError]
+    ) -> list[Shown | ServiceError | None]:
+        """Sessions whose models are not here, read whole: their states may be longer than what is read of others."""
+        reading = await self._store.read_whole(list(refusals))
+        views: list[Shown | ServiceError | None] = []
+        for found, blob, (session, refused) in zip(reading.found, reading.blobs, refusals.items(), strict=True):
+            if found is Found.UNAVAILABLE:
+                raise StoreUnavailable("the store did not answer")
+            if blob is None:
+                views.append(None)
+                continue
+            try:
+                record, loaded = parsed(session, blob, self._registry, instead=self._registry.default)
+            except ServiceError as damaged:
+                views.append(damaged)
+                continue
+            whole = Whole.of(session, record, loaded, record.position, reading.now_ms)
+            views.append(View.of(whole) if whole.is_readable else Stranded(whole.place.label, record.head, refused))
         return views
 
     def _view(self, places: Places, row: int, data: Bytes, loaded: LoadedModel) -> View:
@@ -170,6 +240,12 @@ class Views:
 def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:
     """Whether the reader has this state already."""
     return if_none_match is not None and headers.matches(if_none_match, etag)
+
+
+def _retained_from(head: Structured) -> int | None:
+    """The oldest step that can be corrected; None where none can."""
+    oldest = correctable_from(head)
+    return oldest if oldest <= int(head["step"]) else None
 
 
 def _warnings(view: View, registry: Registry) -> list[dict[str, str]]:

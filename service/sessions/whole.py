@@ -82,6 +82,11 @@ class Whole:
         return [answer for answer in kept if answer.revision and answer.incarnation == incarnation]
 
     @property
+    def is_readable(self) -> bool:
+        """Whether the model at hand is the one that the stored state belongs to."""
+        return self.fingerprint == self.loaded.spec.fingerprint
+
+    @property
     def full(self) -> bool:
         return is_full(self.record.head)
 
@@ -168,7 +173,7 @@ class Whole:
         changed = range(chunk_of(first, ring), complete)
         fields = [rendered(self.slots, number, ring) for number in changed]
         fields += [(b"%d" % number, b"") for number in range(complete, self.stored // ring)]
-        begins_anew = not self.was_full or self.fingerprint != self.loaded.spec.fingerprint
+        begins_anew = not self.was_full or not self.is_readable
         if self.base is not None and self.retained_from > 1 and begins_anew:
             fields.append(rendered_base(self.loaded.layout, self.retained_from - 1, self.base))
         return tuple(fields)

@@ -190,9 +190,9 @@ def session(
     head: Structured,
     *,
     retained_from: int | None,
-    warmed_up: bool,
-    scores_all: NDArray[np.float64],
-    scores_recent: NDArray[np.float64],
+    warmed_up: bool | None,
+    scores_all: NDArray[np.float64] | None,
+    scores_recent: NDArray[np.float64] | None,
     static: Mapping[str, float | None],
     warnings: Sequence[Mapping[str, str]],
 ) -> Json:
@@ -201,6 +201,7 @@ def session(
     Args:
         head: the session's HEAD.
         retained_from: the oldest step that can be corrected; None where none can.
+        warmed_up, scores_all, scores_recent: None where the model that could tell is not here.
     """
     grid, last, step, ttl_ms = label.grid, int(head["last"]), int(head["step"]), int(head["ttl_ms"])
     follows = None if grid is None or last == NO_TIME else grid.format(grid.next(last))
@@ -224,7 +225,10 @@ def session(
         "next": follows,
         "retained_from": None if retained_from is None else key(label, head, retained_from),
         "warmed_up": warmed_up,
-        "scores": {"all": scores(scores_all), "recent": scores(scores_recent)},
+        "scores": {
+            "all": None if scores_all is None else scores(scores_all),
+            "recent": None if scores_recent is None else scores(scores_recent),
+        },
         "drift": {"detected": False, "since": None},
         "warnings": list(warnings),
         "created_at": moment(int(head["created_ms"])),

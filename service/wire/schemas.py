@@ -216,10 +216,10 @@ class Scores(BaseModel):
 
 
 class SessionScores(BaseModel):
-    """Over the whole life, and over about the last 50 steps."""
+    """Over the whole life, and over about the last 50 steps; null where the model is not here."""
 
-    all: Scores
-    recent: Scores
+    all: Scores | None
+    recent: Scores | None
 
 
 class Drift(BaseModel):
@@ -230,7 +230,7 @@ class Drift(BaseModel):
 
 
 class SessionWarning(BaseModel):
-    type: Literal["freq-untrained", "short-rebuild", "model-superseded"]
+    type: Literal["freq-untrained", "short-rebuild", "model-superseded", "model-unavailable", "model-mismatch"]
     detail: str
 
 
@@ -255,7 +255,8 @@ class Session(BaseModel):
     last: str | None
     next: str | None
     retained_from: str | None
-    warmed_up: bool
+    warmed_up: bool | None
+    """null where the model is not here."""
     scores: SessionScores
     drift: Drift
     warnings: list[SessionWarning]

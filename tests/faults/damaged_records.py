@@ -28,7 +28,7 @@ from service.app import roots
 from service.core import Core, running
 from service.listing.census import Census
 from service.sessions.registry import Registry
-from service.sessions.views import View
+from service.sessions.views import Shown
 from service.sessions.work import Correct, Delete, Observe
 from service.settings import Settings
 from service.storage.connection import Command
@@ -238,7 +238,7 @@ async def _forecast(core: Core, session: str, kind: int) -> bytes:
     return _present(view, session).forecast(3, [80, 95])
 
 
-def _present(view: View | ServiceError | None, session: str) -> View:
+def _present(view: Shown | ServiceError | None, session: str) -> Shown:
     if view is None:
         raise SessionNotFound(session)
     if isinstance(view, ServiceError):

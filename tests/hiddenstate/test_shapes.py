@@ -33,6 +33,7 @@ def test_a_session_has_its_shape(client: Client, session: str) -> None:
     answer = client.session(session)
     assert_has(answer, shapes.Session)
     assert_has(answer["scores"], shapes.SessionScores)
+    assert answer["scores"]["all"] is not None
     assert_has(answer["scores"]["all"], shapes.Scores)
 
 

@@ -15,7 +15,7 @@ from service.core import Core, running
 from service.routes.exchange import within
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
-from service.sessions.views import View
+from service.sessions.views import Shown
 from service.sessions.work import Conditions, Correct, Delete, Reply, Reset, Resettle, Rewind, digest_of, token_of
 from service.settings import Settings
 from service.storage.durability import Demand
@@ -223,7 +223,7 @@ class Worker(Owner):
         work, timeout_s, alone = self._observing.read(call.session, call.query.encode(), given, call.body)
         return _written(await self.core.waves.submit(call.session, work, timeout_s=timeout_s, alone=alone))
 
-    def _shown(self, status: int, view: View) -> Answer:
+    def _shown(self, status: int, view: Shown) -> Answer:
         return Answer(status, orjson.dumps(view.body(self._registry)), view.etag)
 
 

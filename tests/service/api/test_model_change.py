@@ -8,6 +8,7 @@ import pytest
 from models.artifacts.artifact import SHIPPED
 from models.artifacts.runtime import Model
 from service.sessions.registry import Registry
+from service.wire import schemas
 from tests.service.calls import correct, history, post, problem, rewind
 from tests.service.conftest import Service, serving
 from tests.service.days import day, observation, series, value
@@ -217,3 +218,40 @@ async def test_a_session_whose_model_is_gone_is_folded_again_by_one_that_is_here
         record = await record_of(other, name)
     folded = offline(others.default, record, values(first, steps + 1), first=first)[0]
     assert record.state.tobytes() == folded.tobytes()
+
+
+@pytest.mark.parametrize("start", ["daily", "full"])
+def test_a_session_whose_model_is_gone_is_still_read(
+    service: Service, api: httpx2.Client, request: pytest.FixtureRequest, start: str
+) -> None:
+    name = request.getfixturevalue(start)
+    others = Registry.load([SHIPPED], "daily")
+    with serving(others, service.store_url, default_model="daily") as other:
+        _is_read_without_its_model(api, name, other)
+
+
+def test_a_state_longer_than_that_of_any_model_here_is_still_read(service: Service, name: str) -> None:
+    both = Registry.load([SHIPPED, service.registry.default.folder.parents[1]], "daily")
+    with (
+        serving(both, service.store_url, default_model="daily") as other,
+        httpx2.Client(base_url=other.url) as api,
+    ):
+        api.put(f"/v1/sessions/{name}", json={"model": "daily", "freq": "D", "observations": series(1, 70)})
+        _is_read_without_its_model(api, name, service)
+
+
+def _is_read_without_its_model(api: httpx2.Client, name: str, other: Service) -> None:
+    path = f"/v1/sessions/{name}"
+    whole, observations = api.get(path), history(api, name)
+    with httpx2.Client(base_url=other.url) as stranded:
+        shown = stranded.get(path)
+        assert shown.headers["etag"] == whole.headers["etag"]
+        assert [warning["type"] for warning in shown.json()["warnings"]] == ["model-unavailable"]
+        unknown = {"warmed_up": None, "scores": {"all": None, "recent": None}, "warnings": shown.json()["warnings"]}
+        assert shown.json() == whole.json() | unknown
+        schemas.Session.model_validate(shown.json())
+        assert history(stranded, name) == observations
+        listed = stranded.get("/v1/sessions", params={"prefix": name}).json()["sessions"]
+        assert listed in ([], [shown.json()])  # the list may lag
+        problem(stranded.get(f"{path}/forecast"), 409, "model-unavailable")
+        problem(post(stranded, name, observation(1000)), 409, "model-unavailable")

@@ -18,6 +18,7 @@ def test_put_creates_a_session_with_its_history(api: httpx2.Client, name: str) -
     assert (session.step, session.last, session.next) == (40, day(40), day(41))
     assert session.warmed_up
     assert session.model == "tiny@2"
+    assert session.scores.all is not None
     assert session.scores.all.steps == 39
     assert answer.headers["etag"] == f'"{session.etag}"'
     assert api.get(f"/v1/sessions/{name}").json() == answer.json()
