@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from importlib import resources
 from struct import Struct
 
@@ -136,6 +137,7 @@ class HistoryReading:
 
 
 ANY = Demand()
+OUTCOMES = (None, *Outcome)
 UNCONFIRMED_AS = dict.fromkeys((Outcome.APPLIED, Outcome.REPLAYED), Outcome.UNCONFIRMED)
 
 
@@ -227,10 +229,11 @@ class SessionStore:
         must confirm, each node is waited for on the connection that wrote, and what is not confirmed is UNCONFIRMED.
         """
         parts = self._parts(len(changes))
+        must_write = self.demand.wait is not None
         commands = [
             COMMIT.command(
                 self._keys(changes[part]),
-                [_packed(change, must_write=self.demand.wait is not None) for change in changes[part]],
+                [argument for change in changes[part] for argument in _packed(change, must_write=must_write)],
             )
             for part in parts
         ]
@@ -240,9 +243,9 @@ class SessionStore:
             if isinstance(reply, Failure):
                 outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
             elif isinstance(reply, Unconfirmed):
-                outcomes += [UNCONFIRMED_AS.get(Outcome(code), Outcome(code)) for code in reply.reply]
+                outcomes += [UNCONFIRMED_AS.get(Outcome(code), Outcome(code)) for code in reply.reply[8:]]
             else:
-                outcomes += map(Outcome, reply)
+                outcomes += [OUTCOMES[code] for code in reply[8:]]
         return outcomes
 
     async def confirm(self, session: str, position: bytes) -> Outcome:
@@ -323,23 +326,24 @@ class _Script:
 COMMIT = _Script("commit.lua")
 READ = _Script("read.lua")
 HISTORY = _Script("history.lua")
-_CHANGE = Struct("<BB16s8s16sQB")
-_WRITE = Struct("<II")
-_LENGTH = Struct("<I")
+
+@lru_cache(maxsize=256)
+def _change(writes: int) -> Struct:
+    return Struct(f"<BB16s8s16sQBI{writes}I")
 
 
-def _packed(change: Change, *, must_write: bool) -> bytes:
+def _packed(change: Change, *, must_write: bool) -> list[bytes]:
     """A change as commit.lua reads it. `must_write`: also where it finds itself done, so that it can be waited for."""
-    head = _CHANGE.pack(
+    writes, history = change.writes, change.history
+    what = _change(len(writes)).pack(
         change.kind,
         (change.expected is not None) | must_write << 1,
         change.token,
         change.digest,
         change.expected or b"",
         change.ttl_ms,
-        len(change.writes),
+        len(writes),
+        len(history),
+        *[offset for offset, _ in writes],
     )
-    writes = [_WRITE.pack(offset, len(data)) + data for offset, data in change.writes]
-    fields = [bytes([len(name)]) + name + _LENGTH.pack(len(data)) + data for name, data in change.history]
-    return head + b"".join([*writes, *fields])
-
+    return [what, *[data for _, data in writes], *[part for field in history for part in field]]

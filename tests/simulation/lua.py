@@ -1,5 +1,6 @@
 """The store's scripts, run by a real Lua 5.1: what a server offers them of `redis` and `struct`."""
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -108,12 +109,12 @@ def _reply(value: Any) -> Reply:  # noqa: ANN401 - a Lua value
 
 @lru_cache
 def _struct(layout: bytes) -> struct.Struct:
-    """The same layout for Python. Only fixed, little-endian numbers are known."""
-    text, rest = "<", layout.decode().removeprefix("<")
-    while rest:
-        name = next(name for name in FORMATS if rest.startswith(name))
-        text, rest = text + FORMATS[name], rest[len(name) :]
-    return struct.Struct(text)
+    """The same layout for Python. Only fixed, little-endian numbers and strings of a length (c16) are known."""
+
+    def named(found: re.Match[str]) -> str:
+        return f"{found[1]}s" if found[1] else FORMATS[found[0]]
+
+    return struct.Struct("<" + re.sub(r"c(\d+)|I\d|\w", named, layout.decode().removeprefix("<")))
 
 
 def _pack(layout: bytes, *numbers: float) -> bytes:
@@ -122,8 +123,8 @@ def _pack(layout: bytes, *numbers: float) -> bytes:
     return known.pack(*(number if kind == "d" else int(number) for kind, number in zip(kinds, numbers, strict=True)))
 
 
-def _unpack(layout: bytes, data: bytes, at: int = 1) -> tuple[float, ...]:
+def _unpack(layout: bytes, data: bytes, at: int = 1) -> tuple[float | bytes, ...]:
     known = _struct(layout)
-    numbers = known.unpack_from(data, int(at) - 1)
+    values = known.unpack_from(data, int(at) - 1)
     # Lua counts in doubles, and gives the position after what was read as well.
-    return (*map(float, numbers), int(at) + known.size)
+    return (*(value if isinstance(value, bytes) else float(value) for value in values), int(at) + known.size)

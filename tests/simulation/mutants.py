@@ -52,8 +52,8 @@ LIFECYCLE, LAYOUT, RULES = "service/sessions/lifecycle.py", "service/storage/lay
 
 COMPARED = "local position = sub(head, 113, 124) .. sub(head, 621, 624)\n  if position == expected then"
 LIFE = "local position = sub(head, 113, 124)\n"
-LOOKED_UP = """  local known = digest_of(head, sub(change, 3, 18))
-  if known then return known == sub(change, 19, 26) and REPLAYED or KEY_REUSED end
+LOOKED_UP = """  local known = digest_of(head, token)
+  if known then return known == digest and REPLAYED or KEY_REUSED end
 """
 
 MUTANTS = (
@@ -102,8 +102,8 @@ MUTANTS = (
             (LUA, LOOKED_UP, ""),
             (
                 LUA,
-                "  return compare(head, position)\n",
-                "  local compared = compare(head, position)\n  if compared ~= APPLIED then return compared end\n"
+                "  return compare(head, expected)\n",
+                "  local compared = compare(head, expected)\n  if compared ~= APPLIED then return compared end\n"
                 + LOOKED_UP
                 + "  return APPLIED\n",
             ),
@@ -159,7 +159,7 @@ MUTANTS = (
     Mutant(
         "expiry not checked",
         (
-            (LUA, "local expired = expiry(head) ~= 0 and expiry(head) <= now", "local expired = false"),
+            (LUA, "local expired = expires ~= 0 and expires <= now", "local expired = false"),
             ("service/storage/read.lua", "if expires ~= 0 and expires <= now and sound then", "if false then"),
         ),
     ),
