@@ -76,10 +76,10 @@ class Application:
         """Whether a request is refused as one too many, by its first line alone."""
         return (
             self.observing is not None
+            and self.observing.is_full()
             and not self.closing
             and method == b"POST"
             and url.startswith(hot.PREFIX.encode())
-            and self.observing.is_full()
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -169,7 +169,7 @@ def joined(settings: Settings, store_url: str) -> Application:
     connection = SessionStore.open(
         store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s, demand=settings.demand
     )
-    return create_app(settings, connection, registry, clock=_loop_time, randomness=os.urandom)
+    return create_app(settings, connection, registry, clock=_LoopTime(), randomness=os.urandom)
 
 
 def roots(settings: Settings) -> list[Path]:
@@ -177,8 +177,16 @@ def roots(settings: Settings) -> list[Path]:
     return [SHIPPED] if settings.models_dir is None else [SHIPPED, settings.models_dir.expanduser()]
 
 
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
+class _LoopTime:
+    """The clock of the event loop that first asks for it: to ask which loop is running costs a system call."""
+
+    def __init__(self) -> None:
+        self._time: Clock | None = None
+
+    def __call__(self) -> float:
+        if self._time is None:
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
 
 def _answer(request: Request, problem: ServiceError) -> Response:

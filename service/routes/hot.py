@@ -14,7 +14,7 @@ from httptools import parse_url
 from service.routes.observing import Observing
 from service.sessions.work import Reply
 from service.wire.direct import Exchange, Target, named
-from service.wire.exchange import Headers, given_headers, header_lines
+from service.wire.exchange import Headers, RawHeaders, given_headers, header_lines
 from service.wire.problems import Internal, ServiceError
 from service.wire.schemas import SESSION_ID
 
@@ -52,12 +52,15 @@ class HotRoute:
 
     def begin(self, exchange: Exchange) -> None:
         """Take up a request; it is answered once its wave is over, or refused at once."""
-        names = named(exchange.given)
+        given: RawHeaders = dict(exchange.given)
+        names = named(given)
         try:
+            if len(given) != len(exchange.given):
+                given = given_headers(exchange.given)
             exchange.left = self._observing().begin(
                 exchange.target.session,
                 exchange.target.query,
-                given_headers(exchange.given),
+                given,
                 bytes(exchange.body),
                 partial(_answer, exchange, names),
                 partial(_refuse, exchange, names),
@@ -67,14 +70,14 @@ class HotRoute:
 
 
 def _answer(exchange: Exchange, names: Headers, reply: Reply) -> None:
-    headers = [*names, (b"content-type", b"application/json")]
+    lines = b"%bcontent-type: application/json\r\n" % header_lines(names)
     if reply.etag is not None:
-        headers.append((b"etag", b'"%b"' % reply.etag.encode()))
+        lines += b'etag: "%b"\r\n' % reply.etag.encode()
     if reply.replayed:
-        headers.append((b"idempotency-replayed", b"true"))
+        lines += b"idempotency-replayed: true\r\n"
     if reply.location is not None:
-        headers.append((b"location", reply.location.encode()))
-    exchange.answer(reply.status, header_lines(headers), reply.body)
+        lines += b"location: %b\r\n" % reply.location.encode()
+    exchange.answer(reply.status, lines, reply.body)
 
 
 def _refuse(exchange: Exchange, names: Headers, error: BaseException) -> None:

@@ -7,10 +7,10 @@ from service.routes import asking
 from service.sessions.forecaster import STEPS_IN_A_WAVE
 from service.sessions.registry import Registry
 from service.sessions.waves import Waves
-from service.sessions.work import Observe, Reply, Work, digest_of_observations, token_of
+from service.sessions.work import NO_DIGEST, Observe, Reply, Work, digest_of_observations, token_of
 from service.settings import Settings
 from service.wire import headers, parsing
-from service.wire.exchange import RawHeaders, require_acceptable, text
+from service.wire.exchange import JSON, RawHeaders, require_acceptable, text
 
 
 class Observing:
@@ -54,14 +54,19 @@ class Observing:
             ServiceError: any; it is refused.
         """
         settings = self._settings
-        body = headers.inflated(body, text(given, b"content-encoding"), settings.body_limit_bytes)
-        headers.require_json(text(given, b"content-type"))
-        require_acceptable(text(given, b"accept"))
+        if b"content-encoding" in given:
+            body = headers.inflated(body, text(given, b"content-encoding"), settings.body_limit_bytes)
+        if given.get(b"content-type") != JSON:  # else spelled out in some other way, if at all
+            headers.require_json(text(given, b"content-type"))
+        if b"accept" in given:
+            require_acceptable(text(given, b"accept"))
         parsing.session_id(session)
-        parameters = asking.parameters(query) if query else {}
-        creation, correcting = asking.creation(parameters, self._registry), asking.is_correcting(parameters)
+        creation, correcting = None, False
+        if query:
+            parameters = asking.parameters(query)
+            creation, correcting = asking.creation(parameters, self._registry), asking.is_correcting(parameters)
         observations, listed = parsing.observations(body)
-        token, digest = None, bytes(8)
+        token, digest = None, NO_DIGEST
         key = headers.idempotency_key(text(given, b"idempotency-key"))
         if key is not None:
             token, digest = token_of(key), digest_of_observations(observations, listed=listed, correcting=correcting)

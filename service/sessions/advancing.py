@@ -4,9 +4,9 @@ What the waves hand on ends here: new sessions, long lists, replays, and those t
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast

@@ -5,9 +5,10 @@ its head and state (replays, new sessions, long lists, a lost race) is handed on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.sessions import entries

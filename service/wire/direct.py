@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from service.wire.exchange import Headers, header_lines, identity, problem_answer
+from service.wire.exchange import Headers, RawHeaders, header_lines, identity, problem_answer
 from service.wire.problems import ServiceError
 
 IDS_DRAWN = 512
@@ -93,9 +93,9 @@ class Direct(Protocol):
         ...
 
 
-def named(given: Headers) -> Headers:
+def named(given: RawHeaders) -> Headers:
     """The headers that name an exchange, on every answer."""
-    return identity(dict(given), made_id())
+    return identity(given, made_id())
 
 
 def made_id() -> bytes:

@@ -44,6 +44,11 @@ class Observation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     future: list[Covariates] | None = None
 
     @property
+    def is_placed_twice(self) -> bool:
+        """Whether it names both a timestamp and a step."""
+        return self.timestamp is not None and self.step is not None
+
+    @property
     def quotes(self) -> int:
         """Fewest quotation marks that this observation can have been written with."""
         quotes = 2
@@ -75,16 +80,17 @@ def observations(body: bytes) -> tuple[list[Observation], bool]:
         sent = _one_or_many.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _explained_observations(body)
-    listed = isinstance(sent, list)
-    found = sent if isinstance(sent, list) else [sent]
-    return (found, listed) if found and _plain(found, body) else _explained_observations(body)
+    if isinstance(sent, list):
+        return (sent, True) if sent and _plain(sent, body) else _explained_observations(body)
+    if sent.is_placed_twice or body.count(b'"') != sent.quotes:
+        return _explained_observations(body)
+    return [sent], False
 
 
 def _plain(found: Sequence[Observation], body: bytes) -> bool:
     """Whether the decoder saw all there was: a key given twice leaves more quotation marks than are accounted for."""
-    return body.count(b'"') == sum(observation.quotes for observation in found) and not any(
-        observation.timestamp is not None and observation.step is not None for observation in found
-    )
+    quotes = sum(observation.quotes for observation in found)
+    return body.count(b'"') == quotes and not any(observation.is_placed_twice for observation in found)
 
 
 def _explained_observations(body: bytes) -> tuple[list[Observation], bool]:

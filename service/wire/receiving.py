@@ -29,6 +29,16 @@ class Unwanted(Exception):
     """Ends the parsing of what has arrived; the parser's caller answers it as no HTTP, unless it was answered."""
 
 
+_dates: list[tuple[Headers, bytes]] = [([], b"")]
+
+
+def _dated(state: ServerState) -> bytes:
+    """Lines of the headers that the server makes anew each second."""
+    if _dates[0][0] is not state.default_headers:
+        _dates[0] = state.default_headers, header_lines(state.default_headers)
+    return _dates[0][1]
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection whose client is given `deadline_s` seconds for each request's head, and no more than HEAD_LIMIT.
 
@@ -193,7 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
             b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
             % (
                 STATUS_LINE[status],
-                header_lines(self.server_state.default_headers),
+                _dated(self.server_state),
                 lines,
                 len(body),
                 b"connection: close\r\n" if last else b"",
@@ -227,7 +237,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _turn_away(self) -> None:
         made = made_id()
         if any(name in NAMING for name, _ in self.headers):
-            self.transport.write(_answer(Overloaded(OVERLOADED), named(self.headers)))
+            self.transport.write(_answer(Overloaded(OVERLOADED), named(dict(self.headers))))
         else:
             self.transport.write(TURNED_AWAY.replace(STAND_IN, made))
         self._idle_since = self.loop.time()
@@ -276,7 +286,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._given_up = True
         if self.transport.is_closing():
             return
-        names = named(self.headers) if self._waits_for_body() else []
+        names = named(dict(self.headers)) if self._waits_for_body() else []
         self.transport.write(_answer(error, [*names, (b"connection", b"close")]))
         self.transport.write_eof()
         self.flow.resume_reading()
