@@ -90,18 +90,16 @@ def as_lines(rows: Sequence[Row]) -> bytes:
 
 def as_arrow(rows: Sequence[Row]) -> bytes:
     """One record batch of 8,192 rows after another."""
-    schema = pa.schema(
-        [("unique_id", pa.string()), ("ds", pa.date32()), ("y", pa.float64()), ("idempotency_key", pa.string())]
-    )
-    columns = [
-        pa.array([row.session for row in rows]),
-        pa.array([FIRST + timedelta(days=row.day) if row.dated else None for row in rows], pa.date32()),
-        pa.array([row.value for row in rows]),
-        pa.array([None if row.dated else f"day-{row.day}" for row in rows]),
-    ]
+    columns = {
+        "unique_id": pa.array([row.session for row in rows], pa.string()),
+        "ds": pa.array([FIRST + timedelta(days=row.day) if row.dated else None for row in rows], pa.date32()),
+        "y": pa.array([row.value for row in rows], pa.float64()),
+        "idempotency_key": pa.array([None if row.dated else f"day-{row.day}" for row in rows], pa.string()),
+    }
+    table = pa.table(columns)
     sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, schema) as stream:
-        stream.write_table(pa.Table.from_arrays(columns, schema=schema), max_chunksize=8192)
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table, max_chunksize=8192)
     return sink.getvalue()
 
 
@@ -131,7 +129,7 @@ def statuses(answer: bytes, media: str) -> Iterator[int]:
     """Of all rows."""
     body = b"".join(_chunks(answer.partition(b"\r\n\r\n")[2]))
     if media == ARROW:
-        yield from pa.ipc.open_stream(body).read_all().column("status").to_pylist()
+        yield from pa.ipc.open_stream(body).read_all().column("status").to_numpy().tolist()
     elif media == JSON:
         yield from (outcome["status"] for outcome in json.loads(body)["outcomes"])
     else:
@@ -231,7 +229,7 @@ def main() -> None:
         with hiddenstate("--store-url", url, models=given.model) as program:
             program.wait_until_ready()
             spent = measure(program, store, model, given)
-    print(f"{model.spec.label}, {given.sessions} sessions, {given.days} days a batch, medians of {given.rounds} rounds:")
+    print(f"{model.spec.label}: {given.sessions} sessions, {given.days} days a batch, medians of {given.rounds} rounds")
     for line in report(spent):
         print(line)
 
