@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +91,7 @@ def as_lines(rows: Sequence[Row]) -> bytes:
 
 def as_arrow(rows: Sequence[Row]) -> bytes:
     """One record batch of 8,192 rows after another."""
-    columns = {
+    columns: dict[str, Any] = {
         "unique_id": pa.array([row.session for row in rows], pa.string()),
         "ds": pa.array([FIRST + timedelta(days=row.day) if row.dated else None for row in rows], pa.date32()),
         "y": pa.array([row.value for row in rows], pa.float64()),
