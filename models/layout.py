@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-DTYPES = ("<f8", "<f4")
+DTYPES = ("<f8", "<f4", "<f2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Field:
 
     Args:
         name: dotted name, unique in the state, such as ``lstm.h``.
-        dtype: ``<f8`` for raw values, levels and scales; ``<f4`` for what the network keeps.
+        dtype: ``<f8`` for raw values, levels and scales; ``<f4`` or ``<f2`` for what the network keeps.
         shape: of one session, without the batch dimension.
     """
 
@@ -39,23 +40,25 @@ class Field:
 
 
 class StateLayout:
-    """Where each array lies in the state's bytes: all float64 arrays first, then all float32, without gaps."""
+    """Where each array lies in the state's bytes: by type, the widest first, without gaps."""
 
     def __init__(self, fields: Iterable[Field]) -> None:
         given = tuple(fields)
         self.fields = tuple(f for dtype in DTYPES for f in given if f.dtype == dtype)
         if len(self.fields) != len(given):
-            raise ValueError(f"a state array is {' or '.join(DTYPES)}")
+            raise ValueError(f"a state array is one of {', '.join(DTYPES)}")
         if len({f.name for f in given}) != len(given):
             raise ValueError("two state arrays have one name")
-        self.doubles = sum(f.width for f in self.fields if f.dtype == "<f8")
-        self.floats = sum(f.width for f in self.fields if f.dtype == "<f4")
-        self.size = 8 * self.doubles + 4 * self.floats
         self.offsets: dict[str, int] = {}
-        offset = 0
-        for field in self.fields:
-            self.offsets[field.name] = offset
-            offset += field.size
+        self.spans: list[tuple[str, int, int]] = []
+        """Type, first byte and end of the arrays of one type."""
+        self.size = 0
+        for dtype, arrays in groupby(self.fields, key=lambda f: f.dtype):
+            start = self.size
+            for field in arrays:
+                self.offsets[field.name] = self.size
+                self.size += field.size
+            self.spans.append((dtype, start, self.size))
         self._by_name = {f.name: f for f in self.fields}
 
     def field(self, name: str) -> Field:

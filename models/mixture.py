@@ -10,25 +10,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import linear, silu
 
-from models.dates.calendar import CALENDAR
-from models.fold import Layer, State
-from models.layers.experts import Sight, error_logs
-from models.layers.lstm import Recurrence
-from models.layers.memory import Memory
-from models.layers.quantiles import MixtureHead
+from models.fold import State
+from models.layers.inputs import ERRORS
+from models.layers.lstm import Recur, Recurrence
+from models.layers.memory import Memory, Step
+from models.layers.quantiles import MixtureHead, NextWeights
 from models.layers.scale import scale_of
 from models.layers.scores import RunningScores
+from models.layout import Field
 
+BLOCKS = ("memory", "issued", "scores", "recurrent")
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+
+Recurrent = TypeVar("Recurrent")
+Past = tuple[Tensor, Tensor, Tensor]
+"""The state outside of the recurrence: memory (B, M), issued (B, Q), scores (B, 12)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MixtureConfig:
-    """The architecture; with the weights it decides every bit of a forecast."""
+    """The architecture; with the weights it decides every bit of a forecast.
+
+    `state_dtype` is that of hidden and cell states: with float16 they are rounded at each step, and kept in half the
+    bytes.
+    """
 
     season: int = 7
     horizon: int = 14
@@ -42,32 +53,75 @@ class Views:
     """A folded window as the network and its head see it; leading dimensions (B, T) or any selection of them.
 
     Args:
-        memory: the memory's arrays after each step.
-        inputs: (..., F) float32, the recurrence's inputs.
-        logs: each (..., K) float32, of the experts' errors.
+        memory: (..., M) float64, the memory's row after each step.
+        inputs: (..., width) float32, the row of inputs.
     """
 
-    memory: State
+    memory: Tensor
     inputs: Tensor
-    logs: tuple[Tensor, Tensor]
+
+    def __getitem__(self, chosen: Any) -> Views:  # noqa: ANN401 - whatever indexes a tensor
+        """Of some windows, some steps."""
+        return Views(self.memory[chosen], self.inputs[chosen])
 
 
-class Mixture(Layer):
+@dataclass(frozen=True, slots=True)
+class StepWeights:
+    """Weights of the step as it is run: for the row of inputs as it is, and the head's for the next step alone."""
+
+    embedding: Tensor
+    bias: Tensor
+    head: NextWeights
+
+
+class Mixture(nn.Module):
     """The composition of memory, recurrence, head and scores."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
         self.config = config
         self.memory = Memory(config.season)
-        self.warm = float(4 * config.season)
-        self.recurrence = Recurrence(self.memory.shown + 2 + CALENDAR, config.hidden, config.layers)
+        self.recurrence = Recurrence(self.memory.inputs.mixing(), config.hidden, config.layers)
         self.head = MixtureHead(
             season=config.season, horizon=config.horizon, quantiles=config.quantiles, hidden=config.hidden
         )
         self.scores = RunningScores(config.quantiles)
-        self.fields = self.memory.fields + self.scores.fields + self.recurrence.fields
+        issued = Field("issued", "<f8", (len(config.quantiles),))
+        self.blocks = {
+            "memory": self.memory.fields,
+            "issued": (issued,),
+            "scores": self.scores.fields,
+            "recurrent": self.recurrence.fields,
+        }
+        self.fields = tuple(field for fields in self.blocks.values() for field in fields)
 
-    def step(self, x: tuple[Tensor, Tensor], state: Mapping[str, Tensor]) -> tuple[Tensor, State]:
+    def initial_state(self, batch: int) -> State:
+        """The state of `batch` sessions that have seen nothing: zeros."""
+        issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
+        memory, scores = self.memory.initial_state(batch), self.scores.initial_state(batch)
+        return {
+            "memory": memory,
+            "issued": issued,
+            "scores": scores,
+            "recurrent": self.recurrence.initial_state(batch),
+        }
+
+    def arrays(self, state: State) -> dict[str, Tensor]:
+        """The state as the named arrays of its layout, each (B, *shape)."""
+        arrays: dict[str, Tensor] = {}
+        for name, fields in self.blocks.items():
+            block = state[name].transpose(0, 1) if state[name].dim() > 2 else state[name]
+            parts = torch.split(block.flatten(1), [field.width for field in fields], dim=1)
+            arrays |= {f.name: part.reshape(-1, *f.shape) for f, part in zip(fields, parts, strict=True)}
+        return arrays
+
+    def state_of(self, arrays: Mapping[str, Tensor]) -> State:
+        """The inverse of `arrays`."""
+        state = {name: torch.cat([arrays[f.name].flatten(1) for f in self.blocks[name]], dim=1) for name in self.blocks}
+        rows = state["recurrent"].reshape(len(state["recurrent"]), -1, self.config.hidden)
+        return {**state, "recurrent": rows.transpose(0, 1).contiguous()}
+
+    def step(self, x: tuple[Tensor, Tensor], state: State) -> tuple[Tensor, State]:
         """Fold one observation of each session.
 
         Args:
@@ -76,62 +130,78 @@ class Mixture(Layer):
             (B, Q) float64, quantiles of the next step; zeros until a first value is known.
         """
         values, calendar = x
-        value = values.unsqueeze(1)
-        missing = torch.isnan(value)
-        median = self.scores.median
-        stand_in = torch.where(missing, state["issued"][:, median : median + 1], value)
-        known = 1.0 - missing.double()
-        looked, memory = self.memory.step((stand_in, known), state)
-        inputs, sight = self.inputs(memory, looked, missing, calendar)
-        hidden, recurrence = self.recurrence.step(inputs, state)
-        started = memory["seen"].clamp(max=1.0)
-        recurrence = {name: new * started.float().unsqueeze(2) for name, new in recurrence.items()}
-        issued = self.head.next(memory, hidden, sight) * started
-        scores = self.scores.judge(stand_in, state["ring"][:, -1:], state["issued"])
-        scored = known * state["seen"].clamp(max=1.0)
-        _, kept = self.scores.step((scores, scored), state)
-        return issued, {**memory, "issued": issued, **kept, **recurrence}
 
-    def forecast(self, state: Mapping[str, Tensor]) -> Tensor:
+        def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, Tensor]:
+            return self.recurrence.recur(embedded, state["recurrent"], started)
+
+        past = (state["memory"], state["issued"], state["scores"])
+        new, recurrent = self.fold(values.unsqueeze(1), calendar, past, self.step_weights(), recur)
+        return new[1], {**dict(zip(BLOCKS, new, strict=False)), "recurrent": recurrent}
+
+    def step_weights(self) -> StepWeights:
+        """What `fold` computes with, of the parameters as they are."""
+        return StepWeights(self.recurrence.embedding(), self.recurrence.embed.bias, self.head.next_weights())
+
+    def fold(
+        self, value: Tensor, calendar: Tensor, past: Past, weights: StepWeights, recur: Recur[Recurrent]
+    ) -> tuple[Past, Recurrent]:
+        """One step of values (B, 1), from the state outside of the recurrence to the new one.
+
+        `recur` runs the LSTM and holds its state, as torch or the serving runtime does.
+        """
+        row, issued, scores = past
+        unknown = torch.isnan(value)
+        missing = unknown.double()
+        value = torch.where(unknown, issued[:, self.scores.median : self.scores.median + 1], value)
+        step = self.memory.step(value, missing, row)
+        sight = self.memory.look(step)
+        inputs = torch.cat([sight.compressed, sight.logs, step.flags, calendar], dim=-1)
+        seen = self.memory.columns.seen
+        started = step.row[:, seen].clamp(max=1.0)
+        hidden, recurrent = recur(silu(linear(inputs, weights.embedding, weights.bias)), started)
+        scored = (1.0 - missing) * row[:, seen].clamp(max=1.0)
+        scores = self.scores.step(value, issued, step.errors.abs(), scored, scores)
+        issued = self.head.next(value, sight.scale * started, hidden, inputs, sight.gaps, weights.head)
+        return (step.row, issued, scores), recurrent
+
+    def forecast(self, state: State) -> Tensor:
         """The fan: (B, H, Q) float64 from the state alone; its first step is what `step` issued."""
-        hidden = state["lstm.h"][:, -1]
-        fan: Tensor = self.head(state, hidden, error_logs(state, scale_of(state)), self.config.horizon)
-        return fan * (state["seen"] > 0.0).unsqueeze(2)
+        return self.forecast_of(state["memory"], state["issued"], self.recurrence.top(state["recurrent"]))
 
-    def inputs(
-        self, memory: Mapping[str, Tensor], looked: tuple[Tensor, Tensor], missing: Tensor, calendar: Tensor
-    ) -> tuple[Tensor, Sight]:
-        """The recurrence's inputs (..., F) and what the head shares with them; any leading dimensions."""
-        shown, sight = self.memory.look(memory, *looked)
-        age = (memory["seen"] / self.warm).clamp(max=1.0).float()
-        return torch.cat([shown, age, missing.float(), calendar], dim=-1), sight
+    def forecast_of(self, row: Tensor, issued: Tensor, hidden: Tensor) -> Tensor:
+        """The fan, of the parts of a state that it needs."""
+        scale, logs = scale_of(row[:, self.memory.columns.scale]), self.memory.logs(row)
+        fan: Tensor = self.head(row, hidden, logs, scale, self.config.horizon)
+        later = fan[:, 1:] * (row[:, self.memory.columns.seen] > 0.0).unsqueeze(2)
+        return torch.cat([issued.unsqueeze(1), later], dim=1)
 
-    def unroll_memory(
-        self, values: Tensor, known: Tensor, calendar: Tensor, state: Mapping[str, Tensor]
-    ) -> tuple[Views, State]:
+    def unroll_memory(self, values: Tensor, known: Tensor, calendar: Tensor, row: Tensor) -> tuple[Views, Tensor]:
         """Fold a window of values (B, T) without gradient: none of it depends on weights.
 
         Args:
             values: stand-ins in place of missing ones; `known` (B, T) is 0 for those.
             calendar: (B, T, 5) float32.
+            row: (B, M) the memory before the window.
         Returns:
-            The window as the network sees it, and the memory's last state.
+            The window as the network sees it, and the memory after it.
         """
         with torch.no_grad():
-            steps, looks, current = [], [], {f.name: state[f.name] for f in self.memory.fields}
+            steps = []
             for value, flag in zip(values.unbind(1), known.unbind(1), strict=True):
-                looked, current = self.memory.step((value.unsqueeze(1), flag.unsqueeze(1)), current)
-                steps.append(current)
-                looks.append(looked)
-            memory = {name: torch.stack([step[name] for step in steps], dim=1) for name in current}
-            missing = (known == 0.0).unsqueeze(2)
-            errors, products = (torch.stack(column, dim=1) for column in zip(*looks, strict=True))
-            inputs, sight = self.inputs(memory, (errors, products), missing, calendar)
-        return Views(memory, inputs, sight.logs), current
+                steps.append(self.memory.step(value.unsqueeze(1), 1.0 - flag.unsqueeze(1), row))
+                row = steps[-1].row
+            window = Step.stack(steps)
+            sight = self.memory.look(window)
+            inputs = torch.cat([sight.compressed, sight.logs, window.flags, calendar], dim=-1)
+        return Views(window.row, inputs), row
 
-    def unroll(  # type: ignore[override]
-        self, values: Tensor, calendar: Tensor, state: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
+    def fan(self, views: Views, hidden: Tensor, horizon: int) -> Tensor:
+        """(..., H, Q) float64: the fans of steps (...) of a window, from the recurrence's outputs (..., hidden)."""
+        scale = scale_of(views.memory[..., self.memory.columns.scale])
+        fan: Tensor = self.head(views.memory, hidden, views.inputs[..., self.memory.inputs.logs], scale, horizon)
+        return fan
+
+    def unroll(self, values: Tensor, calendar: Tensor, state: State) -> tuple[Tensor, State]:
         """Fold a window in one pass of `nn.LSTM` for each stretch that no missing value interrupts.
 
         A missing value is stood in for by the median that was issued for it, so the pass pauses there for that median.
@@ -146,7 +216,7 @@ class Mixture(Layer):
         paused = missing.any(dim=0).nonzero().flatten().tolist()
         unstarted = missing.cumprod(dim=1).any(dim=0).nonzero().flatten() + 1
         edges = sorted({0, *paused, *unstarted.tolist(), values.shape[1]})
-        fans, current = [], dict(state)
+        fans, current = [], state
         for start, end in pairwise(edges):
             fan, current = self._stretch(values[:, start:end], calendar[:, start:end], current)
             fans.append(fan)
@@ -154,21 +224,22 @@ class Mixture(Layer):
 
     def _stretch(self, values: Tensor, calendar: Tensor, state: State) -> tuple[Tensor, State]:
         """Unroll over values (B, T) of which only the first may be missing; where it starts no session, T is 1."""
-        median = self.scores.median
+        median, columns = self.scores.median, self.memory.columns
         missing = torch.isnan(values)
         values = torch.where(missing, state["issued"][:, median : median + 1].detach(), values)
         known = 1.0 - missing.double()
-        views, memory = self.unroll_memory(values, known, calendar, state)
-        hidden, recurrence = self.recurrence.sequence(views.inputs, state)
-        started = views.memory["seen"] > 0.0
-        begun = started[:, :1]  # a session that a stretch does not start has no other step in it
-        recurrence = {name: torch.where(begun, new, state[name]) for name, new in recurrence.items()}
-        fan = self.head(views.memory, hidden, views.logs, self.config.horizon) * started.unsqueeze(3)
+        views, memory = self.unroll_memory(values, known, calendar, state["memory"])
+        hidden, recurrent = self.recurrence.sequence(views.inputs, state["recurrent"])
+        started = views.memory[..., columns.seen] > 0.0
+        # a session that a stretch does not start has no other step in it
+        recurrent = torch.where(started[:, 0], recurrent, state["recurrent"])
+        fan = self.fan(views, hidden, self.config.horizon) * started.unsqueeze(3)
         issued = torch.cat([state["issued"].unsqueeze(1), fan[:, :, 0].detach()], dim=1)
-        before = torch.cat([state["ring"].unsqueeze(1), views.memory["ring"]], dim=1)[:, :-1, -1:]
-        seen = torch.cat([state["seen"].unsqueeze(1), views.memory["seen"]], dim=1)[:, :-1]
-        judged = self.scores.judge(values.unsqueeze(2), before, issued[:, :-1])
-        scored = known.unsqueeze(2) * seen.clamp(max=1.0)
-        pairs = zip(judged.unbind(1), scored.unbind(1), strict=True)
-        _, kept = self.scores.unroll(pairs, {f.name: state[f.name] for f in self.scores.fields})
-        return fan, {**memory, **kept, "issued": issued[:, -1], **recurrence}
+        rows = torch.cat([state["memory"].unsqueeze(1), views.memory], dim=1)
+        changes = rows[..., columns.ring.stop - 1].diff(dim=1).abs()
+        scored = known * rows[:, :-1, columns.seen.start].clamp(max=1.0)
+        scores = state["scores"]
+        for t in range(values.shape[1]):
+            sizes = changes[:, t : t + 1].expand(-1, ERRORS)
+            scores = self.scores.step(values[:, t : t + 1], issued[:, t], sizes, scored[:, t : t + 1], scores)
+        return fan, {"memory": memory, "issued": issued[:, -1], "scores": scores, "recurrent": recurrent}

@@ -27,7 +27,7 @@ from models.layout import StateLayout
 if TYPE_CHECKING:
     from models.mixture import Mixture
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, STEP, FORECAST = "weights.safetensors", "step.onnx", "forecast.onnx"
 CONFIG, CARD = "model.json", "MODEL_CARD.md"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from itertools import accumulate
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,93 +13,105 @@ import torch
 from torch import Tensor, nn
 
 from models.dates.calendar import CALENDAR
-from models.fold import TORCH_DTYPES, State
 from models.layout import StateLayout
 from models.mixture import Mixture
 
+STEP, FORECAST = "step.onnx", "forecast.onnx"
 OPSET = 18
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice")
 BATCH = "batch"
-EXAMPLE_BATCH = 3
-"""Rows in the example that is traced; neither 0 nor 1, which the exporter would take for constants."""
-
-
-class Blocks:
-    """The state as the graphs take it: one float64 and one float32 block, (B, doubles) and (B, floats)."""
-
-    def __init__(self, layout: StateLayout) -> None:
-        self.layout = layout
-
-    def split(self, doubles: Tensor, floats: Tensor) -> State:
-        """The named arrays of both blocks."""
-        state: State = {}
-        for dtype, block in (("<f8", doubles), ("<f4", floats)):
-            fields = [f for f in self.layout.fields if f.dtype == dtype]
-            edges = list(accumulate(f.width for f in fields))[:-1]
-            parts = block.tensor_split(edges, dim=1)
-            state |= {f.name: part.reshape(-1, *f.shape) for f, part in zip(fields, parts, strict=True)}
-        return state
-
-    def join(self, state: State) -> tuple[Tensor, Tensor]:
-        """Both blocks of the named arrays."""
-        blocks = ([state[f.name].flatten(1) for f in self.layout.fields if f.dtype == dtype] for dtype in TORCH_DTYPES)
-        doubles, floats = (torch.cat(block, dim=1) for block in blocks)
-        return doubles, floats
+EXAMPLE_BATCH = 7919
+"""Rows in the example that is traced: a size that no other dimension has."""
 
 
 class StepGraph(nn.Module):
-    """(state, observation) -> state; the next step's quantiles are the array `issued` of the new state."""
+    """(state, observation) -> state; the next step's quantiles are the block `issued` of the new state."""
 
-    def __init__(self, model: Mixture, blocks: Blocks) -> None:
+    def __init__(self, model: Mixture) -> None:
         super().__init__()
-        self.model, self.blocks = model, blocks
+        self.model, self.weights, self.constants = model, model.step_weights(), _lstm_constants(model.recurrence.lstm)
 
-    def forward(self, doubles: Tensor, floats: Tensor, value: Tensor, calendar: Tensor) -> tuple[Tensor, Tensor]:
-        _, state = self.model.step((value, calendar), self.blocks.split(doubles, floats))
-        return self.blocks.join(state)
+    def forward(
+        self,
+        memory: Tensor,
+        issued: Tensor,
+        scores: Tensor,
+        rows: Sequence[Tensor],
+        value: Tensor,
+        calendar: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """`rows`: hidden states of all layers, then cell states, each (1, B, hidden)."""
+
+        def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, list[Tensor]]:
+            return self._recur(embedded, started, rows)
+
+        new, recurrent = self.model.fold(value, calendar, (memory, issued, scores), self.weights, recur)
+        return (*new, *recurrent)
+
+    def _recur(self, embedded: Tensor, started: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """By the runtime's own nodes: a sequence of length 0 gives zeros, which costs less than to mask the state."""
+        lengths = started.squeeze(1).int()
+        layers, top = len(self.constants), embedded.unsqueeze(0)
+        hidden, cells = [], []
+        for layer, constants in enumerate(self.constants):
+            _, top, cell = torch.onnx.ops.symbolic_multi_out(
+                "LSTM",
+                (top, *constants, lengths, rows[layer], rows[layers + layer]),
+                {"hidden_size": embedded.shape[1]},
+                dtypes=[torch.float32] * 3,
+                shapes=[(1, *top.shape), top.shape, top.shape],
+                version=OPSET,
+            )
+            hidden.append(top)
+            cells.append(cell)
+        return top.squeeze(0), hidden + cells
 
 
 class ForecastGraph(nn.Module):
     """state -> fan (B, H, Q); folds nothing."""
 
-    def __init__(self, model: Mixture, blocks: Blocks) -> None:
+    def __init__(self, model: Mixture) -> None:
         super().__init__()
-        self.model, self.blocks = model, blocks
+        self.model = model
 
-    def forward(self, doubles: Tensor, floats: Tensor) -> Tensor:
-        return self.model.forecast(self.blocks.split(doubles, floats))
+    def forward(self, memory: Tensor, issued: Tensor, hidden: Tensor) -> Tensor:
+        return self.model.forecast_of(memory, issued, hidden.squeeze(0))
 
 
 def export(model: Mixture, folder: Path) -> StateLayout:
-    """Write `step.onnx` and `forecast.onnx` of a model in evaluation mode; the layout of the state that they share."""
-    layout = StateLayout(model.fields)
-    blocks = Blocks(layout)
-    doubles, floats = blocks.join(model.initial_state(EXAMPLE_BATCH))
-    value = torch.zeros(EXAMPLE_BATCH, dtype=torch.float64)
-    calendar = torch.zeros(EXAMPLE_BATCH, CALENDAR)
-    _write(
-        StepGraph(model, blocks),
-        {"doubles": doubles, "floats": floats, "value": value, "calendar": calendar},
-        ["next_doubles", "next_floats"],
-        model.recurrence.lstm,
-        folder / "step.onnx",
-    )
-    state = {"doubles": doubles, "floats": floats}
-    _write(ForecastGraph(model, blocks), state, ["fan"], model.recurrence.lstm, folder / "forecast.onnx")
-    return layout
+    """Write `step.onnx` and `forecast.onnx` of a model in evaluation mode; the layout of the state that they share.
+
+    The step takes the state's blocks in the order of its bytes, then value and calendar, and gives the blocks anew.
+    """
+    state = model.initial_state(EXAMPLE_BATCH)
+    rows = list(state.pop("recurrent").unsqueeze(1))
+    names = [f"{kind}_{layer}" for kind in ("hidden", "cell") for layer in range(model.config.layers)]
+    observed = (torch.zeros(EXAMPLE_BATCH, 1, dtype=torch.float64), torch.zeros(EXAMPLE_BATCH, CALENDAR))
+    blocks, top = [*state, *names], model.config.layers - 1
+    with torch.no_grad():
+        step: Example = (*state.values(), rows, *observed)
+        given, made = [*blocks, "value", "calendar"], [f"next_{name}" for name in blocks]
+        _write(StepGraph(model), step, given, made, folder / STEP)
+        shown = (state["memory"], state["issued"], rows[top])
+        _write(ForecastGraph(model), shown, ["memory", "issued", names[top]], ["fan"], folder / FORECAST)
+    return StateLayout(model.fields)
 
 
-def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recurrence: nn.LSTM, path: Path) -> None:
+Example = tuple[Tensor | list[Tensor], ...]
+
+
+def _write(graph: nn.Module, example: Example, inputs: list[str], outputs: list[str], path: Path) -> None:
     batch = torch.export.Dim(BATCH, min=1)
-    with torch.no_grad(), warnings.catch_warnings():
+    axes = torch.utils._pytree.tree_map(lambda tensor: {tensor.shape.index(EXAMPLE_BATCH): batch}, example)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations; what it wrote is tested, bit by bit
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             graph.eval(),
-            tuple(inputs.values()),
-            input_names=list(inputs),
+            example,
+            input_names=inputs,
             output_names=outputs,
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            dynamic_shapes=axes,
             opset_version=OPSET,
             dynamo=True,
             optimize=False,  # the exporter's optimiser drops small constants that guard a division
@@ -108,8 +120,6 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recu
     if program is None:
         raise RuntimeError(f"the exporter wrote no {path.name}")
     proto = program.model_proto
-    for layer, node in enumerate(node for node in proto.graph.node if node.op_type == "LSTM"):
-        _fix_weights(proto.graph, node, layer, recurrence)
     _join_reshapes(proto)
     _settle_casts(proto)
     _drop_unused(proto.graph)
@@ -117,23 +127,22 @@ def _write(graph: nn.Module, inputs: dict[str, Tensor], outputs: list[str], recu
     path.write_bytes(proto.SerializeToString())
 
 
-def _fix_weights(graph: onnx.GraphProto, node: onnx.NodeProto, layer: int, lstm: nn.LSTM) -> None:
-    """Give an LSTM node its weights as constants, in ONNX's order of gates (input, output, forget, cell).
+def _lstm_constants(lstm: nn.LSTM) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """By layer, weights of input and hidden state and bias, in ONNX's order of gates (input, output, forget, cell).
 
-    The exporter leaves them as some thirty nodes that reorder them at each run, which the runtime can neither fold nor
-    pack; unpacked, a single row also gets other bits than many.
+    Left to the exporter, some thirty nodes would reorder them at each run, which the runtime can neither fold nor pack;
+    unpacked, a single row also gets other bits than many.
     """
     order = [0, 3, 1, 2]  # of torch's input, forget, cell, output
-    reordered = {}
-    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-        blocks = getattr(lstm, f"{name}_l{layer}").detach().chunk(4)
-        reordered[name] = torch.cat([blocks[gate] for gate in order]).unsqueeze(0)
-    bias = torch.cat([reordered["bias_ih"], reordered["bias_hh"]], dim=1)
-    constants = (reordered["weight_ih"], reordered["weight_hh"], bias)
-    for position, (role, tensor) in enumerate(zip("WRB", constants, strict=True), start=1):
-        name = f"lstm_{layer}_{role}"
-        graph.initializer.append(onnx.numpy_helper.from_array(tensor.numpy(), name))
-        node.input[position] = name
+    layers = []
+    for layer in range(lstm.num_layers):
+        reordered = {}
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            blocks = getattr(lstm, f"{name}_l{layer}").detach().chunk(4)
+            reordered[name] = torch.cat([blocks[gate] for gate in order]).unsqueeze(0)
+        bias = torch.cat([reordered["bias_ih"], reordered["bias_hh"]], dim=1)
+        layers.append((reordered["weight_ih"], reordered["weight_hh"], bias))
+    return layers
 
 
 def _join_reshapes(proto: onnx.ModelProto) -> None:
@@ -154,6 +163,8 @@ def _join_reshapes(proto: onnx.ModelProto) -> None:
             graph.initializer.append(onnx.numpy_helper.from_array(np.array(after, np.int64), shape))
             kept.append(onnx.helper.make_node("Reshape", [source, shape], [node.output[0]], node.name))
         else:
+            if node.op_type == "Reshape":
+                node.input[0] = sources.get(node.input[0], node.input[0])
             kept.append(node)
     same = {output: source for output, source in sources.items() if shapes[output] == shapes[source]}
     for node in kept:

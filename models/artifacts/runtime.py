@@ -16,6 +16,9 @@ from models.layout import StateLayout
 Bytes = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+_Arrays = list[npt.NDArray[Any]]
+
+_DTYPES = {"tensor(double)": "<f8", "tensor(float)": "<f4", "tensor(float16)": "<f2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,13 @@ class Model:
 
     def __init__(self, spec: ModelSpec, folder: Path) -> None:
         self.spec = spec
-        self._doubles = 8 * spec.layout.doubles
         self._step = _session(folder / "step.onnx")
         self._forecast = _session(folder / "forecast.onnx")
+        self._blocks = _blocks(self._step, spec.state_bytes)
+        names = [block.name for block in self._blocks]
+        self._given = [*names, "value", "calendar"]
+        self._issued = names.index("issued")
+        self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
 
     def initial_state(self, batch: int) -> Bytes:
         """(B, state_bytes): the state of sessions that have seen nothing."""
@@ -81,9 +88,8 @@ class Model:
         Returns:
             The new states (B, state_bytes), and the next step's quantiles (B, Q), in units of each series.
         """
-        doubles, floats = self._blocks(states)
-        doubles, floats = self._fold(doubles, floats, values, calendar)
-        return self._joined(doubles, floats), self._issued(doubles)
+        blocks = self._fold(self._split(states), values, calendar)
+        return self._joined(blocks), blocks[self._issued]
 
     def fold(self, state: Bytes, values: Doubles, calendar: Floats) -> tuple[Bytes, Doubles]:
         """Fold T observations of one session, with the bits of `step` after `step`.
@@ -102,12 +108,13 @@ class Model:
 
     def running(self, states: Bytes) -> Running:
         """A fold of many steps that begins with these states (B, state_bytes), which are left as they are."""
-        return Running(self, *self._blocks(states))
+        return Running(self, self._split(states))
 
     def forecast(self, states: Bytes) -> Doubles:
         """The fan (B, H, Q); its first step has the bits of what the last `step` issued. Folds nothing."""
-        doubles, floats = self._blocks(states)
-        fan: Doubles = self._forecast.run(None, {"doubles": doubles, "floats": floats})[0]
+        blocks = self._split(states)
+        shown = {self._given[k]: blocks[k] for k in self._shown}
+        fan: Doubles = self._forecast.run(None, shown)[0]
         return fan
 
     def issued(self, states: Bytes) -> Doubles:
@@ -118,47 +125,82 @@ class Model:
         """(B,): steps folded since the first known value; 0 means that there is no forecast yet."""
         return self.spec.layout.view(states, "seen")[:, 0]
 
-    def _fold(self, doubles: Doubles, floats: Floats, values: Doubles, calendar: Floats) -> tuple[Doubles, Floats]:
-        feeds = {"doubles": doubles, "floats": floats, "value": values, "calendar": calendar}
-        doubles, floats = self._step.run(None, feeds)
-        return doubles, floats
+    def finite(self, states: Bytes) -> npt.NDArray[np.bool_]:
+        """(B,): whether every number in a state is finite."""
+        finite = np.ones(len(states), np.bool_)
+        for dtype, start, stop in self.spec.layout.spans:
+            finite &= np.isfinite(np.ascontiguousarray(states[:, start:stop]).view(dtype)).all(axis=1)
+        return finite
 
-    def _issued(self, doubles: Doubles) -> Doubles:
-        start = self.spec.layout.offsets["issued"] // 8
-        return doubles[:, start : start + len(self.spec.quantiles)]
+    def _fold(self, blocks: _Arrays, values: Doubles, calendar: Floats) -> _Arrays:
+        """The blocks after one step of values (B,)."""
+        given = zip(self._given, [*blocks, values[:, None], calendar], strict=True)
+        new: _Arrays = self._step.run(None, dict(given))
+        return new
 
-    def _blocks(self, states: Bytes) -> tuple[Doubles, Floats]:
-        doubles = np.ascontiguousarray(states[:, : self._doubles]).view(np.float64)
-        floats = np.ascontiguousarray(states[:, self._doubles :]).view(np.float32)
-        return doubles, floats
+    def _split(self, states: Bytes) -> _Arrays:
+        """The blocks of the states, as the graphs take them."""
+        return [
+            np.ascontiguousarray(states[:, block.start : block.stop]).view(block.dtype).reshape(block.shape)
+            for block in self._blocks
+        ]
 
-    @staticmethod
-    def _joined(doubles: Doubles, floats: Floats) -> Bytes:
-        return np.concatenate([doubles.view(np.uint8), floats.view(np.uint8)], axis=1)
+    def _joined(self, blocks: _Arrays) -> Bytes:
+        count = len(blocks[self._issued])
+        rows = [array.reshape(count, -1).view(np.uint8) for array in blocks]
+        return np.concatenate(rows, axis=1)
 
 
 class Running:
     """B sessions that are folded on and on, with the bits of `Model.step`; states are put together on demand."""
 
-    def __init__(self, model: Model, doubles: Doubles, floats: Floats) -> None:
-        self._model = model
-        self._doubles, self._floats = doubles, floats
+    def __init__(self, model: Model, blocks: _Arrays) -> None:
+        self._model, self._blocks = model, blocks
 
     def __len__(self) -> int:
-        return len(self._doubles)
+        return len(self._blocks[self._model._issued])
 
     def step(self, values: Doubles, calendar: Floats) -> Doubles:
         """Fold one observation of each, (B,) and (B, 5); the next step's quantiles (B, Q)."""
-        self._doubles, self._floats = self._model._fold(self._doubles, self._floats, values, calendar)
-        return self._model._issued(self._doubles)
+        self._blocks = self._model._fold(self._blocks, values, calendar)
+        issued: Doubles = self._blocks[self._model._issued]
+        return issued
 
     def states(self) -> Bytes:
         """(B, state_bytes) after the steps so far."""
-        return self._model._joined(self._doubles, self._floats)
+        return self._model._joined(self._blocks)
 
     def keep(self, count: int) -> None:
         """Go on with the first ones only."""
-        self._doubles, self._floats = self._doubles[:count], self._floats[:count]
+        self._blocks = [block[..., :count, :] for block in self._blocks]
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Arrays of the state that the graphs take as one tensor: bytes `start` to `stop` of each session's.
+
+    The tensor's shape ends with (B, width); dimensions of 1 may stand before.
+    """
+
+    name: str
+    start: int
+    stop: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def _blocks(step: ort.InferenceSession, state_bytes: int) -> list[_Block]:
+    """The state's blocks, as the step's graph names and shapes them; ValueError if the state has other bytes."""
+    blocks, start = [], 0
+    for given in step.get_inputs()[:-2]:
+        *lead, _, width = given.shape
+        dtype = _DTYPES[given.type]
+        stop = start + width * np.dtype(dtype).itemsize
+        blocks.append(_Block(given.name, start, stop, dtype, (*lead, -1, width)))
+        start = stop
+    if start != state_bytes:
+        raise ValueError(f"the graph's state has {start} bytes, the layout's {state_bytes}")
+    return blocks
 
 
 def _session(path: Path) -> ort.InferenceSession:

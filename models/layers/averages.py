@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """How one mean moves.
+    """How one mean moves towards its target.
 
     Attributes:
-        rate: of a long series; the plain mean until there are 1/rate values.
+        rate: of a long series; the plain mean until there are 1/rate values; 0 never moves, 1 is the target itself.
         late: observations at the start of a series that bring no value of this kind.
-        every: observations to one value of this kind.
+        every: observations to one value of this kind; before the first it does not move.
         skips: whether a stand-in for a missing observation teaches it nothing.
     """
 
@@ -25,33 +26,21 @@ class Mean:
     every: int = 1
     skips: bool = False
 
+    @property
+    def settled(self) -> int:
+        """Observations after which its rate stays the same."""
+        return self.late + self.every * ceil(1.0 / self.rate) if self.rate else 0
 
-class Averages(nn.Module):
-    """A row of means, each moved towards its target at its own debiased rate."""
+    def at(self, seen: int) -> float:
+        """The rate at which the observation that is the `seen`-th moves it."""
+        if not self.rate or seen < self.every:
+            return 0.0
+        return max(self.rate, 1.0 / max((seen - self.late) // self.every, 1))
 
-    spans: Tensor
-    late: Tensor
-    every: Tensor
-    taught: Tensor
 
-    def __init__(self, means: Sequence[Mean]) -> None:
-        super().__init__()
-        columns = {
-            "spans": [1.0 / mean.rate for mean in means],
-            "late": [mean.late for mean in means],
-            "every": [mean.every for mean in means],
-            "taught": [not mean.skips for mean in means],  # whatever the observation
-        }
-        for name, column in columns.items():
-            self.register_buffer(name, torch.tensor(column, dtype=torch.float64), persistent=False)
-
-    def forward(self, means: Tensor, targets: Tensor, seen: Tensor, known: Tensor) -> Tensor:
-        """The means (B, N) after their next values.
-
-        Args:
-            means, targets: (B, N) float64.
-            seen: (B, 1) observations, this one included; known: (B, 1), 0 for a stand-in.
-        """
-        values = torch.floor((seen - self.late) / self.every)
-        spans = torch.minimum(values.clamp(min=1.0), self.spans)
-        return means + torch.maximum(known, self.taught) * (targets - means) / spans
+def rates(means: Iterable[Mean], last: int) -> Tensor:
+    """(2, last + 1, N): by whether the observation is missing, and by how many were seen, the rate of each mean."""
+    columns = [[mean.at(seen) for seen in range(last + 1)] for mean in means]
+    known = torch.tensor(columns, dtype=torch.float64).T
+    missing = known * torch.tensor([not mean.skips for mean in means])
+    return torch.stack([known, missing])

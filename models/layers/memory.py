@@ -1,4 +1,4 @@
-"""What a session remembers outside of the network: scale, ring, levels, seasonal index, expert errors, composed.
+"""What a session remembers outside of the network: ring, seasonal index, levels, expert errors, scale, in one row.
 
 All of it is float64 and in the series' own units, and none of it depends on weights: training folds it once for many
 windows, without gradient.
@@ -6,106 +6,162 @@ windows, without gradient.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from itertools import accumulate
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.fold import Layer, State
-from models.layers.averages import Averages
-from models.layers.experts import EXPERTS, ExpertErrors, Rows, Sight, apart, candidates, error_ratios, memory_of
-from models.layers.rows import FOUR, asinh_argument, row_log, sign
-from models.layers.scale import LocalScale, scale_of
-from models.layers.seasonal import SEASONS_KEPT, Levels, Ring, SeasonalIndex
+from models.layers.averages import Mean, rates
+from models.layers.columns import EXPERTS, Columns
+from models.layers.experts import ERROR_MEANS, candidates
+from models.layers.inputs import LOGS, UNUSED, Inputs, log_terms, views
+from models.layers.rows import row_asinh, row_log
+from models.layers.scale import CHANGE_MEANS, PEAK_DECAY, scale_of
+from models.layers.seasonal import LEVEL_MEANS, SMOOTH_MEANS, deviations, index_means
+
+WARM_SEASONS = 4
 
 
-class Memory(Layer):
-    """The composition of the layers that see raw values."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the memory; leading dimensions (B,) or, of a window, (B, T).
 
+    Args:
+        row: (..., width) float64, the memory after it.
+        errors: (..., K + 2) float64, the signed errors of the experts' forecasts for this step, then the change twice;
+            at the start of a session a tenth of the first value's size stands for all.
+        flags: (..., 2) float32, see `Inputs`.
+    """
+
+    row: Tensor
+    errors: Tensor
+    flags: Tensor
+
+    @classmethod
+    def stack(cls, steps: Sequence[Step]) -> Step:
+        """The steps of a window, from those of its times."""
+        rows, errors, flags = zip(*((step.row, step.errors, step.flags) for step in steps), strict=True)
+        return cls(torch.stack(rows, dim=1), torch.stack(errors, dim=1), torch.stack(flags, dim=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A memory as network and head see it.
+
+    Args:
+        compressed: (..., N) float32, and `logs` (..., LOGS) float32: both as in `Inputs`.
+        gaps: (..., K) float32, the experts' forecasts of the next step minus the last value, in units of the scale.
+        scale: (..., 1) float64.
+    """
+
+    compressed: Tensor
+    logs: Tensor
+    gaps: Tensor
+    scale: Tensor
+
+
+class Memory(nn.Module):
+    """The fold of the raw values."""
+
+    past: Tensor
+    age: Tensor
+    deviations: Tensor
+    rates: Tensor
+    flags: Tensor
     products: Tensor
+    added: Tensor
+    floors: Tensor
 
     def __init__(self, season: int) -> None:
         super().__init__()
-        self.season = season
-        self.scale = LocalScale()
-        self.ring = Ring(season)
-        self.levels = Levels()
-        self.seasonal = SeasonalIndex(season)
-        self.experts = ExpertErrors()
-        layers = (self.scale, self.ring, self.levels, self.seasonal, self.experts)
-        self.fields = tuple(f for layer in layers for f in layer.fields)
-        groups = (  # in the order of the row that `step` moves
-            self.scale.means,
-            self.levels.means,
-            self.seasonal.level_means,
-            self.experts.means,
-            self.seasonal.means,
-        )
-        self.edges = list(accumulate(len(group) for group in groups))[:-1]
-        self.averages = Averages([mean for group in groups for mean in group])
-        gaps, shown = candidates(season, 1)[:, 0], views(season)
-        unused = torch.zeros(len(shown), -(2 * EXPERTS + shown.shape[1]) % FOUR, dtype=torch.float64)
-        self.register_buffer("products", torch.cat([gaps, unused, shown], dim=1), persistent=False)
-        self.views = shown.shape[1]
-        self.shown = self.views + EXPERTS + 3 + EXPERTS
+        self.columns = columns = Columns(season)
+        self.inputs = Inputs(season)
+        self.fields = columns.fields
+        means = [*index_means(season), *SMOOTH_MEANS, *LEVEL_MEANS, *ERROR_MEANS, *CHANGE_MEANS, Mean(1.0)]
+        warm = WARM_SEASONS * season
+        self.settled = max(warm, *(mean.settled for mean in means))
+        ages = torch.arange(self.settled + 1).clamp(max=warm) / warm
+        flags = torch.stack([torch.stack([ages, torch.full_like(ages, missing)], dim=1) for missing in (0.0, 1.0)])
+        ring = columns.ring.stop
+        buffers = {
+            "past": _past(columns),
+            "age": torch.arange(ring - 1, -1, -1, dtype=torch.float64),
+            "deviations": deviations(season, ring),
+            "rates": rates(means, self.settled).flatten(0, 1),
+            "flags": flags.flatten(0, 1),
+            "products": _products(columns, self.inputs),
+        }
+        buffers |= dict(zip(("added", "floors"), log_terms(), strict=True))
+        for name, tensor in buffers.items():
+            self.register_buffer(name, tensor, persistent=False)
 
-    def step(self, x: tuple[Tensor, Tensor], state: Mapping[str, Tensor]) -> tuple[tuple[Tensor, Tensor], State]:
+    def initial_state(self, batch: int) -> Tensor:
+        """Zeros (B, width)."""
+        return torch.zeros(batch, self.columns.width, dtype=torch.float64)
+
+    def step(self, value: Tensor, missing: Tensor, row: Tensor) -> Step:
         """Fold one value of each session.
 
         Args:
-            x: values (B, 1) float64, stand-ins for the missing ones, and known (B, 1) float64, 0 for a stand-in.
-        Returns:
-            The experts' signed errors of this step (B, K), and the new memory times `products`.
+            value: (B, 1) float64, a stand-in for a missing one.
+            missing: (B, 1) float64, 1 for a stand-in.
+            row: (B, width).
         """
-        value, known = x
-        seen = state["seen"] + torch.maximum(known, state["seen"].clamp(max=1.0))
-        change = self.scale.change(value, seen, state)
-        ring = self.ring(value, seen, state)
-        deviation = self.seasonal.deviation(ring, seen)
-        errors = self.experts.errors(value, change, seen, state)
-        targets = [change] * 2 + [value] * 2 + [self.seasonal.deseasonalised(value, state), errors.abs()]
-        targets += [deviation] * 2
-        means = [state["scale"][:, :2], state["level"], state["smooth"], state["expert.error"]]
-        means += [self.seasonal.visiting(state)]
-        moved = self.averages(torch.cat(means, dim=1), torch.cat(targets, dim=1), seen, known)
-        speeds, level, smooth, error, visited = moved.tensor_split(self.edges, dim=1)
-        index = self.seasonal.turn(visited, state)
-        new = self.scale.join(seen, value, speeds, state)
-        new |= {"ring": ring, "level": level, "index": index, "smooth": smooth, "expert.error": error}
-        products = memory_of(new).matmul(self.products)
-        return (errors, products), {**new, "expert.next": products[:, :EXPERTS] + value}
+        columns = self.columns
+        before = row[:, columns.seen]
+        seen = before + torch.maximum(1.0 - missing, before.clamp(max=1.0))
+        place = (seen.clamp(max=self.settled) + missing * (self.settled + 1.0)).long().squeeze(1)
+        shifted = torch.cat([row[:, 1 : columns.ring.stop], value], dim=1)
+        ring = torch.where(self.age < seen, shifted, value)
+        plain, errors = (value - row.matmul(self.past)).tensor_split([-EXPERTS - 2], dim=1)
+        errors = torch.where(seen > 1.0, errors, 0.1 * value.abs())
+        peak = torch.maximum(value.abs(), PEAK_DECAY * row[:, columns.scale.stop - 1 : columns.scale.stop])
+        targets = torch.cat([ring.matmul(self.deviations), plain, errors.abs(), peak], dim=1)
+        means = row[:, columns.means]
+        moved = means + self.rates.index_select(0, place) * (targets - means)
+        here, ahead, rest = moved.tensor_split([2, columns.index.stop - columns.index.start], dim=1)
+        return Step(torch.cat([ring, ahead, here, rest, seen], dim=1), errors, self.flags.index_select(0, place))
 
-    def look(self, state: Mapping[str, Tensor], errors: Tensor, products: Tensor) -> tuple[Tensor, Sight]:
-        """What network and head see of a state, with the experts' signed errors and the products that `step` gave.
+    def look(self, step: Step) -> Sight:
+        """What network and head see after a step."""
+        scale = scale_of(step.row[..., self.columns.scale])
+        products = step.row.matmul(self.products)
+        ratios = self._ratios([step.errors, products], step.row, scale)
+        compressed, sizes = ratios.tensor_split([self.inputs.compressed], dim=-1)
+        return Sight(row_asinh(compressed), self._logs(sizes), ratios[..., self.inputs.gaps], scale)
 
-        Returns:
-            (..., shown) float32: compressed by asinh, views of the memory and the errors in units of the scale; the
-            logarithms of fast over slow scale, of the scale over the slow level, and of the steps seen; and those of
-            the experts' errors over the scale. And the experts' forecasts of the next step, as the head sees them.
+    def logs(self, row: Tensor) -> Tensor:
+        """Only the logarithms (..., LOGS) of what `look` gives."""
+        unused = row[..., : UNUSED + 1] * 0.0
+        return self._logs(self._ratios([unused], row, scale_of(row[..., self.columns.scale])))
+
+    def _ratios(self, parts: list[Tensor], row: Tensor, scale: Tensor) -> Tensor:
+        columns = self.columns
+        return (torch.cat([*parts, row[..., columns.shown], row[..., columns.seen] * scale], dim=-1) / scale).float()
+
+    def _logs(self, sizes: Tensor) -> Tensor:
+        """Logarithms of the sizes (..., LOGS) over the smallest expert error.
+
+        The gate raises those of the errors to a power: near zero for the experts that matter, they stay precise there.
         """
-        scale = scale_of(state)
-        ratios = torch.cat([products, errors], dim=-1) / scale
-        speeds = torch.maximum(state["scale"][..., :2], 1e-3 * scale)
-        sizes = scale / torch.cat([speeds, state["level"][..., 1:].abs() + scale], dim=-1)
-        row = torch.cat([asinh_argument(ratios), sizes, 1.0 + state["seen"], error_ratios(state, scale)], dim=-1)
-        width = ratios.shape[-1]
-        edges = (width, width + 1, width + 2, width + 4)
-        compressed, fast, slow, others, error_part = row_log(row).tensor_split(edges, dim=-1)
-        compressed, logs = compressed * sign(ratios), apart(error_part)
-        shown = torch.cat([compressed[..., -self.views - EXPERTS :], slow - fast, others, logs[1]], dim=-1)
-        return shown, Sight(products[..., :EXPERTS], compressed[..., :EXPERTS], logs, scale)
+        sizes = torch.maximum(sizes.abs() + self.added, self.floors)
+        errors = sizes[..., LOGS - 3 - EXPERTS : LOGS - 3]
+        return row_log(sizes / errors.amin(dim=-1, keepdim=True))
 
 
-def views(season: int) -> Tensor:
-    """(M, 4 + 2 season): what the memory times this shows the network.
+def _past(columns: Columns) -> Tensor:
+    """(width, 5 + K + 2): what a value is compared with: index of its phase, nothing, expert forecasts, last value.
 
-    The last change, the last value above its season's mean and above both levels, and for each phase to come its mean
-    value and its index, above the present ones.
+    In the order of the means that it moves: three smooth levels, two plain ones, errors, both mean differences.
     """
-    r = Rows(season)
-    columns = [r.last - r.ring[-2], r.last - r.ring[-season:].mean(0), r.last - r.level[1], r.last - r.level[0]]
-    for h in range(1, season + 1):
-        columns.append(torch.stack([r.same_phase(h, back) for back in range(SEASONS_KEPT)]).mean(0) - r.last)
-    columns += [r.slow[h % season] - r.slow[0] for h in range(1, season + 1)]
-    return torch.stack(columns, dim=1)
+    here = columns.of_phase(1)[[0, 0, 1]].T
+    nothing = torch.zeros(columns.width, 2, dtype=torch.float64)
+    last = columns.last.unsqueeze(1)
+    return torch.cat([here, nothing, candidates(columns, 1)[:, 0] + last, last, last], dim=1)
+
+
+def _products(columns: Columns, inputs: Inputs) -> Tensor:
+    """(width, N): what gives the views, the experts' gaps, and zeros for the columns without a meaning."""
+    padding, unused = (torch.zeros(columns.width, n, dtype=torch.float64) for n in (inputs.padding, UNUSED + 1))
+    return torch.cat([views(columns), padding, candidates(columns, 1)[:, 0], unused], dim=1)

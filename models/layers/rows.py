@@ -11,24 +11,21 @@ from torch import Tensor
 
 FOUR = 4
 
+STEEP = 1e30
+"""Times this, all but the tiniest numbers are beyond one."""
+
 
 def row_log(ratios: Tensor) -> Tensor:
-    """Logarithms (..., N) float32 of positive ratios, N a multiple of four."""
+    """Logarithms (..., N) of positive float32 ratios, N a multiple of four."""
     if ratios.shape[-1] % FOUR:
         raise ValueError(f"{ratios.shape[-1]} columns are no whole fours")
-    return torch.log(ratios.float())
+    return torch.log(ratios)
 
 
 def row_asinh(x: Tensor) -> Tensor:
-    """Inverse hyperbolic sines (..., N) float32, N a multiple of four; the runtime's own take four times as long."""
-    return row_log(asinh_argument(x)) * sign(x)
+    """Inverse hyperbolic sines (..., N) of float32 below 1e19, N a multiple of four.
 
-
-def asinh_argument(x: Tensor) -> Tensor:
-    """What the logarithm turns into asinh |x|: |x| + sqrt(x^2 + 1); float64, since float32 may not hold a square."""
-    return x.abs() + torch.sqrt(x * x + 1.0)
-
-
-def sign(x: Tensor) -> Tensor:
-    """The sign (float32) that asinh x has beside asinh |x|."""
-    return torch.sign(x).float()
+    As ``sign(x) log(|x| + sqrt(x^2 + 1))``: the runtime's own take four times as long, and its signs twice as long as
+    this ramp, which differs from the sign for numbers whose sine is as good as zero.
+    """
+    return row_log(x.abs() + torch.sqrt(x * x + 1.0)) * (x * STEEP).clamp(-1.0, 1.0)

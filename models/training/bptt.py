@@ -222,13 +222,10 @@ def batches(module: Mixture, windows: Windows, rng: np.random.Generator, size: i
     for start in range(0, len(windows), BATCHES_FOLDED * size):
         fold = slice(start, start + BATCHES_FOLDED * size)
         judged = [torch.split(array[fold], size) for array in pairs]
-        initial = module.initial_state(len(judged[0]) * size)
+        initial = module.memory.initial_state(len(judged[0]) * size)
         views, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial)
         for k, (position, target) in enumerate(zip(*judged, strict=True)):
-            part = slice(k * size, (k + 1) * size)
-            memory = {name: array[part] for name, array in views.memory.items()}
-            logs = (views.logs[0][part], views.logs[1][part])
-            yield Batch(Views(memory, views.inputs[part], logs), position, target)
+            yield Batch(views[k * size : (k + 1) * size], position, target)
 
 
 def stand_ins(module: Mixture, values: Tensor, calendar: Tensor) -> Tensor:
@@ -259,24 +256,23 @@ def unrolled_losses(module: Mixture, batch: Batch, unroll: int) -> Iterator[Tens
     """
     length = batch.views.inputs.shape[1]
     size = len(batch.positions)
-    state = module.initial_state(size)
+    state = module.recurrence.initial_state(size)
     for start in range(0, length, unroll):
         hidden, state = module.recurrence.sequence(batch.views.inputs[:, start : start + unroll], state)
         inside = (batch.positions >= start) & (batch.positions < start + unroll)
         window, place = inside.nonzero(as_tuple=True)
         step = batch.positions[window, place]
-        memory = {name: array[window, step] for name, array in batch.views.memory.items()}
-        logs = (batch.views.logs[0][window, step], batch.views.logs[1][window, step])
-        fan = module.head(memory, hidden[window, step - start], logs, module.config.horizon)
-        yield pinball_loss(module, memory, fan, batch.targets[window, place])
-        state = {name: array.detach() for name, array in state.items()}
+        judged = batch.views[window, step]
+        fan = module.fan(judged, hidden[window, step - start], module.config.horizon)
+        yield pinball_loss(module, judged.memory, fan, batch.targets[window, place])
+        state = state.detach()
 
 
-def pinball_loss(module: Mixture, memory: dict[str, Tensor], fan: Tensor, targets: Tensor) -> Tensor:
+def pinball_loss(module: Mixture, memory: Tensor, fan: Tensor, targets: Tensor) -> Tensor:
     """Mean pinball loss in units of each session's scale, with extra weight on the next step.
 
     Args:
-        fan: (N, H, Q) quantiles; targets: (N, H), NaN where nothing is judged.
+        memory: (N, M) rows; fan: (N, H, Q) quantiles; targets: (N, H), NaN where nothing is judged.
     """
     judged = ~torch.isnan(targets)
     horizon = fan.shape[1]
@@ -284,7 +280,8 @@ def pinball_loss(module: Mixture, memory: dict[str, Tensor], fan: Tensor, target
     weight[0] += FIRST_STEP_WEIGHT
     weights = judged * weight
     error = torch.where(judged, targets, fan[..., module.scores.median].detach()).unsqueeze(-1) - fan
-    ratio = (error / scale_of(memory).unsqueeze(-1)).clamp(-ERROR_LIMIT, ERROR_LIMIT).float()
+    scale = scale_of(memory[:, module.memory.columns.scale]).unsqueeze(-1)
+    ratio = (error / scale).clamp(-ERROR_LIMIT, ERROR_LIMIT).float()
     levels = module.scores.levels.float()
     loss = torch.maximum(levels * ratio, (levels - 1.0) * ratio).mean(dim=-1)
     return (loss * weights).sum() / weights.sum().clamp(min=1e-9)

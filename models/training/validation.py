@@ -41,14 +41,11 @@ class Validation:
         if not self.sources:
             return {}
         with torch.no_grad():
-            views, _ = module.unroll_memory(
-                self.values, torch.ones_like(self.values), self.calendar, module.initial_state(len(self.values))
-            )
-            hidden, _ = module.recurrence.sequence(views.inputs, module.initial_state(len(self.values)))
+            state, known = module.initial_state(len(self.values)), torch.ones_like(self.values)
+            views, _ = module.unroll_memory(self.values, known, self.calendar, state["memory"])
+            hidden, _ = module.recurrence.sequence(views.inputs, state["recurrent"])
             part = slice(-HELD_OUT - 1, -1)
-            memory = {name: array[:, part] for name, array in views.memory.items()}
-            logs = (views.logs[0][:, part], views.logs[1][:, part])
-            issued = module.head(memory, hidden[:, part], logs, 1)[:, :, 0, module.scores.median]
+            issued = module.fan(views[:, part], hidden[:, part], 1)[:, :, 0, module.scores.median]
         error = ((self.values[:, -HELD_OUT:] - issued).abs() * self.judged).sum(1)
         naive = (self.values[:, -HELD_OUT:].diff(dim=1, prepend=self.values[:, part][:, :1]).abs() * self.judged).sum(1)
         floor = 1e-3 * self.values.diff(dim=1).abs().mean(1) + 1e-12

@@ -45,7 +45,7 @@ class Applying:
             lambda begin, end: entries.calendar(plan.label.grid, instants[begin:end]),
             keep=[step - start for step in record.snapshot_steps(start, plan.step)],
         )
-        if not entries.is_finite(loaded, np.stack([folded.state, *folded.kept.values()])).all():
+        if not loaded.model.finite(np.stack([folded.state, *folded.kept.values()])).all():
             raise ResultNotFinite(plan.place.standing())
         record.state[:] = folded.state
         for number, kept in folded.kept.items():

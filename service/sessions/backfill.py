@@ -259,9 +259,9 @@ class _Folded:
 
     def are_finite(self) -> NDArray[np.bool_]:
         """(B,) whether every number that is to be kept is finite."""
-        finite = entries.is_finite(self._loaded, self.states)
+        finite = self._loaded.model.finite(self.states)
         for place in range(2):
-            finite &= entries.is_finite(self._loaded, self.snapshots[:, place])
+            finite &= self._loaded.model.finite(self.snapshots[:, place])
         return finite
 
     def records(self, template: Record, incarnations: NDArray[np.uint8], tokens: NDArray[np.uint8]) -> FreshRecords:

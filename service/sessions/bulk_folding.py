@@ -115,7 +115,7 @@ class _Folding:
         digests = np.frombuffer(b"".join([one.digests[turn] for one in ones]), np.uint8).reshape(-1, 8)
         features = [entries.features_at(one.label.grid, instant) for one, instant in zip(ones, instants, strict=True)]
         folded, _ = loaded.model.step(states[active], values, np.array(features, np.float32))
-        self._finite[active] &= entries.is_finite(loaded, folded)
+        self._finite[active] &= loaded.model.finite(folded)
         states[active] = folded
         moved = heads[active]
         moved["step"] += np.uint64(1)

@@ -47,18 +47,10 @@ def issued(loaded: LoadedModel, states: Bytes) -> Doubles:
     return np.where(loaded.model.seen(states)[:, None] > 0, quantiles, np.nan)
 
 
-def is_finite(loaded: LoadedModel, states: Bytes) -> NDArray[np.bool_]:
-    """(B,) whether every number in a state, the issued quantiles among them, is finite."""
-    doubles = 8 * loaded.spec.layout.doubles
-    wide = np.ascontiguousarray(states[:, :doubles]).view(np.float64)
-    narrow = np.ascontiguousarray(states[:, doubles:]).view(np.float32)
-    return np.logical_and(np.isfinite(wide).all(axis=1), np.isfinite(narrow).all(axis=1))
-
-
 def is_sound(loaded: LoadedModel, state: Bytes, step: int) -> bool:
     """Whether a state (1, S) can be that of a session at a step: finite, and scored on no more steps than those."""
     scored = (loaded.spec.layout.view(state, name)[0][0] for name in ("scores.all", "scores.recent"))
-    return bool(is_finite(loaded, state)[0]) and all(0 <= steps <= step for steps in scored)
+    return bool(loaded.model.finite(state)[0]) and all(0 <= steps <= step for steps in scored)
 
 
 def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:

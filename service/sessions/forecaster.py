@@ -202,7 +202,7 @@ class _Advance:
                 self._snapshots.append((due, snapshots))
 
     def _drop_what_is_not_finite(self) -> None:
-        finite = entries.is_finite(self._loaded, self._live["state"])
+        finite = self._loaded.model.finite(self._live["state"])
         if finite.all():
             return
         for row in np.flatnonzero(~finite).tolist():

@@ -51,7 +51,7 @@ class Rebuilding:
         state = loaded.model.initial_state(1)[0]
         begin = start if full else max(start, whole.record.step - ring)
         made = await self._folded(whole, loaded, start, state, begin=begin, ring=ring, full=full)
-        if not entries.is_finite(loaded, made.record.state[None])[0]:
+        if not loaded.model.finite(made.record.state[None])[0]:
             raise ResultNotFinite(whole.place.standing())
         mark(made.record.head, HeadFlag.SHORT_REBUILD, on=start > 0)
         return made

@@ -58,8 +58,9 @@ def unroll(
     layout = StateLayout(module.fields)
     arrays = {field.name: torch.from_numpy(layout.view(state[None], field.name).copy()) for field in layout.fields}
     with torch.no_grad():
-        fan, last = module.unroll(torch.from_numpy(values[None]), torch.from_numpy(calendar[None]), arrays)
-        scale = scale_of(last)[0]
+        given = (torch.from_numpy(values[None]), torch.from_numpy(calendar[None]))
+        fan, last = module.unroll(*given, module.state_of(arrays))
+        scale = scale_of(module.arrays(last)["scale"])[0]
     return {"issued": fan[0, :, 0].numpy(), "fan": fan[0, -1].numpy(), "scale": scale.numpy()}
 
 

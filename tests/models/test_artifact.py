@@ -133,10 +133,10 @@ def test_a_configuration_that_is_no_json_object_is_refused(copy: Path, text: str
         load(copy)
 
 
-@pytest.mark.parametrize("given", [0, 2, "1", None])
+@pytest.mark.parametrize("given", [0, 1, 3, "2", None])
 def test_another_format_is_refused(copy: Path, given: object) -> None:
     rewrite(copy, format=given)
-    with pytest.raises(ArtifactError, match="this version reads format 1"):
+    with pytest.raises(ArtifactError, match="this version reads format 2"):
         load(copy)
 
 
@@ -150,7 +150,7 @@ def test_a_layout_that_its_arrays_do_not_give_is_refused(copy: Path, model: Mode
 
 def test_a_layout_that_is_not_the_graphs_is_refused(copy: Path, model: Model) -> None:
     rewrite(copy, state=model.spec.layout.describe()[:-1])
-    with pytest.raises(ArtifactError, match="invalid dimensions for input: floats"):
+    with pytest.raises(ArtifactError, match="the graph's state has 816 bytes, the layout's"):
         load(copy)
 
 

@@ -86,11 +86,12 @@ def instead_of(output: str, *lines: str) -> Rewriting:
 
 
 def of_a_wider_row(node: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Take logarithms of one column more than whole fours, and drop it again."""
+    """Take logarithms of one column more than whole fours, the first, and drop it again."""
     if node.op_type != "Log":
         return [node]
     [row], [logs] = node.input, node.output
-    return nodes(f"Pad {row} more -> wide", "Log wide -> wider", f"Slice wider first last columns -> {logs}")
+    wide, wider = f"{logs}.wide", f"{logs}.wider"
+    return nodes(f"Pad {row} more -> {wide}", f"Log {wide} -> {wider}", f"Slice {wider} first last columns -> {logs}")
 
 
 @pytest.fixture
@@ -100,8 +101,8 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_an_operator_whose_bits_depend_on_the_batch_size_breaks_the_law(copy: Path) -> None:
-    more, columns = np.array([0, 0, 0, 1]), np.array([1])
-    first, last = np.array([0]), np.array([-1])
+    more, columns = np.array([0, 1, 0, 0]), np.array([1])
+    first, last = np.array([1]), np.array([1000])
     model = rewritten(copy, "step.onnx", of_a_wider_row, more=more, columns=columns, first=first, last=last)
     with pytest.raises(LawBroken, match="sessions in a batch have other bits"):
         law.check(model)
@@ -126,7 +127,7 @@ def test_a_fan_that_is_not_what_the_step_issued_breaks_the_law(copy: Path) -> No
         law.check(model)
 
 
-@pytest.mark.parametrize(("name", "output"), [("step.onnx", "next_doubles"), ("forecast.onnx", "fan")])
+@pytest.mark.parametrize(("name", "output"), [("step.onnx", "next_issued"), ("forecast.onnx", "fan")])
 def test_a_forecast_that_is_not_finite_breaks_the_law(copy: Path, name: str, output: str) -> None:
     model = rewritten(copy, name, instead_of(output, f"Mul given endless -> {output}"), endless=np.array(np.inf))
     with pytest.raises(LawBroken, match="not finite"):

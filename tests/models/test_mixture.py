@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.layers.experts import ERROR_FLOOR
-from models.layers.quantiles import MixtureHead, smooth_ramp
+from models.fold import State
+from models.layers.experts import ERROR_FLOOR, candidates
+from models.layers.quantiles import MixtureHead, twice_ramp
 from models.layers.scale import scale_of
 from models.mixture import QUANTILES, Mixture, MixtureConfig
 from tests.golden.publish_models import random_module
@@ -18,6 +19,11 @@ MEDIAN = QUANTILES.index(0.5)
 
 def small(layers: int = 2) -> Mixture:
     return random_module(MixtureConfig(hidden=8, layers=layers), seed=layers)
+
+
+def scale_after(module: Mixture, state: State) -> Tensor:
+    """(B, 1)."""
+    return scale_of(module.arrays(state)["scale"])
 
 
 def observed(values: np.ndarray) -> tuple[Tensor, Tensor]:
@@ -36,16 +42,17 @@ def test_stepping_one_by_one_equals_one_unrolled_pass_in_every_array(layers: int
             issued.append(quantiles)
         fan, unrolled = module.unroll(values, calendar, module.initial_state(len(values)))
         assert module.forecast(state).shape == fan[:, -1].shape == (len(values), 14, len(QUANTILES))
-    scale = scale_of(state)
+    scale = scale_after(module, state)
     stepped = torch.stack(issued, dim=1)
     expected = fan[:, :, 0]
     # a series' own last scale may be smaller than that of the step: its largest value is never
     size = torch.maximum(expected.abs(), scale.unsqueeze(1))
     assert ((stepped - expected).abs() <= 1e-5 * size).all()
-    assert set(state) == set(unrolled) == {field.name for field in module.fields}
+    one_by_one, at_once = module.arrays(state), module.arrays(unrolled)
+    assert set(one_by_one) == set(at_once) == {field.name for field in module.fields}
     for name in ("lstm.h", "lstm.c", "seen", "index", "scores.recent"):
-        size = unrolled[name].abs().amax(dim=tuple(range(1, unrolled[name].dim())), keepdim=True)
-        assert ((state[name] - unrolled[name]).abs() <= 1e-4 * size.clamp(min=1e-4)).all(), name
+        size = at_once[name].abs().amax(dim=tuple(range(1, at_once[name].dim())), keepdim=True)
+        assert ((one_by_one[name] - at_once[name]).abs() <= 1e-4 * size.clamp(min=1e-4)).all(), name
 
 
 @pytest.mark.parametrize("at", [1, 17, STEPS - 1])
@@ -56,8 +63,8 @@ def test_a_window_continued_from_its_state_equals_the_whole(at: int) -> None:
         first, state = module.unroll(values[:, :at], calendar[:, :at], module.initial_state(len(values)))
         second, carried = module.unroll(values[:, at:], calendar[:, at:], state)
     joined = torch.cat([first, second], dim=1)
-    assert ((joined - whole).abs() <= 1e-5 * torch.maximum(whole.abs(), scale_of(last)[:, None, None])).all()
-    assert torch.equal(carried["seen"], last["seen"])
+    assert ((joined - whole).abs() <= 1e-5 * torch.maximum(whole.abs(), scale_after(module, last)[:, None, None])).all()
+    assert torch.equal(carried["memory"], last["memory"])
 
 
 def test_gradient_crosses_the_steps_of_an_unrolled_window_and_not_its_edge() -> None:
@@ -65,7 +72,7 @@ def test_gradient_crosses_the_steps_of_an_unrolled_window_and_not_its_edge() -> 
     calendar.requires_grad_(True)
     fan, state = module.unroll(values, calendar, module.initial_state(1))
     with pytest.raises(RuntimeError, match="does not require grad"):
-        state["ring"].sum().backward()  # type: ignore[no-untyped-call]
+        state["memory"].sum().backward()  # type: ignore[no-untyped-call]
     assert not state["issued"].requires_grad
     weights = module.recurrence.lstm.get_parameter("weight_hh_l0")
     fan[:, -1].sum().backward()  # type: ignore[no-untyped-call]
@@ -87,10 +94,12 @@ def test_untrained_it_is_the_experts_weighed_by_their_errors_to_the_power_of_min
     values, calendar = observed(regular_series(STEPS))
     with torch.no_grad():
         fan, state = module.unroll(values, calendar, module.initial_state(len(values)))
-    errors = torch.maximum(state["expert.error"], ERROR_FLOOR * scale_of(state))
+    columns, scale = module.memory.columns, scale_after(module, state)
+    errors = torch.maximum(module.arrays(state)["expert.error"], ERROR_FLOOR * scale)
     weights = (errors / errors.amin(dim=1, keepdim=True)) ** -8
-    expected = (weights * state["expert.next"]).sum(dim=1) / weights.sum(dim=1)
-    size = torch.maximum(expected.abs(), scale_of(state)[:, 0])
+    experts = state["memory"].matmul(candidates(columns, 1)[:, 0] + columns.last.unsqueeze(1))
+    expected = (weights * experts).sum(dim=1) / weights.sum(dim=1)
+    size = torch.maximum(expected.abs(), scale[:, 0])
     assert ((fan[:, -1, 0, MEDIAN] - expected).abs() <= 1e-5 * size).all()
 
 
@@ -99,7 +108,7 @@ def test_untrained_the_spread_is_that_of_a_normal_distribution_of_the_scale() ->
     values, calendar = observed(regular_series(STEPS)[-1:])
     with torch.no_grad():
         fan, state = module.unroll(values, calendar, module.initial_state(1))
-    spread = (fan[0, -1, 0] - fan[0, -1, 0, MEDIAN]) / scale_of(state)[0]
+    spread = (fan[0, -1, 0] - fan[0, -1, 0, MEDIAN]) / scale_after(module, state)[0]
     expected = torch.special.ndtri(torch.tensor(QUANTILES, dtype=torch.float64))
     torch.testing.assert_close(spread, expected, rtol=1e-5, atol=1e-5)
 
@@ -123,8 +132,9 @@ def test_running_scores_are_those_of_what_was_issued() -> None:
         error, naive = abs(value - quantiles[MEDIAN]), abs(value - stood_in[t - 1])
         scores = np.array([1.0, error, naive, np.mean(losses), *map(float, inside)])
         everything, recent = everything + scores, 0.98 * recent + scores
-    np.testing.assert_allclose(state["scores.all"][0].numpy(), everything, rtol=1e-9)
-    np.testing.assert_allclose(state["scores.recent"][0].numpy(), recent, rtol=1e-9)
+    arrays = module.arrays(state)
+    np.testing.assert_allclose(arrays["scores.all"][0].numpy(), everything, rtol=1e-9)
+    np.testing.assert_allclose(arrays["scores.recent"][0].numpy(), recent, rtol=1e-9)
 
 
 def test_a_step_leaves_the_given_state_as_it_was() -> None:
@@ -149,8 +159,8 @@ def test_no_module_keeps_state_between_calls() -> None:
 
 def test_the_ramp_of_the_spreads_is_positive_and_rises() -> None:
     x = torch.linspace(-50, 50, 1001)
-    assert (smooth_ramp(x) > 0).all()
-    assert (smooth_ramp(x).diff() > 0).all()
+    assert (twice_ramp(x) > 0).all()
+    assert (twice_ramp(x).diff() > 0).all()
 
 
 @pytest.mark.parametrize("quantiles", [(0.1, 0.9), (0.1, 0.4, 0.9)])

@@ -161,7 +161,7 @@ def test_the_fast_path_judges_the_fan_that_the_unrolled_module_gives(options: Tr
         fan, _ = module.unroll(values, calendar, module.initial_state(8))
         [loss] = unrolled_losses(module, batch, SCHEDULE.window)
         rows = torch.arange(8)[:, None]
-        memory = {name: array[rows, batch.positions].flatten(0, 1) for name, array in batch.views.memory.items()}
+        memory = batch.views.memory[rows, batch.positions].flatten(0, 1)
         chosen = fan[rows, batch.positions].flatten(0, 1)
         expected = pinball_loss(module, memory, chosen, batch.targets.flatten(0, 1))
     assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)

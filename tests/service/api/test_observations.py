@@ -230,10 +230,10 @@ def test_covariates_that_the_model_does_not_take_are_refused(api: httpx2.Client,
 
 
 def test_nothing_that_is_not_finite_is_stored(api: httpx2.Client, daily: str) -> None:
-    post(api, daily, observation(11, value=1.7e308))
+    post(api, daily, observation(11, value=1.3e308))
     before = api.get(f"/v1/sessions/{daily}").json()
-    problem(post(api, daily, observation(12, value=-1.7e308)), 422, "result-not-finite")
-    many = [observation(number, value=(-1) ** number * 1.7e308) for number in range(12, 120)]
+    problem(post(api, daily, observation(12, value=-1.3e308)), 422, "result-not-finite")
+    many = [observation(number, value=(-1) ** number * 1.3e308) for number in range(12, 120)]
     problem(post(api, daily, many), 422, "result-not-finite")
     problem(api.get(f"/v1/sessions/{daily}/forecast?horizon=140"), 422, "result-not-finite")
     assert api.get(f"/v1/sessions/{daily}").json() == before
