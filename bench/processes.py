@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.servers import free_port
+from models.artifacts.artifact import SHIPPED
 from service.storage.embedded import launch
 
 READY_WITHIN_S, STOPPED_WITHIN_S = 60.0, 30.0
@@ -91,7 +92,9 @@ def hiddenstate(
     Args:
         module: what to run as the command `hiddenstate`, with arguments of its own.
     """
-    serve = ["serve", "--port", "{port}", "--workers", str(workers), "--models-dir", str(models.parents[1])]
+    serve = ["serve", "--port", "{port}", "--workers", str(workers)]
+    if models.parents[1].resolve() != SHIPPED:
+        serve += ["--models-dir", str(models.parents[1])]
     command = [sys.executable, "-m", *module, *serve, *arguments]
     return Program(command, ready="/health/ready", **environment)
 

@@ -15,6 +15,9 @@ import httpx2
 from hiddenstate.errors import ProblemError, ServiceUnreachable
 from hiddenstate.shapes import (
     Advance,
+    BatchForecasts,
+    BatchObservation,
+    BatchOutcomes,
     Forecasts,
     Observation,
     Record,
@@ -31,6 +34,7 @@ ATTEMPTS = 3
 LONGEST_WAIT_S = 30.0
 """A service that asks for a longer wait is not waited for: the caller gets its problem and decides."""
 
+ARROW = "application/vnd.apache.arrow.stream"
 TIMEOUT = httpx2.Timeout(65.0, connect=5.0)
 """The service gives up a warm-up or a verification after 60 s, everything else after 5."""
 
@@ -132,6 +136,36 @@ class Client:
         """
         return self._post_observations(session, list(observations), create, on_conflict, idempotency_key)
 
+    def observe_batch(
+        self,
+        observations: Sequence[BatchObservation],
+        *,
+        create: bool = False,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> BatchOutcomes:
+        """Feed observations of any sessions, at most 50,000; each has an outcome of its own, in the same order."""
+        query = _observing(create, on_conflict)
+        body = {"observations": list(observations)}
+        answer = self._send("POST", "/v1/observations:batch", params=query, json=body, key=idempotency_key)
+        return cast(BatchOutcomes, answer)
+
+    def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
+        """Feed rows of any sessions, an Arrow stream with unique_id, ds and y; the columns row, status, replayed, step,
+        problem and detail come back as one.
+
+        Rows that got no answer are not sent again here: the caller knows which of them still make sense.
+        """
+        headers = {"Content-Type": ARROW, "Accept": ARROW, "Prefer": "return=minimal"}
+        request = self._http.build_request(
+            "POST",
+            f"{self.url}/v1/observations:batch",
+            params=_observing(False, on_conflict),
+            content=rows,
+            headers=headers,
+        )
+        return self._answered(request, attempts=1).content
+
     def correct(
         self, session: str, key: str | int | dt.date, value: float | None, *, idempotency_key: str | None = None
     ) -> Advance:
@@ -159,6 +193,41 @@ class Client:
         query = {"horizon": str(horizon), "levels": ",".join(map(str, levels))}
         return cast(Forecasts, self._send("GET", f"{_path(session)}/forecast", params=query))
 
+    def forecast_batch(
+        self,
+        *,
+        sessions: Sequence[str] | None = None,
+        prefix: str | None = None,
+        horizon: int = 1,
+        levels: Sequence[int] = (80, 95),
+    ) -> BatchForecasts:
+        """The forecasts of these sessions, or of all whose id starts with `prefix`; changes nothing."""
+        body = _asked_forecasts(sessions, prefix, horizon, levels)
+        return cast(BatchForecasts, self._send("POST", "/v1/forecasts:batch", json=body))
+
+    def forecast_table(
+        self,
+        *,
+        sessions: Sequence[str] | None = None,
+        prefix: str | None = None,
+        horizon: int = 1,
+        levels: Sequence[int] = (80, 95),
+    ) -> Iterator[bytes]:
+        """The same as an Arrow stream, piece by piece: unique_id, ds, cutoff, yhat, yhat-lo-80, yhat-hi-80 ..."""
+        request = self._http.build_request(
+            "POST",
+            f"{self.url}/v1/forecasts:batch",
+            json=_asked_forecasts(sessions, prefix, horizon, levels),
+            headers={"Accept": ARROW},
+        )
+        response = self._answered(request, stream=True)
+        try:
+            yield from response.iter_bytes()
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(self.url, str(error) or type(error).__name__) from error
+        finally:
+            response.close()
+
     def history(self, session: str, *, newest_first: bool = False) -> Iterator[Record]:
         """The retained observations, each with the forecast that had been issued for it, fetched page by page."""
         query = {"order_by": "step desc" if newest_first else "step"}
@@ -181,6 +250,10 @@ class Client:
         """Forget the session; no error if there is none."""
         self._send("DELETE", _path(session))
 
+    def models(self) -> list[dict[str, Any]]:
+        """The models that the service has, and what each takes."""
+        return cast(list[dict[str, Any]], self._send("GET", "/v1/models")["models"])
+
     def status(self) -> Status:
         """The service as a whole: store, models, limits."""
         return cast(Status, self._send("GET", "/v1/status"))
@@ -193,9 +266,7 @@ class Client:
         on_conflict: OnConflict,
         idempotency_key: str | None,
     ) -> Advance:
-        query = {"create": "true"} if create else {}
-        if on_conflict != "reject":
-            query["on_conflict"] = on_conflict
+        query = _observing(create, on_conflict)
         answer = self._send("POST", f"{_path(session)}/observations", params=query, json=body, key=idempotency_key)
         return cast(Advance, answer)
 
@@ -211,20 +282,29 @@ class Client:
         request = self._http.build_request(method, self.url + path, params=params, json=json)
         if method in ("POST", "PATCH"):
             request.headers["Idempotency-Key"] = key or uuid.uuid4().hex
+        return self._content(self._answered(request))
+
+    def _answered(
+        self, request: httpx2.Request, *, attempts: int = ATTEMPTS, stream: bool = False
+    ) -> httpx2.Response:
+        """The answer to a request that succeeded; with `stream` its body is still to be read."""
         attempt = 1
         while True:
-            answer = self._attempt(request)
+            answer = self._attempt(request, stream)
             if isinstance(answer, httpx2.Response) and answer.is_success:
-                return self._content(answer)
+                return answer
             error, wait_s = self._failure(answer, attempt)
-            if attempt == ATTEMPTS or wait_s > LONGEST_WAIT_S:
+            if attempt >= attempts or wait_s > LONGEST_WAIT_S:
                 raise error
             time.sleep(wait_s)
             attempt += 1
 
-    def _attempt(self, request: httpx2.Request) -> httpx2.Response | httpx2.TransportError:
+    def _attempt(self, request: httpx2.Request, stream: bool) -> httpx2.Response | httpx2.TransportError:
         try:
-            return self._http.send(request)
+            response = self._http.send(request, stream=stream)
+            if not response.is_success:
+                response.read()
+            return response
         except httpx2.TransportError as error:
             return error
 
@@ -246,6 +326,18 @@ class Client:
             return response.json()
         except ValueError:
             raise ServiceUnreachable(self.url, "what answers there is no hiddenstate service") from None
+
+
+def _observing(create: bool, on_conflict: OnConflict) -> dict[str, str]:
+    query = {"create": "true"} if create else {}
+    return query if on_conflict == "reject" else {**query, "on_conflict": on_conflict}
+
+
+def _asked_forecasts(
+    sessions: Sequence[str] | None, prefix: str | None, horizon: int, levels: Sequence[int]
+) -> dict[str, Any]:
+    of: dict[str, Any] = {"prefix": prefix or ""} if sessions is None else {"sessions": list(sessions)}
+    return {**of, "horizon": horizon, "levels": list(levels)}
 
 
 def _path(session: str) -> str:

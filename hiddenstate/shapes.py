@@ -16,6 +16,12 @@ class Observation(TypedDict, total=False):
     future: list[dict[str, float | None]]
 
 
+class BatchObservation(Observation):
+    """An observation, and whose it is."""
+
+    session: Required[str]
+
+
 class Forecast(TypedDict):
     """What is expected at `step`: `value` is the median."""
 
@@ -136,6 +142,38 @@ class Forecasts(TypedDict):
     warmed_up: bool
     direct_horizon: int
     forecasts: list[Forecast]
+
+
+class BatchOutcome(TypedDict):
+    """What became of one row: `advance` where it was taken, else `problem`."""
+
+    row: int | None
+    status: int
+    replayed: bool
+    advance: Advance | None
+    problem: dict[str, Any] | None
+
+
+class BatchOutcomes(TypedDict):
+    """One outcome of each row, in order; `counts` by status."""
+
+    outcomes: list[BatchOutcome]
+    counts: dict[str, int]
+
+
+class BatchForecast(TypedDict):
+    """The forecasts of one session: `forecast` where there are some, else `problem`."""
+
+    row: int | None
+    status: int
+    forecast: Forecasts | None
+    problem: dict[str, Any] | None
+
+
+class BatchForecasts(TypedDict):
+    """One outcome of each session, in order."""
+
+    outcomes: list[BatchForecast]
 
 
 class Verification(TypedDict):

@@ -6,7 +6,7 @@ All other columns are covariates. Series may be mixed, but the rows of each stan
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
 PART_ROWS = 65_536
 OF_SERIES = ("unique_id", "ds", "y")
+PANDAS_INDEX = "__index_level_"
+"""Begins the names of columns that hold a frame's index."""
 CSV_BLOCK_BYTES = 4 * 2**20
 UNREADABLE = int(np.iinfo(np.int64).min)
 EPOCH, MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
@@ -28,6 +30,7 @@ Column = Any
 """An Arrow array or chunked array, of whatever type a file has."""
 pc: Any = pyarrow.compute
 Integers = NDArray[np.int64]
+Doubles = NDArray[np.float64]
 
 
 class TableError(ValueError):
@@ -42,33 +45,31 @@ class Part:
         first: number of the first row in the file, from 0 on.
         table: unique_id (text), ds (a timestamp or text; int64 where steps are counted), y (float64), covariates.
         names: the different series, in order of appearance; `codes` (R,) is each row's place among them.
-        moments: the different timestamps as texts, `instants` the same in microseconds since 1970 UTC, UNREADABLE where
-            they are none; both None where steps are counted.
+        values: (R,) NaN = missing. What the file calls NaN, or infinite, is no missing value: both are infinite here.
+        moments: the different timestamps as texts; None where steps are counted.
         where: (R,) each row's place in `moments`, or its step.
+        times: (R,) what orders the rows of a series: steps, or microseconds since 1970, UTC where there is no offset;
+            UNREADABLE where a text is no timestamp.
     """
 
     first: int
     table: pa.Table
     names: list[str]
     codes: Integers
+    values: Doubles
     moments: list[str] | None
-    instants: Integers | None
     where: Integers
+    times: Integers
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    @property
-    def values(self) -> NDArray[np.float64]:
-        """(R,) NaN = missing. What the file calls NaN, or infinite, is no missing value: both are infinite here."""
-        column: Column = self.table["y"]
-        given = np.asarray(pc.fill_null(column, 0.0), np.float64)
-        return np.where(np.asarray(column.is_null()), np.nan, np.where(np.isfinite(given), given, np.inf))
-
-    @property
-    def times(self) -> Integers:
-        """(R,) what orders the rows of a series: instants or steps."""
-        return self.where if self.instants is None else self.instants[self.where]
+    def times_in(self, zone: tzinfo, rows: Integers) -> Integers:
+        """`times` of some rows, read in a zone where they have no offset."""
+        if self.moments is None or zone == UTC:
+            return self.times[rows]
+        places, inverse = np.unique(self.where[rows], return_inverse=True)
+        return instants_in(zone, [self.moments[place] for place in places.tolist()])[inverse]
 
 
 class SeriesFile:
@@ -91,7 +92,7 @@ class SeriesFile:
         if "y" not in schema.names:
             raise TableError(f"{path}: no column y, it has {', '.join(schema.names)}; needed are unique_id, ds, y")
         self._own = [name for name in OF_SERIES if name in schema.names]
-        self.covariates = [name for name in schema.names if name not in OF_SERIES]
+        self.covariates = [name for name in schema.names if name not in OF_SERIES and not name.startswith(PANDAS_INDEX)]
         self._step_given = "ds" in self._own and pa.types.is_integer(schema.field("ds").type)
         self.is_dated = "ds" in self._own and not self._step_given
 
@@ -120,13 +121,14 @@ class SeriesFile:
     def _part(self, first: int, table: pa.Table, counted: "_Counter") -> Part:
         series: Column = table["unique_id"].combine_chunks().dictionary_encode()
         names, codes = series.dictionary.to_pylist(), np.asarray(series.indices, np.int64)
+        values = _values(table["y"])
         if self.is_dated:
             times: Column = table["ds"].combine_chunks().dictionary_encode(null_encoding="encode")
-            moments = _texts(times.dictionary)
-            return Part(first, table, names, codes, moments, _instants(moments), np.asarray(times.indices, np.int64))
+            moments, where = _texts(times.dictionary), np.asarray(times.indices, np.int64)
+            return Part(first, table, names, codes, values, moments, where, instants_in(UTC, moments)[where])
         steps = np.asarray(table["ds"], np.int64) if self._step_given else counted.steps(names, codes)
         table = table if self._step_given else table.append_column("ds", pa.array(steps))
-        return Part(first, table, names, codes, None, None, steps)
+        return Part(first, table, names, codes, values, None, steps, steps)
 
     def _schema(self) -> pa.Schema:
         if self._kind == "parquet":
@@ -258,6 +260,11 @@ def _batches(reader: Any) -> Iterator[pa.RecordBatch]:  # noqa: ANN401 - as _ope
         yield from reader
 
 
+def _values(column: Column) -> Doubles:
+    given = np.asarray(pc.fill_null(column, 0.0), np.float64)
+    return np.where(np.asarray(column.is_null()), np.nan, np.where(np.isfinite(given), given, np.inf))
+
+
 def _times(column: Column) -> Column:
     """A column ds as a Part has it; what is empty is refused by whoever takes the rows."""
     kind = column.type
@@ -279,14 +286,16 @@ def _texts(moments: Column) -> list[str]:
     return [text.removesuffix("T00:00:00") if text != "NaT" else "" for text in texts]
 
 
-def _instants(moments: Sequence[str]) -> Integers:
-    return np.array([_instant(text) for text in moments], np.int64)
+def instants_in(zone: tzinfo, moments: Sequence[str]) -> Integers:
+    """Timestamps in microseconds since 1970 UTC, read in the zone where they have no offset; UNREADABLE where not."""
+    return np.array([instant_in(zone, text) for text in moments], np.int64)
 
 
-def _instant(text: str) -> int:
+def instant_in(zone: tzinfo, text: str) -> int:
+    """As `instants_in`, of one timestamp."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return UNREADABLE
-    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
     return (aware - EPOCH) // MICROSECOND

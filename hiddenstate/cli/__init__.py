@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from hiddenstate.cli import backfill, corrections, demo, evaluation, output, serve, sessions, studies, training
+from hiddenstate.cli import backfill, corrections, demo, evaluation, output, push, serve, sessions, studies, training
 from hiddenstate.cli.faults import Fault
 
 # A negative number is a value and not an option.
@@ -27,6 +27,7 @@ app.command()(corrections.rewind)
 app.command()(sessions.reset)
 app.command()(sessions.verify)
 app.command()(sessions.sessions)
+app.command()(push.push)
 app.command()(backfill.backfill)
 app.command()(training.train)
 app.command()(evaluation.evaluate)

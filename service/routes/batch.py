@@ -21,9 +21,12 @@ from service.wire.batch_writing import ArrowWriter, JsonWriter, LinesWriter, Wri
 from service.wire.exchange import ClientGone, as_state, given_headers, lingering, read_body, text
 from service.wire.media import Media
 from service.wire.problems import OVERLOADED, Internal, NotReady, Overloaded, ServiceError
-from service.wire.streaming import pieces
+from service.wire.streaming import ReadAhead, pieces
 
 router = APIRouter(tags=["batch"], responses=PROBLEMS)
+
+RENDERED = 1024
+"""Outcomes that are written before a wave may go on."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +77,11 @@ class _Batch(Response):
         problem: ServiceError | None = None
         try:
             async for rows in self._rows(scope, receive):
-                await self._part(send, writer.part(await self._outcomes(rows)))
                 self._require_going_on()
+                outcomes = await self._outcomes(rows)
+                for part in outcomes.parts(RENDERED):
+                    await self._part(send, writer.part(part))
+                    await self._core.waves.between()
         except ClientGone:
             return
         except ServiceError as refused:
@@ -98,8 +104,8 @@ class _Batch(Response):
         return self._readiness.draining
 
     def _require_going_on(self) -> None:
-        """Raises what keeps the rest of the batch from being taken up."""
-        if self._is_stopping():
+        """Raises what keeps the rest of the batch from being taken up, once a part of it was."""
+        if self._started and self._is_stopping():
             raise NotReady(["the service is stopping"])
         if len(self._asked.failing) >= FAILING:
             raise next(iter(self._asked.failing.values()))
@@ -108,13 +114,13 @@ class _Batch(Response):
         given, settings = given_headers(scope["headers"]), self._core.settings
         if self._sent is Media.JSON:
             body = await read_body(receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
-            for rows in batch_rows.of_json(body):
-                yield rows
+            yield batch_rows.of_json(body)
             return
         reader = self._reader()
-        async for piece in pieces(receive, given, timeout_s=settings.long_deadline_s):
-            for rows in reader.feed(piece):
-                yield rows
+        async with ReadAhead.of(pieces(receive, given, timeout_s=settings.long_deadline_s)) as ahead:
+            while (piece := await ahead.take()) is not None:
+                for rows in reader.feed(piece):
+                    yield rows
         for rows in reader.end():
             yield rows
 

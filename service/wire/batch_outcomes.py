@@ -1,6 +1,6 @@
 """What became of the rows of a batch, and how it is written: objects, table rows, or columns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -70,6 +70,31 @@ class Outcomes:
             self.labels[row] = label
         self._arrays.append((rows, outcomes))
 
+    def parts(self, size: int) -> "Iterator[Outcomes]":
+        """The same outcomes, so many at a time."""
+        arrays = [_sorted(rows, outcomes) for rows, outcomes in self._by_kind()]
+        for at in range(0, len(self.status), size):
+            yield self._part(slice(at, min(at + size, len(self.status))), arrays)
+
+    def _part(self, part: slice, arrays: Sequence[tuple[NDArray[np.int64], Structured]]) -> "Outcomes":
+        outcomes = Outcomes(self.rows.part(part))
+        for name in ("status", "replayed", "step", "revision", "incarnation", "time", "cutoff", "forecast"):
+            setattr(outcomes, name, getattr(self, name)[part])
+        outcomes.labels = self.labels[part]
+        outcomes.problems = {row - part.start: self.problems[row] for row in _within(self.problems, part)}
+        outcomes._bodies = {row - part.start: self._bodies[row] for row in _within(self._bodies, part)}
+        for rows, told in arrays:
+            first, stop = np.searchsorted(rows, (part.start, part.stop))
+            outcomes._arrays.append((rows[first:stop] - part.start, told[first:stop]))
+        return outcomes
+
+    def _by_kind(self) -> Iterator[tuple[NDArray[np.int64], Structured]]:
+        """What `put_many` got, joined where the numbers are of one kind."""
+        kinds = {outcomes.dtype for _, outcomes in self._arrays}
+        for kind in kinds:
+            same = [(rows, outcomes) for rows, outcomes in self._arrays if outcomes.dtype == kind]
+            yield np.concatenate([rows for rows, _ in same]), np.concatenate([outcomes for _, outcomes in same])
+
     def bodies(self) -> dict[int, bytes]:
         """The Advance of each row that was not refused."""
         for rows, outcomes in self._arrays:
@@ -77,8 +102,16 @@ class Outcomes:
                 label = self.labels[row]
                 assert label is not None
                 self._bodies[row] = render.advance(label, answer)
-        self._arrays.clear()
         return self._bodies
+
+
+def _sorted(rows: NDArray[np.int64], outcomes: Structured) -> tuple[NDArray[np.int64], Structured]:
+    order = np.argsort(rows)
+    return rows[order], outcomes[order]
+
+
+def _within(rows: Mapping[int, object], part: slice) -> list[int]:
+    return [row for row in range(part.start, part.stop) if row in rows] if rows else []
 
 
 def objects(outcomes: Outcomes, instance: str | None) -> list[bytes]:

@@ -6,7 +6,7 @@ which decides and explains, as for single observations.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isnan, nan
 from typing import Annotated
 
@@ -20,10 +20,8 @@ from service.wire import batch_schemas, headers, parsing, schemas
 from service.wire.parsing import Covariates, Observation
 from service.wire.problems import Fault, InvalidRequest, MalformedRequest, ServiceError, pointer
 
-ROWS_LIMIT = 50_000
-"""Rows of one JSON body."""
-BLOCK = 8192
-"""Most rows that are worked on at once."""
+ROWS_LIMIT = BLOCK = 50_000
+"""Rows of one JSON body, and most rows of any that are worked on at once."""
 LINE_LIMIT = 64 * 1024
 """Bytes of one line."""
 SESSION_IDS = re.compile(r"(?:[A-Za-z0-9._~-]{1,128}\n)*")
@@ -93,6 +91,17 @@ class Rows:
             None if isnan(value) else value, self.timestamps[row], self.steps[row], covariates, future
         )
 
+    def part(self, part: slice) -> "Rows":
+        """Some of the rows, as far as their answers depend on them."""
+        return replace(
+            self,
+            first=self.first + part.start,
+            sessions=self.sessions[part],
+            values=self.values[part],
+            tabular=self.tabular[part],
+            refused={},
+        )
+
     def give_keys(self, key: str) -> None:
         """Give row i the key KEY/i, where it has none of its own."""
         self.keys = [own or f"{key}/{row}" for row, own in enumerate(self.keys, self.first)]
@@ -124,8 +133,8 @@ _decode_raw_batch = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
 UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def of_json(body: bytes) -> list[Rows]:
-    """The rows of a JSON body, in blocks.
+def of_json(body: bytes) -> Rows:
+    """The rows of a JSON body.
 
     Raises:
         MalformedRequest: it is not JSON.
@@ -138,7 +147,7 @@ def of_json(body: bytes) -> list[Rows]:
     _require_few(len(batch.observations))
     if body.count(b'"') != 2 + sum(map(_object_quotes, batch.observations)):
         return _explained_json(body)
-    return [_of_objects(at, batch.observations[at : at + BLOCK]) for at in range(0, len(batch.observations), BLOCK)]
+    return _of_objects(0, batch.observations)
 
 
 def _require_few(count: int) -> None:
@@ -147,7 +156,7 @@ def _require_few(count: int) -> None:
         raise InvalidRequest([Fault(detail, pointer("observations"))])
 
 
-def _explained_json(body: bytes) -> list[Rows]:
+def _explained_json(body: bytes) -> Rows:
     try:
         raw = _decode_raw_batch(body)
     except UNDECODED:
@@ -166,7 +175,7 @@ def _explained_json(body: bytes) -> list[Rows]:
             raise InvalidRequest(unknown[: parsing.FAULT_LIMIT])
         _require_few(len(tree["observations"]))
         found = [_or_refusal(row, _from_object) for row in tree["observations"]]
-    return [_of_found(at, found[at : at + BLOCK], tabular=False) for at in range(0, len(found), BLOCK)]
+    return _of_found(0, found, tabular=False)
 
 
 def of_lines(first: int, lines: Sequence[bytes], *, tabular: bool) -> Rows:

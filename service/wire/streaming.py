@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
@@ -12,6 +13,8 @@ from service.wire.problems import MalformedRequest, RequestTimeout
 
 PIECE = 256 * 1024
 """Bytes that are inflated at once."""
+AHEAD = 4 * 2**20
+"""Bytes that are read before those that came earlier are worked off."""
 
 
 async def pieces(receive: Receive, headers: RawHeaders, *, timeout_s: float) -> AsyncIterator[bytes]:
@@ -41,6 +44,56 @@ async def pieces(receive: Receive, headers: RawHeaders, *, timeout_s: float) -> 
             break
     for plain in () if inflating is None else inflating.end():
         yield plain
+
+
+class ReadAhead:
+    """Pieces of a body, read while earlier ones are worked off: whatever has arrived meanwhile is taken at once."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._ended = False
+        self._error: Exception | None = None
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, body: AsyncIterator[bytes]) -> "AsyncIterator[ReadAhead]":
+        """Reads until the block is left."""
+        ahead = cls()
+        task = asyncio.get_running_loop().create_task(ahead._read(body), name="read ahead")
+        try:
+            yield ahead
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def take(self) -> bytes | None:
+        """What has arrived, once anything has; None at the end. Raises what reading raised, after what came before."""
+        while not self._held:
+            if self._error is not None:
+                raise self._error
+            if self._ended:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        taken = bytes(self._held)
+        self._held.clear()
+        self._room.set()
+        return taken
+
+    async def _read(self, body: AsyncIterator[bytes]) -> None:
+        try:
+            async for piece in body:
+                self._held += piece
+                self._news.set()
+                while len(self._held) >= AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+            self._ended = True
+        except Exception as error:
+            self._error = error
+        self._news.set()
 
 
 class _Inflating:

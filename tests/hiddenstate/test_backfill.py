@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from hiddenstate import Client
@@ -18,6 +17,7 @@ from models.artifacts.artifact import SHIPPED
 from service.sessions.registry import Registry
 from tests.deployments import deployment
 from tests.hiddenstate.command import COMMAND, Result, environment, run
+from tests.hiddenstate.files import sales
 from tests.service.conftest import serving
 from tests.service.processes import is_alive
 
@@ -40,18 +40,6 @@ def client(store_url: str) -> Iterator[Client]:
 @pytest.fixture
 def prefix() -> str:
     return f"fill-{os.urandom(4).hex()}-"
-
-
-def sales(series: int = 5, days: int = 50) -> pd.DataFrame:
-    """Series that stand one after another, of different lengths."""
-    lengths = days + np.arange(series) % 7
-    return pd.DataFrame(
-        {
-            "unique_id": np.repeat([f"{number:03}" for number in range(series)], lengths),
-            "ds": pd.Timestamp("2026-01-01") + pd.to_timedelta(np.concatenate([np.arange(n) for n in lengths]), "D"),
-            "y": np.random.default_rng(3).normal(100, 10, lengths.sum()),
-        }
-    )
 
 
 def backfill(file: Path, store_url: str, prefix: str, *options: str) -> Result:

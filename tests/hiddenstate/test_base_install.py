@@ -33,7 +33,8 @@ def test_talking_to_a_service_needs_no_server_part() -> None:
 
 
 COMMANDS = [
-    ("serve",), ("demo",), ("backfill", "x.csv"), ("train", "x.csv"), ("evaluate", "x.csv"), ("study", "unroll"),
+    ("serve",), ("demo",), ("push", "x.csv"), ("backfill", "x.csv"),
+    ("train", "x.csv"), ("evaluate", "x.csv"), ("study", "unroll"),
 ]  # fmt: skip
 
 

@@ -1,0 +1,105 @@
+"""The push command: a file's rows through the API, safe beside live traffic."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hiddenstate.cli import faults, output
+from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, refused_rows, unusable
+from hiddenstate.cli.progress import rows_done
+from hiddenstate.cli.sessions import connected
+from hiddenstate.client import Client
+from hiddenstate.errors import ServiceUnreachable
+from hiddenstate.failures import Failures
+from hiddenstate.shapes import Settings
+
+if TYPE_CHECKING:
+    from hiddenstate.tables import SeriesFile
+
+
+class Conflict(StrEnum):
+    reject = "reject"
+    correct = "correct"
+
+
+def push(
+    data: Data,
+    freq: Freq = None,
+    model: Model = None,
+    create: Annotated[bool, typer.Option("--create/--no-create", help="Create sessions that are not there.")] = True,
+    on_conflict: Annotated[
+        Conflict, typer.Option(help="What another value for a time that is known does.")
+    ] = Conflict.reject,
+    prefix: Prefix = "",
+    failures: FailuresPath = None,
+) -> None:
+    """Send a file's rows to the service: new sessions are created with their history, later rows follow in batches.
+
+    Series may be mixed, but the rows of each stand oldest first; without a column ds they are counted. Refused rows go
+    to a file and the others go on. After an interruption the same command goes on where it was.
+    """
+    try:
+        from hiddenstate.pushing import Push
+        from hiddenstate.tables import SeriesFile, TableError
+    except ModuleNotFoundError as error:
+        raise faults.not_installed(error.name or "?") from error
+    began = time.monotonic()
+    try:
+        file = SeriesFile(data)
+        with connected() as client, _resumable():
+            taken = _taken(client, file, model)
+            with Failures(failures or beside(data), taken) as refused, rows_done(file.rows) as done:
+                pushed = Push(
+                    client,
+                    file,
+                    covariates=taken,
+                    settings=_settings(freq, model),
+                    create=create,
+                    on_conflict=on_conflict.value,
+                    prefix=prefix,
+                    failures=refused,
+                    done=done,
+                ).run()
+    except TableError as error:
+        raise unusable(error) from error
+    output.results().print(
+        f"{pushed.created} sessions created, {pushed.applied} rows applied, {pushed.replayed} known already"
+        f" ({file.rows / max(time.monotonic() - began, 1e-9):,.0f} rows/s)"
+    )
+    if pushed.older:
+        output.messages().print(f"{pushed.older} rows are from before what their sessions can compare: left out")
+    refused_rows(refused)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say of a service that is away that nothing is lost."""
+    try:
+        yield
+    except ServiceUnreachable as error:
+        cure = "once it answers, the same command goes on where it was (HIDDENSTATE_URL says where the service is)"
+        raise Fault(ExitCode.UNREACHABLE, f"no hiddenstate service at {error.url}", error.reason, cure) from error
+
+
+def _settings(freq: str | None, model: str | None) -> Settings:
+    settings = Settings()
+    if freq is not None:
+        settings["freq"] = freq
+    if model is not None:
+        settings["model"] = model
+    return settings
+
+
+def _taken(client: Client, file: "SeriesFile", model: str | None) -> list[str]:
+    """The covariates of the file that the model takes, or any model where none is named; the others are named."""
+    models = [one for one in client.models() if model is None or model in (one["name"], one["model"])]
+    known = {name for one in models for kind in ("past", "known") for name in one["covariates"][kind]}
+    left_out = [name for name in file.covariates if name not in known]
+    if left_out:
+        output.messages().print(f"left out, the model does not take them: {', '.join(left_out)}", markup=False)
+    return [name for name in file.covariates if name in known]

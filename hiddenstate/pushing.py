@@ -1,0 +1,333 @@
+"""A file's rows through the API: new sessions are created with their history, later rows follow in batches.
+
+Where each session stands is asked before its first row is sent, and again whenever an answer was lost. Timestamps and
+steps name each row's place, so that nothing is folded twice, whatever was interrupted: what a session holds already is
+answered as a replay, and what is too old to be compared is left out.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC
+from math import isnan
+from typing import Any, NamedTuple, TypeVar
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from hiddenstate.client import Client, OnConflict
+from hiddenstate.errors import ProblemError, ServiceUnreachable
+from hiddenstate.failures import Failures, Refused
+from hiddenstate.shapes import Observation, Session, Settings
+from hiddenstate.tables import UNREADABLE, OldestFirst, Part, SeriesFile, instant_in, pc
+
+CONNECTIONS = 16
+"""Sessions that are created at the same time: the service folds their histories together."""
+HISTORY_ROWS = 20_000
+"""Most rows that one session is created with; those that remain follow in batches."""
+BATCH_ROWS = 8192
+MENDINGS = 20
+"""How often a refused history is sent again without the rows that were refused."""
+WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""A service that is away is waited for before the push gives up."""
+RETRYABLE = (408, 429, 503, 504)
+RETRYABLE_SLUGS = ("request-in-progress", "concurrent-update")
+
+Rows = NDArray[np.int64]
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(slots=True)
+class Pushed:
+    """What became of the rows of a file.
+
+    Attributes:
+        created: sessions.
+        applied: rows; `replayed` were known already.
+        older: rows that their sessions hold already, or passed over, too long ago to be compared; not sent.
+    """
+
+    created: int = 0
+    applied: int = 0
+    replayed: int = 0
+    older: int = 0
+
+
+class _Refusal(NamedTuple):
+    row: int
+    problem: str
+    detail: str
+
+
+class _Begun(NamedTuple):
+    """What became of the first rows of a series: those still to send, and those refused.
+
+    Attributes:
+        known: there is such a session now.
+        stood: what it was where it was there before.
+    """
+
+    code: int
+    known: bool
+    stood: Session | None
+    created: bool
+    applied: int
+    older: int
+    rows: Rows
+    refused: list[_Refusal]
+
+
+class Push:
+    """One file into one service.
+
+    Args:
+        covariates: names of the columns that are sent besides those of a series.
+        settings: of new sessions.
+        create: create the sessions that there are not; else their rows are refused.
+        prefix: put before each unique_id.
+        done: is told numbers of rows that were worked off.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        file: SeriesFile,
+        *,
+        covariates: Sequence[str],
+        settings: Settings,
+        create: bool,
+        on_conflict: OnConflict,
+        prefix: str,
+        failures: Failures,
+        done: Callable[[int], None],
+    ) -> None:
+        self._client = client
+        self._file = file
+        self._covariates = covariates
+        self._settings = settings
+        self._create = create
+        self._on_conflict: OnConflict = on_conflict
+        self._prefix = prefix
+        self._failures = failures
+        self._done = done
+        self._known: dict[str, Session | None] = {}
+        """What a session was when its first rows came; None = it was created by them."""
+        self._pushed = Pushed()
+
+    def run(self) -> Pushed:
+        """Push every row.
+
+        Raises:
+            TableError: the file cannot be used, from this row on.
+            ProblemError, ServiceUnreachable: the service does not take rows any more; the same push goes on later.
+        """
+        order = OldestFirst()
+        pool = ThreadPoolExecutor(CONNECTIONS)
+        try:
+            for part in self._file.parts(self._covariates):
+                if self._on_conflict == "reject":
+                    order.check(part)
+                self._part(part, pool)
+        finally:
+            pool.shutdown(cancel_futures=True)
+        return self._pushed
+
+    def _part(self, part: Part, pool: ThreadPoolExecutor) -> None:
+        by_series = np.split(np.argsort(part.codes, kind="stable"), np.cumsum(np.bincount(part.codes))[:-1])
+        unknown = {code for code, name in enumerate(part.names) if name not in self._known}
+        waiting = [self._following(part, code, rows) for code, rows in enumerate(by_series) if code not in unknown]
+        for begun in pool.map(lambda code: _patiently(self._begin, part, code, by_series[code]), sorted(unknown)):
+            self._pushed.created += begun.created
+            self._pushed.applied += begun.applied
+            self._pushed.older += begun.older
+            self._refuse(part, begun.refused)
+            self._done(begun.applied + begun.older + len(begun.refused))
+            waiting.append(begun.rows)
+            if begun.known:
+                self._known[part.names[begun.code]] = begun.stood
+        rows = np.sort(np.concatenate(waiting))
+        for at in range(0, len(rows), BATCH_ROWS):
+            self._send(part, rows[at : at + BATCH_ROWS])
+
+    def _following(self, part: Part, code: int, rows: Rows) -> Rows:
+        """The rows to send of a session that came up before."""
+        stood = self._known[part.names[code]]
+        if stood is None:
+            return rows
+        newer = _newer(stood, part, rows)
+        self._pushed.older += len(rows) - len(newer)
+        self._done(len(rows) - len(newer))
+        return newer
+
+    def _begin(self, part: Part, code: int, rows: Rows) -> _Begun:
+        """Find out where a session stands, or create it."""
+        name = self._prefix + part.names[code]
+        try:
+            session = self._client.session(name)
+        except ProblemError as problem:
+            if problem.retryable:
+                raise
+            if not self._create or problem.slug != "session-not-found":
+                refused = [_Refusal(row, problem.slug, problem.detail) for row in rows.tolist()]
+                return _Begun(code, False, None, False, 0, 0, rows[:0], refused)
+            return self._created(part, code, rows)
+        return _standing(code, session, part, rows)
+
+    def _created(self, part: Part, code: int, rows: Rows) -> _Begun:
+        """Create a session with the first of its rows, without those that are refused."""
+        first = rows[np.isfinite(part.values[rows]) | np.isnan(part.values[rows])][:HISTORY_ROWS].tolist()
+        if not first:  # the service says why it takes none of them
+            return _Begun(code, False, None, False, 0, 0, rows, [])
+        rest = rows[~np.isin(rows, first)]
+        refused: list[_Refusal] = []
+        for _ in range(MENDINGS):
+            try:
+                history = [self._observation(part, row) for row in first]
+                self._client.put_session(self._prefix + part.names[code], history, **self._settings)
+            except ProblemError as problem:
+                if problem.retryable:
+                    raise
+                if problem.slug == "session-exists":  # made by another meanwhile
+                    return _standing(code, self._client.session(self._prefix + part.names[code]), part, rows)
+                faulty = _refused_rows(problem) or dict.fromkeys(range(len(first)), problem.detail)
+                refused += [_Refusal(first[index], problem.slug, detail) for index, detail in faulty.items()]
+                gone = {first[index] for index in faulty}
+                first = [row for row in first if row not in gone]
+                if not first:
+                    break
+            else:
+                return _Begun(code, True, None, True, len(first), 0, rest, refused)
+        refused += [_Refusal(row, refused[-1].problem, refused[-1].detail) for row in (*first, *rest.tolist())]
+        return _Begun(code, False, None, False, 0, 0, rows[:0], refused)
+
+    def _observation(self, part: Part, row: int) -> Observation:
+        value = float(part.values[row])
+        observation: Observation = {"value": None if isnan(value) else value}
+        if part.moments is None:
+            observation["step"] = int(part.where[row])
+        else:
+            observation["timestamp"] = part.moments[part.where[row]]
+        if self._covariates:
+            observation["covariates"] = {name: part.table[name][row].as_py() for name in self._covariates}
+        return observation
+
+    def _send(self, part: Part, rows: Rows) -> None:
+        """Send rows of sessions that are there until each has an answer; what is not settled goes again, in order."""
+        waits = iter(WAITS_S)
+        while len(rows):
+            failed: ProblemError | ServiceUnreachable | None = None
+            left = rows
+            try:
+                answer = self._client.observe_table(self._stream(part, rows), on_conflict=self._on_conflict)
+                left = self._settle(part, rows, pa.ipc.open_stream(answer).read_all().to_pylist())
+            except ServiceUnreachable as error:
+                failed = error
+            except ProblemError as error:
+                if not error.retryable:
+                    raise
+                failed = error
+            if not len(left):
+                return
+            if len(left) < len(rows):
+                waits = iter(WAITS_S)
+            wait_s = next(waits, None)
+            if wait_s is None:
+                raise failed or ServiceUnreachable(self._client.url, "it keeps asking to try again later")
+            time.sleep(wait_s)
+            rows = _patiently(self._still_to_send, part, left)
+
+    def _settle(self, part: Part, rows: Rows, outcomes: Sequence[dict[str, Any]]) -> Rows:
+        """Count what was answered; the rows that were not settled."""
+        settled = np.zeros(len(rows), bool)
+        refused = []
+        for outcome in outcomes:
+            index, status, slug = outcome["row"], outcome["status"], outcome["problem"]
+            if index is None or status in RETRYABLE or slug in RETRYABLE_SLUGS:
+                continue
+            settled[index] = True
+            if slug is not None:
+                refused.append(_Refusal(int(rows[index]), slug, outcome["detail"]))
+            elif outcome["replayed"]:
+                self._pushed.replayed += 1
+            else:
+                self._pushed.applied += 1
+        self._refuse(part, refused)
+        self._done(int(settled.sum()))
+        return rows[~settled]
+
+    def _still_to_send(self, part: Part, rows: Rows) -> Rows:
+        """Those of the rows that are not too old by now to be answered as replays: their answers were lost."""
+        kept = []
+        for code in np.unique(part.codes[rows]).tolist():
+            session = self._client.session(self._prefix + part.names[code])
+            kept.append(_newer(session, part, rows[part.codes[rows] == code]))
+        left = np.sort(np.concatenate(kept))
+        self._pushed.older += len(rows) - len(left)
+        self._done(len(rows) - len(left))
+        return left
+
+    def _stream(self, part: Part, rows: Rows) -> bytes:
+        table = part.table.take(rows)
+        ids = pc.binary_join_element_wise(self._prefix, table["unique_id"], "")
+        table = table.set_column(table.schema.get_field_index("unique_id"), "unique_id", ids)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        return sink.getvalue().to_pybytes()
+
+    def _refuse(self, part: Part, refused: Iterable[_Refusal]) -> None:
+        self._failures.add(self._told(part, refused))
+
+    def _told(self, part: Part, refused: Iterable[_Refusal]) -> Iterator[Refused]:
+        for row, problem, detail in refused:
+            ds = int(part.where[row]) if part.moments is None else part.moments[part.where[row]]
+            covariates = [part.table[name][row].as_py() for name in self._covariates]
+            y = part.table["y"][row].as_py()
+            yield Refused(part.names[part.codes[row]], ds, y, covariates, problem, detail)
+
+
+def _standing(code: int, session: Session, part: Part, rows: Rows) -> _Begun:
+    newer = _newer(session, part, rows)
+    return _Begun(code, True, session, False, 0, len(rows) - len(newer), newer, [])
+
+
+def _newer(session: Session, part: Part, rows: Rows) -> Rows:
+    """Those of a session's rows that it can tell whether it holds: the others are from before what it can correct."""
+    oldest, last = session["retained_from"], session["last"]
+    if session["step"] == 0 or (session["freq"] is None) != (part.moments is None):
+        return rows
+    zone = UTC if session["timezone"] == "UTC" else ZoneInfo(session["timezone"])
+    times = part.times_in(zone, rows)
+    if part.moments is None:
+        first = session["step"] + 1 if oldest is None else int(oldest)
+    else:
+        first = instant_in(zone, str(last)) + 1 if oldest is None else instant_in(zone, str(oldest))
+    newer: Rows = rows[(times >= first) | (times == UNREADABLE)]
+    return newer
+
+
+def _refused_rows(problem: ProblemError) -> dict[int, str]:
+    """Which observations of a history a problem points to, and what it says of each."""
+    found = {}
+    for fault in problem.members.get("errors", []):
+        _, *path = str(fault.get("pointer", "")).split("/")
+        if path[:1] == ["observations"] and path[1:] and path[1].isdecimal():
+            found[int(path[1])] = f"{problem.detail}: {fault['detail']}"
+    return found
+
+
+def _patiently(call: Callable[..., ResultT], *arguments: Any) -> ResultT:  # noqa: ANN401 - those of the call
+    """The result of a call to the service, which is waited for while it is away."""
+    for wait_s in WAITS_S:
+        try:
+            return call(*arguments)
+        except ServiceUnreachable:
+            time.sleep(wait_s)
+        except ProblemError as problem:
+            if not problem.retryable:
+                raise
+            time.sleep(wait_s)
+    return call(*arguments)
