@@ -6,7 +6,7 @@ commit. Every other one goes, alone and in its turn, the way of a single observa
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ from service.sessions.rules import follows
 from service.sessions.waves import Waves
 from service.sessions.work import NO_DIGEST, Observe, Reply, Work, digest_of_observations, token_of
 from service.settings import Settings
-from service.storage.layout import HEAD_BYTES, NO_TIME, position
+from service.storage.layout import HEAD, HEAD_BYTES, NO_TIME, position
 from service.storage.record import find_damage, find_foreign, heads_of
 from service.storage.store import Found, Outcome, Reading, SessionStore
 from service.wire.batch_outcomes import Outcomes
@@ -48,6 +48,8 @@ ALONE = 32
 FAILING = 10_000
 """Sessions of one batch that may fail before the rest of the batch is not taken up any more."""
 LOOK_AGAIN_S = 0.01
+WINDOW_BYTES = HEAD["tokens"].itemsize
+"""Of the tokens of a session's last outcomes, with their digests."""
 UNCONFIRMED = "the store did not confirm in time; the same request again settles it"
 
 
@@ -226,6 +228,8 @@ class _Batch:
         places = Places([line.session for line in lines], heads)
         foreign = {loaded: find_foreign(heads, loaded.layout) for loaded in self._bulk._registry.models}
         groups: dict[LoadedModel, list[Advance]] = {}
+        known = heads["tokens"].tobytes() if self._is_keyed else b""
+        fresh = self._fresh_tokens(lines)
         for at, (line, found) in enumerate(zip(lines, reading.found.tolist(), strict=True)):
             if found == Found.UNAVAILABLE:
                 self._fail(line, StoreUnavailable("the store did not answer; nothing was changed"))
@@ -242,15 +246,29 @@ class _Batch:
                 except ServiceError as refused:
                     self._fail(line, refused)
                     continue
-                advance = self._ordinary(line, at, places, reading.rows[at, :HEAD_BYTES].tobytes)
+                advance = self._ordinary(line, at, places, known[at * WINDOW_BYTES : (at + 1) * WINDOW_BYTES], fresh)
                 if advance is None:
+                    line.seen = position(reading.rows[at, :HEAD_BYTES].tobytes())
                     unusual.append(line)
                 else:
                     groups.setdefault(loaded, []).append(advance)
         return groups
 
-    def _ordinary(self, line: _Line, at: int, places: Places, head: Callable[[], bytes]) -> Advance | None:
-        """The rows of a line that follow what the session holds; None = the next one does not."""
+    def _fresh_tokens(self, lines: Sequence[_Line]) -> Iterator[bytes]:
+        """Random ones, for rows without a key."""
+        count = sum(min(len(line.rows) - line.at, ROWS_OF_A_SESSION) for line in lines)
+        random = self._bulk._randomness(TOKEN_BYTES * count)
+        return (random[at : at + TOKEN_BYTES] for at in range(0, len(random), TOKEN_BYTES))
+
+    def _ordinary(
+        self, line: _Line, at: int, places: Places, known: bytes, fresh: Iterator[bytes]
+    ) -> Advance | None:
+        """The rows of a line that follow what the session holds; None = the next one does not.
+
+        Args:
+            known: the tokens of the session's last outcomes.
+            fresh: tokens for rows without a key.
+        """
         rows, step, last = self._rows, places.steps[at], places.lasts[at]
         label = places.label(at)
         grid = label.grid
@@ -258,7 +276,6 @@ class _Batch:
         instants: list[int] = []
         tokens: list[bytes] = []
         digests: list[bytes] = []
-        known = head()[TOKENS] if self._is_keyed else b""
         keyed = False
         if step and not places.requires_match[at]:
             for row in line.rows[line.at : line.at + ROWS_OF_A_SESSION]:
@@ -273,7 +290,7 @@ class _Batch:
                     break
                 key = rows.keys[row]
                 if key is None:
-                    tokens.append(self._bulk._randomness(TOKEN_BYTES))
+                    tokens.append(next(fresh))
                     digests.append(NO_DIGEST)
                     keyed = False
                 else:
@@ -288,7 +305,6 @@ class _Batch:
                 instants.append(instant)
                 step, last = step + 1, instant
         if not taken:
-            line.seen = position(head())
             return None
         return Advance(line.session, at, label, taken, instants, tokens, digests, keyed)
 
@@ -361,7 +377,3 @@ class _Batch:
         self._outcomes.put(row, reply.status, reply.body, reply.told, replayed=reply.replayed)
         line.at += 1
         return reply.replayed
-
-
-TOKENS = slice(296, 488)
-"""Where a head keeps the tokens of the last outcomes, with their digests."""

@@ -24,15 +24,30 @@ class ArrowReader:
         self._count = 0
 
     def feed(self, piece: bytes) -> Iterator[Rows]:
-        for batch in self._messages.feed(piece):
+        arrived: list[pa.RecordBatch] = []
+        problem: ServiceError | None = None
+        try:
+            arrived.extend(self._messages.feed(piece))
+        except ServiceError as refused:
+            problem = refused
+        for batch in _joined(arrived):
             for at in range(0, batch.num_rows, BLOCK):
                 rows = of_arrow(self._count, batch.slice(at, BLOCK))
                 self._count += len(rows)
                 yield rows
+        if problem is not None:
+            raise problem
 
     def end(self) -> Iterator[Rows]:
         self._messages.end()
         return iter(())
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """The rows of many small batches as one: those of one session then share a commit."""
+    if len(batches) < 2:
+        return batches
+    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
 
 
 def of_arrow(first: int, batch: pa.RecordBatch) -> Rows:
