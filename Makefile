@@ -33,8 +33,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup
-	$(BIN)/python -m bench.step
-	$(BIN)/python -m bench.requests $(ARGS)
+	$(BIN)/python -m bench $(ARGS)
 
 # ARGS="--seed 1" repeats a run; without it every tool prints the seed that it took.
 faults: setup

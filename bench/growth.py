@@ -29,6 +29,7 @@ from bench.targets import UNSAVED
 LENGTHS = (10, 100, 1_000, 10_000, 100_000)
 LONGEST_RESENT = 10_000
 HISTORIES: tuple[int | str, ...] = (64, "full")
+TITLES = {"64": "`history: 64`", "full": "`history: full`", "resent": "FastAPI, history resent"}
 PART = 5_000
 """Observations in one request of a warm-up."""
 FIRST_DAY = date(1700, 1, 1)
@@ -123,9 +124,8 @@ def _resending(connection: Connection, length: int) -> Callable[[], float]:
 def table(growth: Growth) -> list[str]:
     """Markdown."""
     lines = ["| | step | p50, ms | over the shortest (lowest-highest of the rounds) |", "| --- | ---: | ---: | ---: |"]
-    titles = {"64": "`history: 64`", "full": "`history: full`", "resent": "the history resent"}
     for (kind, length), p50_ms in growth.p50_ms.items():
-        lines.append(f"| {titles[kind]} | {length:,} | {p50_ms:.2f} | {growth.ratios[kind, length]} |")
+        lines.append(f"| {TITLES[kind]} | {length:,} | {p50_ms:.2f} | {growth.ratios[kind, length]} |")
     return lines
 
 

@@ -92,11 +92,10 @@ def hiddenstate(
     Args:
         module: what to run as the command `hiddenstate`, with arguments of its own.
     """
-    serve = ["serve", "--port", "{port}", "--workers", str(workers)]
-    if models.parents[1].resolve() != SHIPPED:
-        serve += ["--models-dir", str(models.parents[1])]
-    command = [sys.executable, "-m", *module, *serve, *arguments]
-    return Program(command, ready="/health/ready", **environment)
+    folder = models.resolve().parents[1]
+    beside = [] if folder == SHIPPED else ["--models-dir", str(folder)]
+    command = [sys.executable, "-m", *module, "serve", "--port", "{port}", "--workers", str(workers), *beside]
+    return Program([*command, *arguments], ready="/health/ready", **environment)
 
 
 def family(pid: int) -> list[int]:

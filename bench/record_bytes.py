@@ -1,6 +1,6 @@
 """What a session costs in Redis 7.0, by its own MEMORY USAGE, beside the bytes of the numbers that it must keep.
 
-    python -m bench.record_bytes [--model models/shipped/daily/1] [--sessions 500]
+    python -m bench.record_bytes [--model models/shipped/daily/1] [--sessions 100]
 
 The sessions are made through the service, and their rings are full.
 """
@@ -121,7 +121,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="folder of an artifact; the one of bench.models if none is given")
-    parser.add_argument("--sessions", type=int, default=500)
+    parser.add_argument("--sessions", type=int, default=100)
     given = parser.parse_args()
     model = given.model or two_layers()
     print("\n".join(table(measure(model, sessions=given.sessions, note=print))))

@@ -34,6 +34,9 @@ class Results:
     def add(self, name: str, connections: int, load: Load) -> None:
         self.loads.setdefault((name, connections), []).append(load)
 
+    def has(self, name: str, connections: int) -> bool:
+        return (name, connections) in self.loads
+
     def median(self, name: str, connections: int, of: Callable[[Load], float]) -> float:
         """Over the rounds. Raises KeyError: there was no such load."""
         return statistics.median(map(of, self.loads[name, connections]))

@@ -123,6 +123,19 @@ def measure(folder: Path, batches: Sequence[int] = BATCHES, rounds: int = ROUNDS
         yield StepTime(batch, step, bare, ratio, batch * products / step / peak)
 
 
+def table(times: Sequence[StepTime]) -> list[str]:
+    """Markdown."""
+    lines = [
+        "| batch | step, us | bare 2-layer LSTM(64), us | ratio | steps/s | of peak sgemm |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    return lines + [
+        f"| {one.batch} | {one.step_us:.1f} | {one.bare_us:.1f} | {one.ratio:.2f} | {one.steps_per_s:,.0f} "
+        f"| {one.of_peak:.1%} |"
+        for one in times
+    ]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

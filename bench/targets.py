@@ -22,15 +22,15 @@ TITLES = {
     "bare": "bare ASGI handler",
     "route": "plain FastAPI route",
     "redis": "hiddenstate, Redis 7.0, no AOF",
-    "redis-2": "the same, 2 workers",
-    "embedded": "hiddenstate, embedded store, AOF always",
-    "embedded-2": "the same, 2 workers",
-    "rewriting": "the same, 1 worker, while the AOF is rewritten",
+    "redis-2": "hiddenstate, Redis 7.0, no AOF, 2 workers",
+    "embedded": "hiddenstate, embedded, AOF always",
+    "embedded-2": "hiddenstate, embedded, AOF always, 2 workers",
+    "rewriting": "hiddenstate, embedded, AOF being rewritten",
     "cluster": "hiddenstate, Cluster of three, no AOF",
-    "naive": "FastAPI, GET, `nn.LSTM`, SET",
-    "resend-10": "FastAPI, `nn.LSTM` over 10 values resent",
-    "resend-100": "FastAPI, `nn.LSTM` over 100 values resent",
-    "resend-1000": "FastAPI, `nn.LSTM` over 1,000 values resent",
+    "naive": "FastAPI, GET, LSTM, SET",
+    "resend-10": "FastAPI, LSTM over 10 values resent",
+    "resend-100": "FastAPI, LSTM over 100 values resent",
+    "resend-1000": "FastAPI, LSTM over 1,000 values resent",
 }
 UNSAVED = ("--appendonly", "no")
 
