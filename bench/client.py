@@ -6,9 +6,16 @@ import re
 import socket
 import time
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+
+
+class Answer(NamedTuple):
+    """What was answered, and how long it took."""
+
+    seconds: float
+    body: bytes
 
 
 class Connection:
@@ -26,8 +33,8 @@ class Connection:
     ) -> None:
         self._socket.close()
 
-    def call(self, method: str, path: str, body: str) -> float:
-        """Send a JSON body, and read the answer; the seconds it took. Raises RuntimeError: it was refused."""
+    def call(self, method: str, path: str, body: str) -> Answer:
+        """Send a JSON body, and read the answer. Raises RuntimeError: it was refused."""
         head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
         began = time.perf_counter()
@@ -36,7 +43,7 @@ class Connection:
         took = time.perf_counter() - began
         if not answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
             raise RuntimeError(f"{method} {path} was refused: {answer.decode()}")
-        return took
+        return Answer(took, answer.partition(b"\r\n\r\n")[2])
 
     def _answer(self) -> bytes:
         received = b""

@@ -50,7 +50,7 @@ def measure(model: Path, *, longest: int, posts: int, rounds: int, note: Callabl
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hs-")))
         [store] = stack.enter_context(servers([Server(REDIS_7, folder / "redis", *UNSAVED)]))
         url = f"redis://127.0.0.1:{store.port}/0"
-        service = stack.enter_context(hiddenstate("--store-url", url, models=model))
+        service = stack.enter_context(hiddenstate("--store-url", url, model=model))
         resend = stack.enter_context(uvicorn("bench.resend:app"))
         for program in (service, resend):
             program.wait_until_ready()
@@ -98,7 +98,7 @@ def _observations(
     def observe(session: str, step: int) -> float:
         path = f"/v1/sessions/{session}/observations"
         connection.call("POST", path, json.dumps(_observation(step)))
-        return connection.call("POST", path, json.dumps(_observation(step + 1)))
+        return connection.call("POST", path, json.dumps(_observation(step + 1))).seconds
 
     turns = ((session, length + 2 * use) for use in range(uses) for session in sessions)
     return (partial(observe, session, step) for session, step in turns)
@@ -118,7 +118,7 @@ def _observation(step: int) -> dict[str, object]:
 
 def _resending(connection: Connection, length: int) -> Callable[[], float]:
     body = json.dumps({"values": [_observation(step)["value"] for step in range(length)]})
-    return lambda: connection.call("POST", "/v1/forecast", body)
+    return lambda: connection.call("POST", "/v1/forecast", body).seconds
 
 
 def table(growth: Growth) -> list[str]:

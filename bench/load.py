@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from bench.client import Connection
 from bench.processes import Program, cpu_s
-from bench.workload import Workload, creation
-
-CREATORS = 4
+from bench.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +72,3 @@ def require_wrk() -> None:
     """Raises SystemExit where the load generator is missing."""
     if not shutil.which("wrk"):
         raise SystemExit("wrk is needed to load the servers: apt-get install wrk")
-
-
-def create_sessions(port: int, count: int, model: str) -> None:
-    """Create the sessions bench-0, bench-1, ... that the workload advances."""
-
-    def create(first: int) -> None:
-        with Connection(port) as connection:
-            for k in range(first, count, CREATORS):
-                connection.call("PUT", f"/v1/sessions/bench-{k}", json.dumps(creation(k, model)))
-
-    with ThreadPoolExecutor(CREATORS) as creators:
-        list(creators.map(create, range(CREATORS)))

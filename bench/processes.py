@@ -85,17 +85,21 @@ def uvicorn(app: str, **environment: str) -> Program:
 
 
 def hiddenstate(
-    *arguments: str, models: Path, workers: int = 1, module: Sequence[str] = ("hiddenstate",), **environment: str
+    *arguments: str, model: Path, workers: int = 1, module: Sequence[str] = ("hiddenstate",), **environment: str
 ) -> Program:
-    """The service; `models` is the folder of one artifact, NAME/VERSION, which it serves beside the shipped ones.
+    """The service; `model` is the folder of an artifact, which it serves beside the shipped ones.
 
     Args:
         module: what to run as the command `hiddenstate`, with arguments of its own.
     """
-    folder = models.resolve().parents[1]
-    beside = [] if folder == SHIPPED else ["--models-dir", str(folder)]
-    command = [sys.executable, "-m", *module, "serve", "--port", "{port}", "--workers", str(workers), *beside]
-    return Program([*command, *arguments], ready="/health/ready", **environment)
+    command = [sys.executable, "-m", *module, "serve", "--port", "{port}", "--workers", str(workers)]
+    return Program([*command, *models_option(model), *arguments], ready="/health/ready", **environment)
+
+
+def models_option(model: Path) -> list[str]:
+    """What makes a command of `hiddenstate` know the artifact in the folder NAME/VERSION."""
+    folder = model.resolve().parents[1]
+    return [] if folder == SHIPPED else ["--models-dir", str(folder)]
 
 
 def family(pid: int) -> list[int]:

@@ -22,7 +22,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Target, create_sessions, require_wrk
+from bench.creation import create_sessions, write_series
+from bench.load import Target, require_wrk
 from bench.models import two_layers
 from bench.processes import Program, hiddenstate
 from bench.servers import REDIS_7, Server, servers, wait_for
@@ -130,12 +131,12 @@ def measure(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hs-")))
         [server] = stack.enter_context(servers([Server(REDIS_7, folder / "redis", *UNSAVED)]))
         sampler, output = _sampler(), folder / "profile"
-        arguments = ("--store-url", f"redis://127.0.0.1:{server.port}/0")
+        url = f"redis://127.0.0.1:{server.port}/0"
         module = ("hiddenstate",) if sampler else ("bench.profiled", str(output))
-        service = stack.enter_context(hiddenstate(*arguments, models=model, module=module))
-        service.wait_until_ready()
         note(f"creating {sessions} sessions")
-        create_sessions(service.port, sessions, model.parent.name)
+        create_sessions(write_series(folder, sessions), url, model)
+        service = stack.enter_context(hiddenstate("--store-url", url, model=model, module=module))
+        service.wait_until_ready()
         target = Target("profiled", service, Observations(sessions))
         target.load(max(connections), 1)
         profiles = []

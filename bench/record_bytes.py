@@ -59,7 +59,7 @@ def measure(model: Path, *, sessions: int, note: Callable[[str], None]) -> list[
     with (
         tempfile.TemporaryDirectory(prefix="hs-") as folder,
         servers([Server(REDIS_7, Path(folder) / "redis", *UNSAVED)]) as [server],
-        hiddenstate("--store-url", f"redis://127.0.0.1:{server.port}/0", models=model) as service,
+        hiddenstate("--store-url", f"redis://127.0.0.1:{server.port}/0", model=model) as service,
         redis.Redis(port=server.port, protocol=2) as client,
     ):
         service.wait_until_ready()

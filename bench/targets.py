@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import redis
 
-from bench.load import Load, Target, create_sessions
-from bench.processes import Program, hiddenstate, uvicorn
+from bench.creation import create_sessions, write_series
+from bench.load import Load, Target
+from bench.processes import hiddenstate, uvicorn
 from bench.servers import CLUSTER, REDIS_7, Server, join, servers
 from bench.workload import Histories, Observations
 from service.storage.embedded import EmbeddedStore, server_binary
@@ -76,16 +78,17 @@ def running(
 ) -> Iterator[dict[str, Target]]:
     """Targets by name, of TITLES or `url` (the project over `store_url`), their sessions created."""
     with ExitStack() as stack:
-        stores = Stores(stack, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hs-"))))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hs-")))
+        stores, series = Stores(stack, folder), write_series(folder, sessions)
         started = {name: _target(name, stores, model, sessions, store_url) for name in names if name != "rewriting"}
         for target in started.values():
             stack.enter_context(target.program)
         for target in started.values():
             target.program.wait_until_ready()
-        for name, target in started.items():
-            if name.partition("-")[0] in ("redis", "embedded", "cluster", "url"):
+        for target in started.values():
+            if isinstance(target, Ours):
                 note(f"creating {sessions} sessions: {target.title}")
-                create_sessions(target.program.port, sessions, model.parent.name)
+                create_sessions(series, target.url, model, target.namespace)
         if "rewriting" in names:
             one = started["embedded"]
             started["rewriting"] = Rewriting(
@@ -95,11 +98,16 @@ def running(
 
 
 @dataclass
-class Rewriting(Target):
-    """The embedded store's service, while that store rewrites its append-only file over and over."""
+class Ours(Target):
+    """The project over the store at `url`, whose sessions are in a namespace of its own."""
 
     url: str = ""
-    rewrites: int = 0
+    namespace: str = ""
+
+
+@dataclass
+class Rewriting(Ours):
+    """The service over the embedded store, which rewrites its append-only file over and over meanwhile."""
 
     def load(self, connections: int, seconds: int) -> Load:
         over = threading.Event()
@@ -116,7 +124,6 @@ class Rewriting(Target):
             while not over.wait(0.02):
                 if not client.info("persistence")["aof_rewrite_in_progress"]:
                     client.execute_command("BGREWRITEAOF")
-                    self.rewrites += 1
 
 
 def _target(name: str, stores: Stores, model: Path, sessions: int, store_url: str | None) -> Target:
@@ -131,9 +138,8 @@ def _target(name: str, stores: Stores, model: Path, sessions: int, store_url: st
         case "resend":
             return Target(title, uvicorn("bench.resend:app"), Histories(int(number)))
     store = Store(store_url, ()) if store_url and kind == "url" else getattr(stores, kind)
-    return Target(title, _service(store, name, model, int(number or 1)), Observations(sessions), store.pids)
-
-
-def _service(store: Store, namespace: str, model: Path, workers: int) -> Program:
-    # In a namespace of its own: services that share a store must not find each other's sessions.
-    return hiddenstate("--store-url", store.url, models=model, workers=workers, HIDDENSTATE_NAMESPACE=namespace)
+    namespace = f"{name}-{os.getpid()}"  # services that share a store must not find each other's sessions
+    program = hiddenstate(
+        *("--store-url", store.url), model=model, workers=int(number or 1), HIDDENSTATE_NAMESPACE=namespace
+    )
+    return Ours(title, program, Observations(sessions), store.pids, store.url, namespace)

@@ -6,7 +6,7 @@ Each script is for one thread, and ends with a line that `load.py` reads.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from string import Template
 
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -100,13 +100,3 @@ class Histories:
 
 
 Workload = Observations | Histories
-
-
-def creation(session: int, model: str) -> dict[str, object]:
-    """The body that creates the session `bench-<number>`, with the three days before the first."""
-    values = [100.0 + (session + t) % 7 for t in range(3)]
-    if session % 2 == 1:
-        return {"model": model, "observations": [{"value": value} for value in values]}
-    days = [(FIRST_DAY + timedelta(days=t - 3)).date().isoformat() for t in range(3)]
-    observations = [{"timestamp": day, "value": value} for day, value in zip(days, values, strict=True)]
-    return {"model": model, "freq": "D", "observations": observations}

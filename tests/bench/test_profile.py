@@ -9,7 +9,7 @@ def test_time_in_a_library_belongs_to_the_part_that_called_it() -> None:
     stacks = [
         f"{RUN} 5",
         f"{RUN};wave (/x/service/sessions/forecaster.py:72);dumps (/lib/json/encoder.py:1) 3",
-        f"{RUN};wave (/x/service/sessions/waves.py:7);run (/x/service/storage/store.py:9);gather (/lib/asyncio/a.py:1) 2",
+        f"{RUN};wave (/x/service/sessions/waves.py:7);run (/x/service/storage/store.py:9);gather (/lib/asyncio.py:1) 2",
         f"{RUN};advance (/x/service/wire/render.py:72) 1",
         "wait (/lib/python3.11/threading.py:327) 100",
     ]

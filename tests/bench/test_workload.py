@@ -4,12 +4,15 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
+from pathlib import Path
 
+import pyarrow.parquet as pq
 from lupa.luajit21 import LuaRuntime
 
+from bench.creation import write_series
 from bench.load import parse
-from bench.workload import FIRST_DAY, Histories, Observations, Workload, creation
+from bench.workload import FIRST_DAY, Histories, Observations, Workload
 
 SESSIONS, CONNECTIONS = 20, 8
 Request = tuple[str, dict[str, str], dict[str, object]]
@@ -58,11 +61,13 @@ def test_the_next_load_begins_with_what_was_under_way_when_the_last_one_ended() 
     assert sent(workload, 30)[:CONNECTIONS] == first[-CONNECTIONS:]
 
 
-def test_the_first_day_follows_what_a_session_was_created_with() -> None:
-    observations = creation(4, "daily")["observations"]
-    assert isinstance(observations, list)
-    last = date.fromisoformat(observations[-1]["timestamp"])
-    assert last + timedelta(days=1) == FIRST_DAY.date()
+def test_the_first_day_follows_what_a_session_was_created_with(tmp_path: Path) -> None:
+    dated, counted = (pq.read_table(path).to_pydict() for path in write_series(tmp_path, 5))
+    assert dict(zip(dated["unique_id"], dated["ds"], strict=True)) == dict.fromkeys(
+        ("bench-0", "bench-2", "bench-4"), FIRST_DAY.date() - timedelta(days=1)
+    )
+    assert set(counted["unique_id"]) == {"bench-1", "bench-3"}
+    assert "ds" not in counted
 
 
 def test_a_history_has_its_length() -> None:
