@@ -227,7 +227,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, servers([Server(REDIS_7, Path(folder) / "redis")]) as [store]:
         store.ask("CONFIG", "SET", "appendonly", "no")
         url = f"redis://127.0.0.1:{store.port}/0"
-        with hiddenstate("--store-url", url, models=given.model) as program:
+        with hiddenstate("--store-url", url, model=given.model) as program:
             program.wait_until_ready()
             spent = measure(program, store, model, given)
     print(f"{model.spec.label}: {given.sessions} sessions, {given.days} days a batch, medians of {given.rounds} rounds")
