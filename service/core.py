@@ -1,6 +1,6 @@
 """The parts of a running service, joined, and their life: started before the first request, drained after the last."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
 from service.sessions.bulk import Bulk
+from service.sessions.cache import StateCache
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
 from service.sessions.forecaster import Forecaster
@@ -78,9 +79,21 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     index = SessionIndex(store)
     bookkeeping = Bookkeeping(index)
     creator = Creator(registry, settings)
-    records = WholeRecords(store, registry, creator, randomness=randomness, committed=bookkeeping.committed)
+    cache = StateCache(registry.live_bytes)
+
+    def committed(sessions: Sequence[str], now_ms: int) -> None:
+        cache.drop(sessions)
+        bookkeeping.committed(sessions, now_ms)
+
+    def gone(sessions: Sequence[str]) -> None:
+        cache.drop(sessions)
+        bookkeeping.gone(sessions)
+
+    records = WholeRecords(store, registry, creator, randomness=randomness, committed=committed)
     views = Views(store, registry)
-    forecaster = Forecaster(store, registry, randomness=randomness, committed=bookkeeping.committed)
+    forecaster = Forecaster(
+        store, registry, randomness=randomness, committed=bookkeeping.committed, cache=cache
+    )
 
     async def between() -> None:
         await waves.between()
@@ -91,7 +104,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     altering = Altering(records, applying)
 
     sessions = Sessions(
-        records, advancing, applying, Rebuilding(folding), creator, registry, settings, views, bookkeeping.gone
+        records, advancing, applying, Rebuilding(folding), creator, registry, settings, views, gone
     )
 
     async def alone(entry: Entry[Work, Reply]) -> None:
@@ -129,7 +142,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
         waves=waves,
-        bulk=Bulk(store, registry, waves, settings, randomness=randomness, committed=bookkeeping.committed),
+        bulk=Bulk(store, registry, waves, settings, randomness=randomness, committed=committed),
         records=records,
         sessions=sessions,
         views=views,

@@ -4,32 +4,26 @@ Only the ordinary case is done here: observations that follow what a session hol
 its head and state (replays, new sessions, long lists, a lost race) is handed on, to be worked off beside the waves.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from service.sessions import entries
+from service.sessions.cache import StateCache
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import NeedsHistory, Plan, require_match, require_settings
-from service.sessions.waves import Entry
-from service.sessions.work import Observe, Reply
-from service.storage.answers import read_answers
-from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, position
-from service.storage.record import Writes, bump, find_damage, find_foreign, find_tokens, heads_of, live_of, wave_writes
-from service.storage.store import Change, Found, Kind, Outcome, SessionStore
-from service.wire import render
-from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, ServiceError, StoreUnavailable
-from service.wire.session_problems import RecordDamaged, ResultNotFinite, SessionNotFound
+from service.sessions.stepped import Planned, Stepped, Waiting, having_seen
+from service.sessions.work import Observe
+from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
+from service.storage.record import find_damage, find_foreign, find_tokens, heads_of
+from service.storage.store import Found, Outcome, SessionStore
+from service.wire.problems import ServiceError, StoreUnavailable
+from service.wire.session_problems import RecordDamaged, SessionNotFound
 
 STEPS_IN_A_WAVE = 64
 """More steps than these, of a list or a gap, are folded beside the waves."""
-
-Waiting = Entry[Observe, Reply]
 
 
 class Forecaster:
@@ -46,49 +40,114 @@ class Forecaster:
         *,
         randomness: Callable[[int], bytes],
         committed: Committed,
+        cache: StateCache,
     ) -> None:
         self._store = store
+        self._cache = cache
         self._registry = registry
         self._randomness = randomness
         self._committed = committed
 
     async def wave(self, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
         """Advance each session, of which no two are the same; returns those to be worked off beside the waves."""
-        reading = await self._store.read([entry.session for entry in waiting], self._registry.live_bytes)
         handed_on: list[Waiting] = []
+        outdated = await self._pass(waiting, handed_on, trusting=self._cache.is_trusted)
+        if outdated:
+            handed_on += await self._pass(outdated, handed_on, trusting=False)
+        return handed_on
+
+    async def _pass(
+        self, waiting: Sequence[Waiting], handed_on: list[Waiting], *, trusting: bool
+    ) -> Sequence[Waiting]:
+        """Advance what is ordinary, by what is cached or else read; returns those whose cache was out of date."""
+        groups: dict[LoadedModel, list[Planned]] = {}
+        cached, rows = [], self._cache.rows(())
+        if trusting:
+            cached = [entry for entry in waiting if entry.session in self._cache]
+            rows = self._cache.rows([entry.session for entry in cached])
+            waiting = [entry for entry in waiting if entry.session not in self._cache]
+            # A refusal, too, is decided by what is stored.
+            unusual = self._sorted(cached, rows, {}, groups)
+            waiting += [having_seen(cached[row], _position(rows[row])) for row, _ in unusual]
+        if waiting:
+            waiting, read = await self._read(waiting, handed_on)
+            if not trusting:
+                self._compare(waiting, read)
+            for row, problem in self._sorted(waiting, read, find_damage(read), groups, first=len(cached)):
+                if problem is not None:
+                    waiting[row].fail(problem)
+                else:
+                    handed_on.append(having_seen(waiting[row], _position(read[row])))
+            rows = np.concatenate([rows, read]) if cached else read
+        return await self._commit(groups, rows, len(cached), handed_on)
+
+    async def _read(self, waiting: Sequence[Waiting], handed_on: list[Waiting]) -> tuple[list[Waiting], Bytes]:
+        """What the store holds of those sessions that are there."""
+        reading = await self._store.read([entry.session for entry in waiting], self._registry.live_bytes)
         present: list[int] = []
         for row, found in enumerate(reading.found.tolist()):
             entry = waiting[row]
-            if found == Found.PRESENT:
-                present.append(row)
-            elif found == Found.UNAVAILABLE:
+            if found == Found.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not answer; nothing was changed"))
-            elif entry.work.creation is not None:
+            elif found == Found.PRESENT and not _falls_behind(reading.rows[row], entry.work.seen):
+                present.append(row)
+            elif found == Found.PRESENT or entry.work.creation is not None:
                 handed_on.append(entry)
             else:
                 entry.fail(SessionNotFound(entry.session))
-        if not present:
-            return handed_on
         rows = reading.rows if len(present) == len(waiting) else reading.rows[present]
-        groups = self._sorted([waiting[row] for row in present], rows, handed_on)
-        advances = [_Advance(loaded, group, rows, self._randomness) for loaded, group in groups.items()]
+        return [waiting[row] for row in present], rows
+
+    def _compare(self, waiting: Sequence[Waiting], read: Bytes) -> None:
+        """Learn whether what is cached could be trusted again."""
+        at = [row for row, entry in enumerate(waiting) if entry.session in self._cache]
+        cached = self._cache.rows([waiting[row].session for row in at])
+        stale = sum(_position(old) != _position(read[row]) for old, row in zip(cached, at, strict=True))
+        self._cache.note(len(at), stale)
+
+    async def _commit(
+        self, groups: dict[LoadedModel, list[Planned]], rows: Bytes, cached: int, handed_on: list[Waiting]
+    ) -> list[Waiting]:
+        """Step, commit and answer; returns those of the first `cached` rows that were out of date."""
+        advances = [Stepped(loaded, group, rows, self._randomness) for loaded, group in groups.items()]
         changes = [change for advance in advances for change in advance.changes]
-        outcomes = iter(await self._store.commit(changes) if changes else ())
+        if not changes:
+            return []
+        committed = await self._store.commit(changes)
+        self._committed([change.session for change in changes], self._store.now_ms)
+        outcomes = iter(committed)
+        outdated: list[Waiting] = []
+        used = 0
         for advance in advances:
-            handed_on += advance.settle([next(outcomes) for _ in advance.changes])
-        self._committed([change.session for change in changes], reading.now_ms)
-        return handed_on
+            told = [next(outcomes) for _ in advance.changes]
+            applied = [row for row, outcome in enumerate(told) if outcome is Outcome.APPLIED]
+            self._cache.put([advance.changes[row].session for row in applied], advance.stored(applied))
+            for one, outcome in advance.settle(told):
+                was_cached = one.row < cached
+                (outdated if was_cached and outcome is Outcome.CONFLICT else handed_on).append(one.entry)
+            used += sum(row < cached for row in advance.origin)
+        self._cache.note(used, len(outdated))
+        return outdated
 
     def _sorted(
-        self, waiting: Sequence[Waiting], rows: Bytes, handed_on: list[Waiting]
-    ) -> dict[LoadedModel, list["_Planned"]]:
-        """What to fold, by model. What is refused is answered here, and what is no ordinary case handed on."""
+        self,
+        waiting: Sequence[Waiting],
+        rows: Bytes,
+        damaged: Mapping[int, str],
+        groups: dict[LoadedModel, list[Planned]],
+        *,
+        first: int = 0,
+    ) -> list[tuple[int, ServiceError | None]]:
+        """Put what to fold into groups by model, `rows` beginning at `first` of those to be stepped.
+
+        Returns:
+            The rows that are no ordinary case: why they are refused, or None where more of their records is needed.
+        """
         heads = heads_of(rows)
-        damaged = find_damage(rows)
         places = Places([entry.session for entry in waiting], heads)
         known = _known_tokens(waiting, heads)
         foreign: dict[LoadedModel, NDArray[np.bool_]] = {}
-        groups: dict[LoadedModel, list[_Planned]] = {}
+        unusual: list[tuple[int, ServiceError | None]] = []
         for row, entry in enumerate(waiting):
             try:
                 loaded = places.sound_model(row, self._registry, damaged)
@@ -97,33 +156,32 @@ class Forecaster:
                 if foreign[loaded][row]:
                     raise RecordDamaged(entry.session)
                 if row in known or not places.steps[row]:
-                    handed_on.append(_having_seen(entry, position(rows[row, :HEAD_BYTES].tobytes())))
-                    continue
+                    raise NeedsHistory
                 plan = _plan(entry.work, places, row, loaded)
                 if len(plan.values) > STEPS_IN_A_WAVE or plan.corrected:
-                    handed_on.append(_having_seen(entry, position(rows[row, :HEAD_BYTES].tobytes())))
-                else:
-                    groups.setdefault(loaded, []).append(_Planned(row, entry, plan))
+                    raise NeedsHistory
+                groups.setdefault(loaded, []).append(Planned(first + row, entry, plan))
             except NeedsHistory:
-                handed_on.append(_having_seen(entry, position(rows[row, :HEAD_BYTES].tobytes())))
+                unusual.append((row, None))
             except ServiceError as refused:
-                entry.fail(refused)
-        return groups
+                unusual.append((row, refused))
+        return unusual
 
 
-def _having_seen(entry: Waiting, stood: bytes) -> Waiting:
-    """What is read again must not stand before what was read of it."""
-    entry.work = replace(entry.work, seen=stood)
-    return entry
+def _position(row: Bytes) -> bytes:
+    return position(row[:HEAD_BYTES].tobytes())
 
 
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A request whose steps are known, and its session's row in the wave."""
+def _falls_behind(row: Bytes, seen: bytes | None) -> bool:
+    """Whether a session does not hold any more what was seen of it, nor what follows that."""
+    if seen is None:
+        return False
+    stands = _position(row)
+    return stands != seen and stands[:8] == seen[:8] and _revision(stands) <= _revision(seen)
 
-    row: int
-    entry: Waiting
-    plan: Plan
+
+def _revision(stands: bytes) -> int:
+    return int.from_bytes(stands[8:12], "little")
 
 
 def _plan(work: Observe, places: Places, row: int, loaded: LoadedModel) -> Plan:
@@ -151,170 +209,3 @@ def _known_tokens(waiting: Sequence[Waiting], heads: Structured) -> set[int]:
     tokens = np.frombuffer(b"".join([waiting[row].work.token or b"" for row in keyed]), np.uint8).reshape(-1, 16)
     at = find_tokens(heads[keyed], tokens).tolist()
     return {row for row, index in zip(keyed, at, strict=True) if index >= 0}
-
-
-class _Advance:
-    """The sessions of one model in a wave: folded, encoded, and, once committed, answered."""
-
-    def __init__(
-        self, loaded: LoadedModel, planned: Sequence[_Planned], rows: Bytes, randomness: Callable[[int], bytes]
-    ) -> None:
-        self._loaded = loaded
-        self._live = live_of(rows[[one.row for one in planned]], loaded.layout)
-        self._planned = planned
-        self._slots: list[tuple[NDArray[np.int64], Structured]] = []
-        self._snapshots: list[tuple[NDArray[np.int64], Structured]] = []
-        self._fold()
-        self._drop_what_is_not_finite()
-        self.changes = self._encode(randomness) if self._planned else []
-
-    def _fold(self) -> None:
-        """Step all sessions together, as often as the longest of their plans has steps."""
-        heads, states, loaded = self._live["head"], self._live["state"], self._loaded
-        plans = [one.plan for one in self._planned]
-        steps = np.array([len(plan.values) for plan in plans])
-        bases = heads["step"].astype(np.int64)
-        every = np.maximum(heads["history"].astype(np.int64) // 2, 1)
-        for turn in range(int(steps.max())):
-            active = np.flatnonzero(steps > turn)
-            ones = [plans[row] for row in active.tolist()]
-            values = [plan.values[turn] for plan in ones]
-            instants = [plan.instants[turn] for plan in ones]
-            bounds = entries.Bounds.of(heads[active])
-            before = states[active]
-            slots = entries.slots(
-                loaded.layout,
-                steps=bases[active] + turn + 1,
-                instants=instants,
-                values=values,
-                imputed=[plan.imputed[turn] for plan in ones],
-                issued=bounds.cut(entries.issued(loaded, before)),
-            )
-            features = [
-                entries.features_at(plan.label.grid, instant) for plan, instant in zip(ones, instants, strict=True)
-            ]
-            states[active], _ = loaded.model.step(before, np.array(values), np.array(features, np.float32))
-            self._slots.append((active, slots))
-            due = active[(bases[active] + turn + 1) % every[active] == 0]
-            if len(due):
-                snapshots = np.zeros(len(due), loaded.layout.snapshot)
-                snapshots["step"], snapshots["state"] = bases[due] + turn + 1, states[due]
-                self._snapshots.append((due, snapshots))
-
-    def _drop_what_is_not_finite(self) -> None:
-        finite = self._loaded.model.finite(self._live["state"])
-        if finite.all():
-            return
-        for row in np.flatnonzero(~finite).tolist():
-            one = self._planned[row]
-            one.entry.fail(ResultNotFinite(one.plan.place.standing()))
-        self._live = self._live[finite]
-        self._planned = [one for one, sound in zip(self._planned, finite.tolist(), strict=True) if sound]
-        numbers = np.cumsum(finite) - 1
-        for parts in (self._slots, self._snapshots):
-            parts[:] = [(numbers[rows[finite[rows]]], array[finite[rows]]) for rows, array in parts]
-
-    def _encode(self, randomness: Callable[[int], bytes]) -> list[Change]:
-        heads, layout = self._live["head"], self._loaded.layout
-        plans = [one.plan for one in self._planned]
-        works = [one.entry.work for one in self._planned]
-        expected = [position(head) for head in _rows(heads)]
-        random = randomness(16 * len(works))
-        tokens = [work.token or random[16 * row : 16 * row + 16] for row, work in enumerate(works)]
-        heads["step"] = [plan.step for plan in plans]
-        heads["last"] = [plan.last for plan in plans]
-        token_array = np.frombuffer(b"".join(tokens), np.uint8).reshape(-1, 16)
-        digest_array = np.frombuffer(b"".join([work.digest for work in works]), np.uint8).reshape(-1, 8)
-        bump(heads, token_array, digest_array)
-        rows, slots = self._attributed(heads)
-        self._outcomes = entries.outcomes(
-            layout,
-            heads,
-            self._last_slots(rows, slots),
-            status=200,
-            tokens=token_array,
-            digests=digest_array,
-            replayed=[len(plan.again) for plan in plans],
-            times=[entries.time_after(plan.label.grid, plan.last) for plan in plans],
-            forecasts=entries.Bounds.of(heads).cut(entries.issued(self._loaded, self._live["state"])),
-            warmed_up=entries.is_warmed_up(self._loaded, self._live["state"]),
-        )
-        writes = self._writes(rows, slots)
-        ttls: list[int] = heads["ttl_ms"].tolist()
-        full: list[int] = (heads["flags"] & HeadFlag.FULL).tolist()
-        return [
-            Change(work.session, token, work.digest, stood, Kind.WRITE, written, ttl_ms, bool(keeps))
-            for work, token, stood, written, ttl_ms, keeps in zip(
-                works, tokens, expected, writes, ttls, full, strict=True
-            )
-        ]
-
-    def _attributed(self, heads: Structured) -> tuple[NDArray[np.int64], Structured]:
-        """All slots in the order of time, each with the revision that writes it and its place in the answer."""
-        applied = np.zeros(len(heads), np.int64)
-        imputed = np.zeros(len(heads), np.int64)
-        for rows, slots in self._slots:
-            missing = slots["flags"] != 0
-            applied[rows] += ~missing
-            imputed[rows] += missing
-            slots["applied"], slots["imputed"] = applied[rows], imputed[rows]
-            slots["revision"] = heads["revision"][rows]
-        return (
-            np.concatenate([rows for rows, _ in self._slots]),
-            np.concatenate([slots for _, slots in self._slots]),
-        )
-
-    def _last_slots(self, rows: NDArray[np.int64], slots: Structured) -> Structured:
-        last = np.zeros(len(self._planned), np.int64)
-        last[rows] = np.arange(len(rows))  # later ones of a row overwrite earlier ones
-        observed: Structured = slots[last]
-        return observed
-
-    def _writes(self, rows: NDArray[np.int64], slots: Structured) -> list[Writes]:
-        everyone = np.arange(len(self._planned))
-        heads = self._live["head"]
-        kept = slots["step"] + heads["history"][rows] > heads["step"][rows]
-        kept |= (heads["flags"][rows] & HeadFlag.FULL) != 0  # the store moves each ring that they fill
-        snapshots = None
-        if self._snapshots:
-            snapshots = (
-                np.concatenate([due for due, _ in self._snapshots]),
-                np.concatenate([array for _, array in self._snapshots]),
-            )
-            holds = self._live["head"]["history"][snapshots[0]] > 0
-            snapshots = (snapshots[0][holds], snapshots[1][holds])
-        return wave_writes(
-            self._live,
-            self._loaded.layout,
-            slots=(rows[kept], slots[kept]),
-            outcomes=(everyone, self._outcomes),
-            snapshots=snapshots,
-        )
-
-    def settle(self, outcomes: Sequence[Outcome]) -> list[Waiting]:
-        """Answer; returns those that lost a race, or whose key another request committed first."""
-        handed_on = []
-        answers = read_answers(self._outcomes) if self.changes else []
-        for one, change, answer, outcome in zip(self._planned, self.changes, answers, outcomes, strict=True):
-            entry = one.entry
-            own = outcome is Outcome.REPLAYED and entry.work.token is None  # a re-sent command found its own success
-            if outcome is Outcome.APPLIED or own:
-                label = one.plan.label
-                etag = render.etag(answer.incarnation, answer.revision)
-                entry.settle(Reply(200, render.advance(label, answer), etag, told=(label, answer)))
-            elif outcome is Outcome.UNCONFIRMED:
-                entry.fail(DurabilityUnconfirmed(entry.session))
-            elif outcome is Outcome.UNAVAILABLE:
-                entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
-            elif outcome is Outcome.UNKNOWN:
-                entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))
-            else:
-                assert change.expected is not None, "a wave advances what is there"
-                entry.work = replace(entry.work, stored=outcome is Outcome.REPLAYED)
-                handed_on.append(_having_seen(entry, change.expected))
-        return handed_on
-
-
-def _rows(heads: Structured) -> list[bytes]:
-    data, size = heads.tobytes(), heads.dtype.itemsize
-    return [data[at : at + size] for at in range(0, len(data), size)]

@@ -142,13 +142,18 @@ UNCONFIRMED_AS = dict.fromkeys((Outcome.APPLIED, Outcome.REPLAYED), Outcome.UNCO
 
 
 class SessionStore:
-    """Sessions in a Redis-protocol store. Calls may run at the same time; none lasts longer than `timeout_s`."""
+    """Sessions in a Redis-protocol store. Calls may run at the same time; none lasts longer than `timeout_s`.
+
+    Attributes:
+        now_ms: the store's clock, as its latest answer told it.
+    """
 
     def __init__(self, servers: Servers, namespace: str, timeout_s: float, demand: Demand = ANY) -> None:
         self.servers = servers
         self.namespace = namespace
         self.timeout_s = timeout_s
         self.demand = demand
+        self.now_ms = 0
         self._confirmation = Confirmation(servers, demand)
 
     @classmethod
@@ -190,6 +195,7 @@ class SessionStore:
             now_ms = int.from_bytes(reply[:8], "little")
             found[part] = np.frombuffer(reply, np.uint8, size, 8)
             rows[part] = np.frombuffer(reply, np.uint8, offset=8 + size).reshape(size, length)
+            self.now_ms = now_ms
         return Reading(now_ms, found, rows)
 
     async def read_whole(self, sessions: Sequence[str]) -> WholeReading:
@@ -242,10 +248,13 @@ class SessionStore:
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Failure):
                 outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
-            elif isinstance(reply, Unconfirmed):
-                outcomes += [UNCONFIRMED_AS.get(Outcome(code), Outcome(code)) for code in reply.reply[8:]]
+                continue
+            told = reply.reply if isinstance(reply, Unconfirmed) else reply
+            self.now_ms = int.from_bytes(told[:8], "little")
+            if isinstance(reply, Unconfirmed):
+                outcomes += [UNCONFIRMED_AS.get(Outcome(code), Outcome(code)) for code in told[8:]]
             else:
-                outcomes += [OUTCOMES[code] for code in reply[8:]]
+                outcomes += [OUTCOMES[code] for code in told[8:]]
         return outcomes
 
     async def confirm(self, session: str, position: bytes) -> Outcome:

@@ -47,7 +47,7 @@ class Mutant:
 
 
 LUA, WAVES, FORECASTER = "service/storage/commit.lua", "service/sessions/waves.py", "service/sessions/forecaster.py"
-APPLYING = "service/sessions/applying.py"
+APPLYING, STEPPED = "service/sessions/applying.py", "service/sessions/stepped.py"
 LIFECYCLE, LAYOUT, RULES = "service/sessions/lifecycle.py", "service/storage/layout.py", "service/sessions/rules.py"
 
 COMPARED = "local position = sub(head, 113, 124) .. sub(head, 621, 624)\n  if position == expected then"
@@ -114,9 +114,9 @@ MUTANTS = (
         (
             (
                 FORECASTER,
-                "        outcomes = iter(await self._store.commit(changes) if changes else ())\n",
-                """        parts = [[replace(change, writes=change.writes[:1]) for change in changes]]
-        outcomes = iter(await self._store.commit(parts[0]) if changes else ())
+                "        committed = await self._store.commit(changes)\n",
+                """        from dataclasses import replace
+        committed = await self._store.commit([replace(change, writes=change.writes[:1]) for change in changes])
         from service.storage.connection import Command
         keys = [(self._store.key(change.session), write) for change in changes for write in change.writes[1:]]
         rest = [Command(key, (b"SETRANGE", key, b"%d" % at, data)) for key, (at, data) in keys]
@@ -132,7 +132,7 @@ MUTANTS = (
                 FORECASTER,
                 "        for advance in advances:\n",
                 """        if any(one.entry.over for advance in advances for one in advance._planned):
-            for entry in waiting:
+            for entry in [one.entry for advance in advances for one in advance._planned]:
                 entry.fail(StoreUnavailable("a request of the wave was cancelled; nothing was changed"))
             return []
         for advance in advances:
@@ -145,15 +145,15 @@ MUTANTS = (
         "a deadline that says that nothing was changed",
         (
             (
-                FORECASTER,
-                'entry.fail(DeadlineExceeded("the store did not confirm in time; the same request again settles it"))',
+                STEPPED,
+                'entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))',
                 'entry.fail(StoreUnavailable("the store did not confirm in time; nothing was changed"))',
             ),
         ),
     ),
     Mutant(
         "a replay that cannot be read says that nothing was changed",
-        ((FORECASTER, "stored=outcome is Outcome.REPLAYED", "stored=False"),),
+        ((STEPPED, "stored=outcome is Outcome.REPLAYED", "stored=False"),),
         seed=53,
     ),
     Mutant(
@@ -167,7 +167,7 @@ MUTANTS = (
         "a re-sent command's own success taken for a conflict",
         (
             (
-                FORECASTER,
+                STEPPED,
                 "own = outcome is Outcome.REPLAYED and entry.work.token is None",
                 "own = False",
             ),
@@ -177,12 +177,31 @@ MUTANTS = (
         "answers handed to the wrong sessions",
         (
             (
-                FORECASTER,
+                STEPPED,
                 "answers = read_answers(self._outcomes) if self.changes else []",
                 "answers = read_answers(self._outcomes)[::-1] if self.changes else []",
             ),
         ),
         seed=1,
+    ),
+    Mutant(
+        "what is cached trusted without the store's comparison",
+        ((STEPPED, "outcome is Outcome.APPLIED or own:", "outcome in (Outcome.APPLIED, Outcome.CONFLICT) or own:"),),
+    ),
+    Mutant(
+        "refused for what is cached",
+        (
+            (
+                FORECASTER,
+                "            waiting += [having_seen(cached[row], _position(rows[row])) for row, _ in unusual]\n",
+                """            for row, problem in unusual:
+                if problem is not None:
+                    cached[row].fail(problem)
+                else:
+                    waiting.append(having_seen(cached[row], _position(rows[row])))
+""",
+            ),
+        ),
     ),
     Mutant(
         "a lost commit taken for another client's",

@@ -13,7 +13,7 @@ from service.core import Core, running
 from service.sessions.work import Observe
 from service.settings import Settings
 from service.storage.connection import Command
-from service.storage.store import Reading, SessionStore, WholeReading
+from service.storage.store import Change, Outcome, SessionStore
 from service.wire.parsing import Observation
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import StateRegressed
@@ -61,19 +61,13 @@ def test_a_write_with_the_etag_of_a_lost_commit_is_refused_and_changes_nothing(
 
 
 class FailingOver(SessionStore):
-    """After a session was read, the store holds again what it held earlier."""
+    """Before a session is committed, the store holds again what it held earlier."""
 
     older: bytes | None = None
 
-    async def read(self, sessions: Sequence[str], length: int) -> Reading:
-        reading = await super().read(sessions, length)
-        await self._fail_over(sessions[0])
-        return reading
-
-    async def read_whole(self, sessions: Sequence[str]) -> WholeReading:
-        reading = await super().read_whole(sessions)
-        await self._fail_over(sessions[0])
-        return reading
+    async def commit(self, changes: Sequence[Change]) -> list[Outcome]:
+        await self._fail_over(changes[0].session)
+        return await super().commit(changes)
 
     async def _fail_over(self, session: str) -> None:
         if self.older is not None:
@@ -85,7 +79,7 @@ class FailingOver(SessionStore):
 async def standing_at_four(
     service: Service, name: str, *, timed: bool = True
 ) -> AsyncIterator[tuple[Core, FailingOver]]:
-    """A session of four observations, of which the store loses the last when it is next read."""
+    """A session of four observations, of which the store loses the last when it is next to be committed."""
     settings = Settings.model_validate({"default_model": "tiny"})
     connection = FailingOver.open(service.store_url)
     async with running(settings, connection, service.registry, clock=loop_time, randomness=os.urandom) as core:

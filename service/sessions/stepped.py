@@ -1,0 +1,216 @@
+"""The part of a wave that one model folds: stepped, encoded, and, once committed, answered."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from service.sessions import entries
+from service.sessions.registry import LoadedModel
+from service.sessions.rules import Plan
+from service.sessions.waves import Entry
+from service.sessions.work import Observe, Reply
+from service.storage.answers import read_answers
+from service.storage.layout import Bytes, HeadFlag, Structured, position
+from service.storage.record import Writes, bump, live_of, wave_writes
+from service.storage.store import Change, Kind, Outcome
+from service.wire import render
+from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
+from service.wire.session_problems import ResultNotFinite
+
+Waiting = Entry[Observe, Reply]
+
+
+def having_seen(entry: Waiting, stood: bytes) -> Waiting:
+    """What is read again must not stand before what was read of it."""
+    entry.work = replace(entry.work, seen=stood)
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A request whose steps are known, and its session's row in the wave."""
+
+    row: int
+    entry: Waiting
+    plan: Plan
+
+
+class Stepped:
+    """The sessions of one model in a wave: folded, encoded, and, once committed, answered."""
+
+    def __init__(
+        self, loaded: LoadedModel, planned: Sequence[Planned], rows: Bytes, randomness: Callable[[int], bytes]
+    ) -> None:
+        self._loaded = loaded
+        self._live = live_of(rows[[one.row for one in planned]], loaded.layout)
+        self._planned = planned
+        self._slots: list[tuple[NDArray[np.int64], Structured]] = []
+        self._snapshots: list[tuple[NDArray[np.int64], Structured]] = []
+        self._fold()
+        self._drop_what_is_not_finite()
+        self.changes = self._encode(randomness) if self._planned else []
+
+    def _fold(self) -> None:
+        """Step all sessions together, as often as the longest of their plans has steps."""
+        heads, states, loaded = self._live["head"], self._live["state"], self._loaded
+        plans = [one.plan for one in self._planned]
+        steps = np.array([len(plan.values) for plan in plans])
+        bases = heads["step"].astype(np.int64)
+        every = np.maximum(heads["history"].astype(np.int64) // 2, 1)
+        for turn in range(int(steps.max())):
+            active = np.flatnonzero(steps > turn)
+            ones = [plans[row] for row in active.tolist()]
+            values = [plan.values[turn] for plan in ones]
+            instants = [plan.instants[turn] for plan in ones]
+            bounds = entries.Bounds.of(heads[active])
+            before = states[active]
+            slots = entries.slots(
+                loaded.layout,
+                steps=bases[active] + turn + 1,
+                instants=instants,
+                values=values,
+                imputed=[plan.imputed[turn] for plan in ones],
+                issued=bounds.cut(entries.issued(loaded, before)),
+            )
+            features = [
+                entries.features_at(plan.label.grid, instant) for plan, instant in zip(ones, instants, strict=True)
+            ]
+            states[active], _ = loaded.model.step(before, np.array(values), np.array(features, np.float32))
+            self._slots.append((active, slots))
+            due = active[(bases[active] + turn + 1) % every[active] == 0]
+            if len(due):
+                snapshots = np.zeros(len(due), loaded.layout.snapshot)
+                snapshots["step"], snapshots["state"] = bases[due] + turn + 1, states[due]
+                self._snapshots.append((due, snapshots))
+
+    def _drop_what_is_not_finite(self) -> None:
+        finite = self._loaded.model.finite(self._live["state"])
+        if finite.all():
+            return
+        for row in np.flatnonzero(~finite).tolist():
+            one = self._planned[row]
+            one.entry.fail(ResultNotFinite(one.plan.place.standing()))
+        self._live = self._live[finite]
+        self._planned = [one for one, sound in zip(self._planned, finite.tolist(), strict=True) if sound]
+        numbers = np.cumsum(finite) - 1
+        for parts in (self._slots, self._snapshots):
+            parts[:] = [(numbers[rows[finite[rows]]], array[finite[rows]]) for rows, array in parts]
+
+    def _encode(self, randomness: Callable[[int], bytes]) -> list[Change]:
+        heads, layout = self._live["head"], self._loaded.layout
+        plans = [one.plan for one in self._planned]
+        works = [one.entry.work for one in self._planned]
+        expected = [position(head) for head in _rows(heads)]
+        random = randomness(16 * len(works))
+        tokens = [work.token or random[16 * row : 16 * row + 16] for row, work in enumerate(works)]
+        heads["step"] = [plan.step for plan in plans]
+        heads["last"] = [plan.last for plan in plans]
+        token_array = np.frombuffer(b"".join(tokens), np.uint8).reshape(-1, 16)
+        digest_array = np.frombuffer(b"".join([work.digest for work in works]), np.uint8).reshape(-1, 8)
+        bump(heads, token_array, digest_array)
+        rows, slots = self._attributed(heads)
+        self._outcomes = entries.outcomes(
+            layout,
+            heads,
+            self._last_slots(rows, slots),
+            status=200,
+            tokens=token_array,
+            digests=digest_array,
+            replayed=[len(plan.again) for plan in plans],
+            times=[entries.time_after(plan.label.grid, plan.last) for plan in plans],
+            forecasts=entries.Bounds.of(heads).cut(entries.issued(self._loaded, self._live["state"])),
+            warmed_up=entries.is_warmed_up(self._loaded, self._live["state"]),
+        )
+        writes = self._writes(rows, slots)
+        ttls: list[int] = heads["ttl_ms"].tolist()
+        full: list[int] = (heads["flags"] & HeadFlag.FULL).tolist()
+        return [
+            Change(work.session, token, work.digest, stood, Kind.WRITE, written, ttl_ms, bool(keeps))
+            for work, token, stood, written, ttl_ms, keeps in zip(
+                works, tokens, expected, writes, ttls, full, strict=True
+            )
+        ]
+
+    def _attributed(self, heads: Structured) -> tuple[NDArray[np.int64], Structured]:
+        """All slots in the order of time, each with the revision that writes it and its place in the answer."""
+        applied = np.zeros(len(heads), np.int64)
+        imputed = np.zeros(len(heads), np.int64)
+        for rows, slots in self._slots:
+            missing = slots["flags"] != 0
+            applied[rows] += ~missing
+            imputed[rows] += missing
+            slots["applied"], slots["imputed"] = applied[rows], imputed[rows]
+            slots["revision"] = heads["revision"][rows]
+        return (
+            np.concatenate([rows for rows, _ in self._slots]),
+            np.concatenate([slots for _, slots in self._slots]),
+        )
+
+    def _last_slots(self, rows: NDArray[np.int64], slots: Structured) -> Structured:
+        last = np.zeros(len(self._planned), np.int64)
+        last[rows] = np.arange(len(rows))  # later ones of a row overwrite earlier ones
+        observed: Structured = slots[last]
+        return observed
+
+    def _writes(self, rows: NDArray[np.int64], slots: Structured) -> list[Writes]:
+        everyone = np.arange(len(self._planned))
+        heads = self._live["head"]
+        kept = slots["step"] + heads["history"][rows] > heads["step"][rows]
+        kept |= (heads["flags"][rows] & HeadFlag.FULL) != 0  # the store moves each ring that they fill
+        snapshots = None
+        if self._snapshots:
+            snapshots = (
+                np.concatenate([due for due, _ in self._snapshots]),
+                np.concatenate([array for _, array in self._snapshots]),
+            )
+            holds = self._live["head"]["history"][snapshots[0]] > 0
+            snapshots = (snapshots[0][holds], snapshots[1][holds])
+        return wave_writes(
+            self._live,
+            self._loaded.layout,
+            slots=(rows[kept], slots[kept]),
+            outcomes=(everyone, self._outcomes),
+            snapshots=snapshots,
+        )
+
+    @property
+    def origin(self) -> list[int]:
+        """The row that each change was computed from."""
+        return [one.row for one in self._planned]
+
+    def stored(self, numbers: Sequence[int]) -> Bytes:
+        """The heads and states of these changes, as they are stored but for the stamps."""
+        live = self._live if len(numbers) == len(self._live) else self._live[numbers]
+        return live.view(np.uint8).reshape(len(live), self._loaded.layout.live_bytes)
+
+    def settle(self, outcomes: Sequence[Outcome]) -> list[tuple[Planned, Outcome]]:
+        """Answer; returns those that lost a race, or whose key another request committed first."""
+        lost: list[tuple[Planned, Outcome]] = []
+        answers = read_answers(self._outcomes) if self.changes else []
+        for one, change, answer, outcome in zip(self._planned, self.changes, answers, outcomes, strict=True):
+            entry = one.entry
+            own = outcome is Outcome.REPLAYED and entry.work.token is None  # a re-sent command found its own success
+            if outcome is Outcome.APPLIED or own:
+                label = one.plan.label
+                etag = render.etag(answer.incarnation, answer.revision)
+                entry.settle(Reply(200, render.advance(label, answer), etag, told=(label, answer)))
+            elif outcome is Outcome.UNCONFIRMED:
+                entry.fail(DurabilityUnconfirmed(entry.session))
+            elif outcome is Outcome.UNAVAILABLE:
+                entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
+            elif outcome is Outcome.UNKNOWN:
+                entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))
+            else:
+                assert change.expected is not None, "a wave advances what is there"
+                entry.work = replace(entry.work, stored=outcome is Outcome.REPLAYED)
+                having_seen(entry, change.expected)
+                lost.append((one, outcome))
+        return lost
+
+
+def _rows(heads: Structured) -> list[bytes]:
+    data, size = heads.tobytes(), heads.dtype.itemsize
+    return [data[at : at + size] for at in range(0, len(data), size)]
