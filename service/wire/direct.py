@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
 from service.wire.exchange import Headers, RawHeaders, header_lines, identity, problem_answer
 from service.wire.problems import ServiceError
 
@@ -65,6 +67,12 @@ class Exchange:
         """End it with a problem."""
         status, headers, body = problem_answer(error, named)
         self._end(self, status, header_lines(headers), body)
+
+
+def problem_bytes(error: ServiceError, headers: Headers) -> bytes:
+    """A problem as a whole answer; its instance is the request id among the headers, if there is one."""
+    status, headers, body = problem_answer(error, headers)
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], header_lines(headers), len(body), body)
 
 
 class Direct(Protocol):

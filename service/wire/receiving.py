@@ -12,17 +12,14 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from service.wire.direct import Direct, Exchange, made_id, named
-from service.wire.exchange import LINGER_S, Headers, header_lines, problem_answer
+from service.wire.direct import Direct, Exchange, named, problem_bytes
+from service.wire.exchange import LINGER_S, Headers, header_lines
 from service.wire.problems import OVERLOADED, MalformedRequest, Overloaded, RequestTimeout, ServiceError, TooLarge
+from service.wire.turning_away import is_plain_post, turned_away
 
 HEAD_LIMIT = 32 * 1024
 """Bytes of a request's first line and headers."""
 HEADERS_LIMIT = 100
-NAMING = (b"x-request-id", b"traceparent")
-"""Headers of a request that its answer repeats."""
-STAND_IN = b"0123456789abcdef"
-"""Where the id stands in the prepared answer to a request that is turned away."""
 
 
 class Unwanted(Exception):
@@ -91,6 +88,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._given_up or self.transport.is_closing():
             return
+        if self._is_turned_away(data):
+            self.transport.write(turned_away())
+            self._idle_since = self.loop.time()
+            return
         self._arrived = len(data)
         self._head_bytes += len(data)
         super().data_received(data)
@@ -111,7 +112,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise Unwanted
         self._in_head = False
         method = self.parser.get_method()
-        if self._is_between_requests() and not self.flow.write_paused and self._direct.turns_away(method, self.url):
+        if self._may_be_turned_away() and self._direct.turns_away(method, self.url):
             self._turned_away = True
             return
         target = self._direct.target(method, self.url)
@@ -234,12 +235,22 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether it is a request's turn that the connection answers, and its body is not here."""
         return isinstance(self.cycle, Exchange) and self.cycle is self._current and self.cycle.more_body
 
+    def _is_turned_away(self, data: bytes) -> bool:
+        """Whether there is no room for what plainly is one whole request; it need not be parsed for that."""
+        return (
+            not self._in_message
+            and self._may_be_turned_away()
+            and self._direct.turns_away(b"POST", data[5 : data.find(b" ", 5)])
+            and is_plain_post(data)
+        )
+
+    def _may_be_turned_away(self) -> bool:
+        """Whether a refusal at once would neither overtake an answer nor pile up for a client that reads none."""
+        return self._is_between_requests() and not self.flow.write_paused
+
     def _turn_away(self) -> None:
-        made = made_id()
-        if any(name in NAMING for name, _ in self.headers):
-            self.transport.write(_answer(Overloaded(OVERLOADED), named(dict(self.headers))))
-        else:
-            self.transport.write(TURNED_AWAY.replace(STAND_IN, made))
+        """Refuse what was read."""
+        self.transport.write(problem_bytes(Overloaded(OVERLOADED), named(dict(self.headers))))
         self._idle_since = self.loop.time()
         if not self.parser.should_keep_alive():
             self.transport.close()
@@ -287,16 +298,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         names = named(dict(self.headers)) if self._waits_for_body() else []
-        self.transport.write(_answer(error, [*names, (b"connection", b"close")]))
+        self.transport.write(problem_bytes(error, [*names, (b"connection", b"close")]))
         self.transport.write_eof()
         self.flow.resume_reading()
         self.loop.call_later(LINGER_S, self.transport.close)
-
-
-def _answer(error: ServiceError, headers: Headers) -> bytes:
-    """A problem as a whole answer; its instance is the request id among the headers, if there is one."""
-    status, headers, body = problem_answer(error, headers)
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], header_lines(headers), len(body), body)
-
-
-TURNED_AWAY = _answer(Overloaded(OVERLOADED), [(b"x-request-id", STAND_IN)])
