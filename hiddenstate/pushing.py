@@ -9,20 +9,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC
 from math import isnan
 from typing import Any, NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from hiddenstate.client import Client, OnConflict
 from hiddenstate.errors import ProblemError, ServiceUnreachable
 from hiddenstate.failures import Failures, Refused
 from hiddenstate.shapes import Observation, Session, Settings
-from hiddenstate.tables import UNREADABLE, OldestFirst, Part, SeriesFile, instant_in, pc
+from hiddenstate.standing import Rows, compare
+from hiddenstate.tables import OldestFirst, Part, SeriesFile, pc
 
 CONNECTIONS = 16
 """Sessions that are created at the same time: the service folds their histories together."""
@@ -36,7 +34,6 @@ WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 RETRYABLE = (408, 429, 503, 504)
 RETRYABLE_SLUGS = ("request-in-progress", "concurrent-update")
 
-Rows = NDArray[np.int64]
 ResultT = TypeVar("ResultT")
 
 
@@ -63,21 +60,23 @@ class _Refusal(NamedTuple):
 
 
 class _Begun(NamedTuple):
-    """What became of the first rows of a series: those still to send, and those refused.
+    """What became of the rows of a series that is new, or was there before.
 
     Attributes:
+        rows: those still to send.
         known: there is such a session now.
         stood: what it was where it was there before.
     """
 
     code: int
-    known: bool
-    stood: Session | None
-    created: bool
-    applied: int
-    older: int
     rows: Rows
-    refused: list[_Refusal]
+    known: bool = False
+    stood: Session | None = None
+    created: bool = False
+    applied: int = 0
+    same: int = 0
+    older: int = 0
+    refused: Sequence[_Refusal] = ()
 
 
 class Push:
@@ -137,14 +136,16 @@ class Push:
 
     def _part(self, part: Part, pool: ThreadPoolExecutor) -> None:
         by_series = np.split(np.argsort(part.codes, kind="stable"), np.cumsum(np.bincount(part.codes))[:-1])
-        unknown = {code for code, name in enumerate(part.names) if name not in self._known}
-        waiting = [self._following(part, code, rows) for code, rows in enumerate(by_series) if code not in unknown]
-        for begun in pool.map(lambda code: _patiently(self._begin, part, code, by_series[code]), sorted(unknown)):
+        new = [name not in self._known or self._known[name] is not None for name in part.names]
+        waiting = [rows for rows, is_new in zip(by_series, new, strict=True) if not is_new]
+        codes = [code for code, is_new in enumerate(new) if is_new]
+        for begun in pool.map(lambda code: _patiently(self._begin, part, code, by_series[code]), codes):
             self._pushed.created += begun.created
             self._pushed.applied += begun.applied
+            self._pushed.replayed += begun.same
             self._pushed.older += begun.older
             self._refuse(part, begun.refused)
-            self._done(begun.applied + begun.older + len(begun.refused))
+            self._done(begun.applied + begun.same + begun.older + len(begun.refused))
             waiting.append(begun.rows)
             if begun.known:
                 self._known[part.names[begun.code]] = begun.stood
@@ -152,35 +153,29 @@ class Push:
         for at in range(0, len(rows), BATCH_ROWS):
             self._send(part, rows[at : at + BATCH_ROWS])
 
-    def _following(self, part: Part, code: int, rows: Rows) -> Rows:
-        """The rows to send of a session that came up before."""
-        stood = self._known[part.names[code]]
-        if stood is None:
-            return rows
-        newer = _newer(stood, part, rows)
-        self._pushed.older += len(rows) - len(newer)
-        self._done(len(rows) - len(newer))
-        return newer
-
     def _begin(self, part: Part, code: int, rows: Rows) -> _Begun:
-        """Find out where a session stands, or create it."""
-        name = self._prefix + part.names[code]
+        """Find out what a session holds of these rows, or create it with them."""
         try:
-            session = self._client.session(name)
+            return self._standing(part, code, rows)
         except ProblemError as problem:
             if problem.retryable:
                 raise
             if not self._create or problem.slug != "session-not-found":
                 refused = [_Refusal(row, problem.slug, problem.detail) for row in rows.tolist()]
-                return _Begun(code, False, None, False, 0, 0, rows[:0], refused)
+                return _Begun(code, rows[:0], refused=refused)
             return self._created(part, code, rows)
-        return _standing(code, session, part, rows)
+
+    def _standing(self, part: Part, code: int, rows: Rows) -> _Begun:
+        name = part.names[code]
+        session = self._known.get(name) or self._client.session(self._prefix + name)
+        compared = compare(self._client, session, part, rows)
+        return _Begun(code, compared.rows, known=True, stood=session, older=compared.older, same=compared.same)
 
     def _created(self, part: Part, code: int, rows: Rows) -> _Begun:
         """Create a session with the first of its rows, without those that are refused."""
         first = rows[np.isfinite(part.values[rows]) | np.isnan(part.values[rows])][:HISTORY_ROWS].tolist()
         if not first:  # the service says why it takes none of them
-            return _Begun(code, False, None, False, 0, 0, rows, [])
+            return _Begun(code, rows)
         rest = rows[~np.isin(rows, first)]
         refused: list[_Refusal] = []
         for _ in range(MENDINGS):
@@ -191,7 +186,7 @@ class Push:
                 if problem.retryable:
                     raise
                 if problem.slug == "session-exists":  # made by another meanwhile
-                    return _standing(code, self._client.session(self._prefix + part.names[code]), part, rows)
+                    return self._standing(part, code, rows)
                 faulty = _refused_rows(problem) or dict.fromkeys(range(len(first)), problem.detail)
                 refused += [_Refusal(first[index], problem.slug, detail) for index, detail in faulty.items()]
                 gone = {first[index] for index in faulty}
@@ -199,9 +194,9 @@ class Push:
                 if not first:
                     break
             else:
-                return _Begun(code, True, None, True, len(first), 0, rest, refused)
+                return _Begun(code, rest, known=True, created=True, applied=len(first), refused=refused)
         refused += [_Refusal(row, refused[-1].problem, refused[-1].detail) for row in (*first, *rest.tolist())]
-        return _Begun(code, False, None, False, 0, 0, rows[:0], refused)
+        return _Begun(code, rows[:0], refused=refused)
 
     def _observation(self, part: Part, row: int) -> Observation:
         value = float(part.values[row])
@@ -259,13 +254,15 @@ class Push:
         return rows[~settled]
 
     def _still_to_send(self, part: Part, rows: Rows) -> Rows:
-        """Those of the rows that are not too old by now to be answered as replays: their answers were lost."""
+        """Those of the rows that their sessions do not hold: the answers were lost."""
         kept = []
         for code in np.unique(part.codes[rows]).tolist():
             session = self._client.session(self._prefix + part.names[code])
-            kept.append(_newer(session, part, rows[part.codes[rows] == code]))
+            compared = compare(self._client, session, part, rows[part.codes[rows] == code])
+            kept.append(compared.rows)
+            self._pushed.older += compared.older
+            self._pushed.replayed += compared.same
         left = np.sort(np.concatenate(kept))
-        self._pushed.older += len(rows) - len(left)
         self._done(len(rows) - len(left))
         return left
 
@@ -287,26 +284,6 @@ class Push:
             covariates = [part.table[name][row].as_py() for name in self._covariates]
             y = part.table["y"][row].as_py()
             yield Refused(part.names[part.codes[row]], ds, y, covariates, problem, detail)
-
-
-def _standing(code: int, session: Session, part: Part, rows: Rows) -> _Begun:
-    newer = _newer(session, part, rows)
-    return _Begun(code, True, session, False, 0, len(rows) - len(newer), newer, [])
-
-
-def _newer(session: Session, part: Part, rows: Rows) -> Rows:
-    """Those of a session's rows that it can tell whether it holds: the others are from before what it can correct."""
-    oldest, last = session["retained_from"], session["last"]
-    if session["step"] == 0 or (session["freq"] is None) != (part.moments is None):
-        return rows
-    zone = UTC if session["timezone"] == "UTC" else ZoneInfo(session["timezone"])
-    times = part.times_in(zone, rows)
-    if part.moments is None:
-        first = session["step"] + 1 if oldest is None else int(oldest)
-    else:
-        first = instant_in(zone, str(last)) + 1 if oldest is None else instant_in(zone, str(oldest))
-    newer: Rows = rows[(times >= first) | (times == UNREADABLE)]
-    return newer
 
 
 def _refused_rows(problem: ProblemError) -> dict[int, str]:

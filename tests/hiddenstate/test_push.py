@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hiddenstate import Client, ProblemError, pushing, tables
+from hiddenstate import Client, ProblemError, ServiceUnreachable, pushing, tables
 from hiddenstate.cli.faults import ExitCode
+from hiddenstate.client import OnConflict
 from hiddenstate.failures import Failures
 from hiddenstate.pushing import Push, Pushed
 from hiddenstate.shapes import Observation, Settings
@@ -114,6 +115,34 @@ def test_in_pieces_it_ends_as_if_created_whole_and_again_changes_nothing(
     again = push_here(client, file, prefix)
     assert (again.created, again.applied, again.replayed + again.older) == (0, 0, len(frame))
     assert [client.session(f"{prefix}00{n}")["etag"] for n in range(3)] == etags
+
+
+class Forgetful(Client):
+    """Loses the answer to every other batch, after the service has given it."""
+
+    batches = 0
+
+    def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
+        answer = super().observe_table(rows, on_conflict=on_conflict)
+        self.batches += 1
+        if self.batches % 2:
+            raise ServiceUnreachable(self.url, "the answer was lost")
+        return answer
+
+
+def test_rows_whose_answers_were_lost_count_once_also_where_they_are_too_old_to_be_compared(
+    service: Running, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "PART_ROWS", 150)
+    monkeypatch.setattr(pushing, "WAITS_S", (0.01, 0.01))
+    frame, file = sales(1, 450), tmp_path / "sales.parquet"
+    frame.to_parquet(file)
+    with Forgetful(service.url) as client:
+        pushed = push_here(client, file, prefix)
+        assert client.batches == 2
+        assert not (tmp_path / "failures.csv").exists()
+        assert (pushed.applied, pushed.older + pushed.replayed) == (300, 150)
+        assert_as_created_whole(client, frame, prefix)
 
 
 @pytest.mark.usefixtures("in_pieces")
