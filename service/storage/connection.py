@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.crc import key_slot
 from redis.exceptions import (
@@ -27,7 +26,7 @@ from redis.exceptions import (
 )
 
 from service.storage.durability import Node, Waits
-from service.storage.exchange import MAX_PROBES, Command, Failure, Reply, Unconfirmed, exchange, open_pool
+from service.storage.exchange import MAX_PROBES, Command, Failure, Lines, Reply, Unconfirmed, exchange
 
 __all__ = ["Command", "Failure", "Node", "Reply", "Servers", "StoreUnavailable", "Unconfirmed", "connect", "exchange"]
 
@@ -56,8 +55,8 @@ class Servers:
         self._seeds = list(seeds)
         self._url_of = url_of
         self._timeout_s = timeout_s
-        self._pools: dict[Node, BlockingConnectionPool] = {}
-        self._probes: dict[Node, BlockingConnectionPool] = {}
+        self._pools: dict[Node, Lines] = {}
+        self._probes: dict[Node, Lines] = {}
         self._silent: dict[Node, float] = {}  # when to ask again those that left a call unanswered
         self._asking: dict[Node, asyncio.Task[None]] = {}
 
@@ -73,15 +72,15 @@ class Servers:
     def moved(self, error: MovedError) -> None:
         self.forget()
 
-    def pool(self, node: Node) -> BlockingConnectionPool:
+    def pool(self, node: Node) -> Lines:
         if node not in self._pools:
-            self._pools[node] = open_pool(self._url_of(node), self._timeout_s, greeting=self.greeting)
+            self._pools[node] = Lines(self._url_of(node), self._timeout_s, greeting=self.greeting)
         return self._pools[node]
 
     async def close(self) -> None:
         await asyncio.gather(*self._asking.values())
         for pool in (*self._pools.values(), *self._probes.values()):
-            await pool.disconnect()
+            pool.close()
         self._pools.clear()
         self._probes.clear()
 
@@ -118,7 +117,7 @@ class Servers:
     async def probe(self, node: Node, commands: Sequence[tuple[bytes, ...]], deadline: float) -> list[Reply]:
         """The replies of one server to questions about itself, however many other calls hang."""
         if node not in self._probes:
-            self._probes[node] = open_pool(
+            self._probes[node] = Lines(
                 self._url_of(node), self._timeout_s, connections=MAX_PROBES, greeting=self.greeting
             )
         replies = await exchange(self._probes[node], [Command(b"", args) for args in commands], deadline)
@@ -247,7 +246,7 @@ class SentinelServers(Servers):
         super().__init__("sentinel", seeds, url_of, timeout_s)
         self._service = service.encode()
         self._primary: Node | None = None
-        self._sentinels = [open_pool(f"redis://{host}:{port}", timeout_s) for host, port in seeds]
+        self._sentinels = [Lines(f"redis://{host}:{port}", timeout_s) for host, port in seeds]
 
     async def node_of(self, key: bytes, deadline: float) -> Node:
         if self._primary is None:
@@ -262,7 +261,7 @@ class SentinelServers(Servers):
 
     async def close(self) -> None:
         for pool in self._sentinels:
-            await pool.disconnect()
+            pool.close()
         await super().close()
 
     async def _discover(self, deadline: float) -> Node:

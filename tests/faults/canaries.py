@@ -174,7 +174,7 @@ async def _settle(app: Application, findings: Findings) -> None:
     assert core is not None
     for _ in range(100):
         pools = core.store.servers._pools.values()
-        findings.in_use = sum(len(pool._in_use_connections) for pool in pools)
+        findings.in_use = sum(pool.in_use for pool in pools)
         findings.waiting = core.waves.waiting
         if not findings.in_use and not findings.waiting:
             return

@@ -83,6 +83,10 @@ class Link(asyncio.Transport):
                 case late:
                     self._up.send(bytes(data), faults.latency() + late)
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, asyncio.Protocol)
+        self._protocol = protocol
+
     def close(self) -> None:
         self.abort()
 

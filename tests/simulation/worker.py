@@ -118,7 +118,7 @@ class Worker(Owner):
         """What a drained worker still holds; "" = nothing."""
         assert self.core is not None
         pools = self.core.store.servers._pools.values()
-        in_use = sum(len(pool._in_use_connections) for pool in pools)
+        in_use = sum(pool.in_use for pool in pools)
         waiting = self.core.waves.waiting
         return f"{waiting} waiting, {in_use} connections in use" if waiting or in_use else ""
 
