@@ -1,6 +1,8 @@
 """The whole compiled step beside a bare two-layer LSTM(64) step, under the same runtime and in the same run.
 
-python -m bench.step [--model models/shipped/daily/1]
+python -m bench.step [--model models/shipped/daily/1 | --random LAYERS [--state float16]]
+
+The times are the thread's own on its processor: what other programs do meanwhile hardly changes them.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +24,10 @@ import torch
 from onnx import TensorProto, helper
 
 from models.artifacts import artifact
+from models.artifacts.artifact import Description
 from models.dates.calendar import CALENDAR
+from models.mixture import STATE_DTYPES, Mixture, MixtureConfig
+from models.training.publishing import WARM_UP_SEASONS
 
 HIDDEN, LAYERS = 64, 2
 BATCHES = (1, 4, 8, 16, 64, 256, 512)
@@ -53,11 +59,11 @@ def bare_lstm() -> ort.InferenceSession:
 
 
 def micros(run: Callable[[], object], runs: int = RUNS) -> float:
-    """Microseconds of one run, over a few."""
-    start = time.perf_counter()
+    """Microseconds of processor time of one run, over a few."""
+    start = time.thread_time()
     for _ in range(runs):
         run()
-    return (time.perf_counter() - start) / runs * 1e6
+    return (time.thread_time() - start) / runs * 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +146,19 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=artifact.SHIPPED / "daily" / "1")
-    folder = parser.parse_args().model
-    spec = artifact.load(folder).spec
-    print(f"{spec.label}: {spec.state_bytes} bytes of state; one thread, medians of {ROUNDS} rounds")
-    for time_of_batch in measure(folder):
-        print(time_of_batch, flush=True)
+    parser.add_argument("--random", type=int, metavar="LAYERS", help="a model of 64 with random weights instead")
+    parser.add_argument("--state", choices=STATE_DTYPES, default="float32", help="of the random model")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments.model
+        if arguments.random:
+            config = MixtureConfig(hidden=HIDDEN, layers=arguments.random, state=arguments.state)
+            described = Description("random", 1, ["D"], WARM_UP_SEASONS * config.season, "")
+            folder = artifact.publish(Mixture(config), described, Path(scratch))
+        spec = artifact.load(folder).spec
+        print(f"{spec.label}: {spec.state_bytes} bytes of state; one thread, medians of {ROUNDS} rounds")
+        for time_of_batch in measure(folder):
+            print(time_of_batch, flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ from models.layout import Field
 BLOCKS = ("memory", "issued", "scores", "recurrent")
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
+STATE_DTYPES = {"float32": "<f4", "float16": "<f2"}
+"""Of hidden and cell states, as a configuration and as a state's layout name them."""
+
 Recurrent = TypeVar("Recurrent")
 Past = tuple[Tensor, Tensor, Tensor]
 """The state outside of the recurrence: memory (B, M), issued (B, Q), scores (B, 12)."""
@@ -37,8 +40,7 @@ Past = tuple[Tensor, Tensor, Tensor]
 class MixtureConfig:
     """The architecture; with the weights it decides every bit of a forecast.
 
-    `state_dtype` is that of hidden and cell states: with float16 they are rounded at each step, and kept in half the
-    bytes.
+    `state` is the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
     """
 
     season: int = 7
@@ -46,6 +48,11 @@ class MixtureConfig:
     quantiles: tuple[float, ...] = QUANTILES
     hidden: int = 64
     layers: int = 1
+    state: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.state not in STATE_DTYPES:
+            raise ValueError(f"a state is {' or '.join(STATE_DTYPES)}, not {self.state!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +88,8 @@ class Mixture(nn.Module):
         super().__init__()
         self.config = config
         self.memory = Memory(config.season)
-        self.recurrence = Recurrence(self.memory.inputs.mixing(), config.hidden, config.layers)
+        dtype = STATE_DTYPES[config.state]
+        self.recurrence = Recurrence(self.memory.inputs.mixing(), config.hidden, config.layers, dtype)
         self.head = MixtureHead(
             season=config.season, horizon=config.horizon, quantiles=config.quantiles, hidden=config.hidden
         )
@@ -229,7 +237,7 @@ class Mixture(nn.Module):
         values = torch.where(missing, state["issued"][:, median : median + 1].detach(), values)
         known = 1.0 - missing.double()
         views, memory = self.unroll_memory(values, known, calendar, state["memory"])
-        hidden, recurrent = self.recurrence.sequence(views.inputs, state["recurrent"])
+        hidden, recurrent = self.recurrence.unroll(views.inputs, state["recurrent"])
         started = views.memory[..., columns.seen] > 0.0
         # a session that a stretch does not start has no other step in it
         recurrent = torch.where(started[:, 0], recurrent, state["recurrent"])

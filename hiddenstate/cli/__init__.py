@@ -4,7 +4,19 @@ import sys
 
 import typer
 
-from hiddenstate.cli import backfill, corrections, demo, evaluation, output, push, serve, sessions, studies, training
+from hiddenstate.cli import (
+    backfill,
+    conversion,
+    corrections,
+    demo,
+    evaluation,
+    output,
+    push,
+    serve,
+    sessions,
+    studies,
+    training,
+)
 from hiddenstate.cli.faults import Fault
 
 # A negative number is a value and not an option.
@@ -31,6 +43,7 @@ app.command()(push.push)
 app.command()(backfill.backfill)
 app.command()(training.train)
 app.command()(evaluation.evaluate)
+app.command()(conversion.convert)
 app.add_typer(studies.study, name="study")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from models.training.recipe import Recipe
 
 Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
+State = Annotated[
+    Literal["float32", "float16"] | None,
+    typer.Option(help="Type of the hidden state; float16 takes half the bytes.", show_default="the recipe's"),
+]
 
 
 def train(
@@ -48,6 +52,7 @@ def train(
     hidden: Count = None,
     layers: Count = None,
     season: Count = None,
+    state: State = None,
 ) -> None:
     """Train a model on your series and publish it.
 
@@ -60,10 +65,10 @@ def train(
         plan = replace(
             plan,
             schedule=replace(plan.schedule, **_given(unroll=unroll, chunks=chunks)),
-            model=replace(plan.model, **_given(hidden=hidden, layers=layers, season=season)),
+            model=replace(plan.model, **_given(hidden=hidden, layers=layers, season=season, state=state)),
         )
         label = name or plan.name
-        version = _next_version(label, models_dir)
+        version = next_version(label, models_dir)
         folder = data if data.is_dir() else data.parent
         options = bptt.TrainOptions(
             recipe=plan,
@@ -97,7 +102,7 @@ def _plan(data: Path, recipe: str, freq: str) -> "Recipe":
     return plan if data.is_dir() else of_file(data, freq=freq, model=plan.model, schedule=plan.schedule)
 
 
-def _next_version(name: str, models_dir: Path) -> int:
+def next_version(name: str, models_dir: Path) -> int:
     """One above the newest; refuses a name that could not be published, before hours are spent."""
     from models.artifacts.artifact import NAME
 
@@ -111,7 +116,7 @@ def _next_version(name: str, models_dir: Path) -> int:
     return max((version for known, version in versions(models_dir) if known == name), default=0) + 1
 
 
-def _given(**changes: int | None) -> dict[str, Any]:
+def _given(**changes: int | str | None) -> dict[str, Any]:
     return {name: value for name, value in changes.items() if value is not None}
 
 

@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +140,26 @@ def load_module(folder: Path) -> Mixture:
     module = Mixture(MixtureConfig(**{**architecture, "quantiles": tuple(architecture["quantiles"])}))
     module.load_state_dict(load_file(folder / WEIGHTS))
     return module.eval()
+
+
+def convert(folder: Path, root: Path, *, name: str, version: int, state: str) -> Path:
+    """Publish an artifact's weights once more, with hidden and cell states of another type; the new folder.
+
+    Its figures stay behind: they are of the other type.
+
+    Raises:
+        ArtifactError: as `load_module` and `publish` do.
+    """
+    from models.mixture import Mixture
+
+    config, module = _read_config(folder), load_module(folder)
+    converted = Mixture(replace(module.config, state=state)).eval()
+    converted.load_state_dict(module.state_dict())
+    origin = f"{config['name']}@{config['version']}"
+    card = f"# {name}@{version}\n\nThe weights of {origin}, with hidden and cell states in {state}.\n"
+    provenance = {**config["provenance"], "converted_from": {"model": origin, "fingerprint": config["fingerprint"]}}
+    described = Description(name, version, config["freqs"], config["warm_up"], card, provenance=provenance)
+    return publish(converted, described, root)
 
 
 def find(roots: Sequence[Path]) -> list[Path]:

@@ -56,7 +56,7 @@ class StepGraph(nn.Module):
         for layer, constants in enumerate(self.constants):
             _, top, cell = torch.onnx.ops.symbolic_multi_out(
                 "LSTM",
-                (top, *constants, lengths, rows[layer], rows[layers + layer]),
+                (top, *constants, lengths, rows[layer].float(), rows[layers + layer].float()),
                 {"hidden_size": embedded.shape[1]},
                 dtypes=[torch.float32] * 3,
                 shapes=[(1, *top.shape), top.shape, top.shape],
@@ -64,7 +64,8 @@ class StepGraph(nn.Module):
             )
             hidden.append(top)
             cells.append(cell)
-        return top.squeeze(0), hidden + cells
+        new = [row.to(rows[0].dtype) for row in hidden + cells]
+        return new[layers - 1].squeeze(0).float(), new
 
 
 class ForecastGraph(nn.Module):
@@ -75,7 +76,7 @@ class ForecastGraph(nn.Module):
         self.model = model
 
     def forward(self, memory: Tensor, issued: Tensor, hidden: Tensor) -> Tensor:
-        return self.model.forecast_of(memory, issued, hidden.squeeze(0))
+        return self.model.forecast_of(memory, issued, hidden.squeeze(0).float())
 
 
 def export(model: Mixture, folder: Path) -> StateLayout:

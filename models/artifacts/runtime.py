@@ -18,6 +18,13 @@ Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 _Arrays = list[npt.NDArray[Any]]
 
+TOLERANCES = {"float32": 1e-5, "float16": 1e-2}
+"""By the type of hidden and cell states: how far served forecasts may be from those of the torch module unrolled.
+
+Of the larger of |forecast| and the session's scale. Two numbers that differ in the last bit of float32 can round to
+neighbours in float16, 1/2048 apart.
+"""
+
 _DTYPES = {"tensor(double)": "<f8", "tensor(float)": "<f4", "tensor(float16)": "<f2"}
 
 
@@ -51,6 +58,11 @@ class ModelSpec:
     def label(self) -> str:
         """`name@version`, which sessions are pinned to."""
         return f"{self.name}@{self.version}"
+
+    @property
+    def tolerance(self) -> float:
+        """Of its forecasts against the torch module unrolled, see `TOLERANCES`."""
+        return TOLERANCES[self.architecture["state"]]
 
     @property
     def state_bytes(self) -> int:

@@ -93,7 +93,8 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         "seasons, levels, the errors of ten simple forecasts, and an LSTM that weighs them; it is folded one "
         "observation at a time.",
         "",
-        f"LSTM: {model.layers} layer{'s' if model.layers > 1 else ''}, {model.hidden} hidden units; "
+        f"LSTM: {model.layers} layer{'s' if model.layers > 1 else ''}, {model.hidden} hidden units, "
+        f"state in {model.state}; "
         f"{sum(p.numel() for p in trained.module.parameters()):,} parameters.",
         "",
         "## How it was trained",

@@ -17,7 +17,6 @@ from service.storage.layout import Bytes
 from service.wire import render
 from service.wire.session_problems import SessionNotFound
 
-TOLERANCE = 1e-5
 """Of the unrolled pass, relative to the forecast or the session's scale, whichever is larger."""
 UNROLLED_AT_ONCE = 4096
 """Steps of one unrolled pass; a longer history is unrolled in several, each from the served state before it."""
@@ -133,14 +132,15 @@ class Verifier:
                 )
                 state = folded.kept[end]
                 difference = max(difference, _difference(whole, state, folded.issued[begin:end], reference))
+        tolerance = whole.loaded.spec.tolerance
         return {
             "session": whole.session,
             "step": whole.record.step,
             "observations": observations,
             "identical": identical,
             "max_rel_difference": difference,
-            "tolerance": TOLERANCE,
-            "ok": identical and difference <= TOLERANCE,
+            "tolerance": tolerance,
+            "ok": identical and difference <= tolerance,
         }
 
 

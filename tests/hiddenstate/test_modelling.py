@@ -25,7 +25,7 @@ def sales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_trained_model_is_published_and_can_be_evaluated(sales: Path, tmp_path: Path) -> None:
-    small = ("--updates", "2", "--synthetic-series", "50", "--hidden", "8", "--unroll", "30")
+    small = ("--updates", "2", "--synthetic-series", "50", "--hidden", "8", "--unroll", "30", "--state", "float16")
     trained = run("train", str(sales), *small, cwd=tmp_path)
     assert trained.code == ExitCode.DONE, trained.err
     assert trained.out.splitlines()[-1] == "published sales@1: trained/sales/1"
@@ -35,6 +35,14 @@ def test_a_trained_model_is_published_and_can_be_evaluated(sales: Path, tmp_path
     scores = json.loads(evaluated.out)
     assert scores["model"] == "sales@1"
     assert {row["forecaster"] for row in scores["rows"]} >= {"sales@1", "naive", "seasonal naive"}
+
+
+def test_a_model_is_converted_and_can_be_evaluated(sales: Path, tmp_path: Path) -> None:
+    converted = run("convert", "daily", "--name", "half", cwd=tmp_path)
+    assert converted.code == ExitCode.DONE, converted.err
+    assert converted.out.endswith("bytes of state: trained/half/1\n")
+    evaluated = run("evaluate", str(sales), "--models-dir", "trained", "--model", "half", "--json", cwd=tmp_path)
+    assert json.loads(evaluated.out)["model"] == "half@1"
 
 
 def test_the_shipped_model_is_evaluated_as_a_table(sales: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 
 import models
 import service
-from models.artifacts.artifact import ArtifactError, Description, find, load, load_module, publish
+from models.artifacts.artifact import ArtifactError, Description, convert, find, load, load_module, publish
 from models.artifacts.runtime import Model
 from models.layout import StateLayout
 from models.mixture import MixtureConfig
@@ -84,6 +84,17 @@ def test_a_loaded_module_is_the_published_one(published: Path) -> None:
     issued, sizes, _ = served(load(published), values, calendar)
     expected, _ = unrolled(load_module(published), values, calendar)
     assert difference(issued, expected, sizes) <= TOLERANCE
+
+
+def test_a_converted_model_has_the_weights_of_its_origin_and_says_so(published: Path, tmp_path: Path) -> None:
+    folder = convert(published, tmp_path, name="smaller", version=3, state="float16")
+    origin, spec = load(published).spec, load(folder).spec
+    assert (folder / "weights.safetensors").read_bytes() == (published / "weights.safetensors").read_bytes()
+    assert (spec.label, spec.architecture["state"], spec.metrics) == ("smaller@3", "float16", {})
+    fingerprint = f"sha256:{origin.fingerprint.hex()}"
+    assert spec.provenance["converted_from"] == {"model": "small@1", "fingerprint": fingerprint}
+    assert spec.tolerance > origin.tolerance
+    assert origin.state_bytes - spec.state_bytes == 2 * 2 * 8
 
 
 @pytest.mark.parametrize("name", ["", "Daily", "../daily", "da ily", "d" * 41])

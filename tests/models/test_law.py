@@ -19,10 +19,12 @@ from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_
 
 SIZES = {1: (8, 13, 24, 40, 64, 96, 128), 2: (8, 16, 31, 48, 64, 100, 128), 3: (8, 20, 32, 64, 72, 128)}
 RANDOM = [MixtureConfig(hidden=hidden, layers=layers) for layers, sizes in SIZES.items() for hidden in sizes]
+RANDOM += [MixtureConfig(hidden=hidden, layers=layers, state="float16") for layers, hidden in ((1, 64), (2, 31))]
+RANDOM += [MixtureConfig(hidden=8, season=season, horizon=3) for season in (1, 2, 24)]
 
 
 def label(config: MixtureConfig) -> str:
-    return f"{config.layers}x{config.hidden}"
+    return f"{config.layers}x{config.hidden}-{config.state}-{config.season}"
 
 
 def test_the_package_ships_a_model() -> None:
@@ -46,7 +48,21 @@ def test_a_random_model_keeps_the_law_and_serves_what_its_unrolled_module_foreca
     module = random_module(config, seed=100 * config.layers + config.hidden)
     model = compiled(module, tmp_path)
     law.check(model)
-    assert served_against_unrolled(model, module) <= TOLERANCE
+    assert served_against_unrolled(model, module) <= model.spec.tolerance
+
+
+def test_a_float16_state_is_the_float32_one_rounded_at_each_step(tmp_path: Path) -> None:
+    module = random_module(MixtureConfig(hidden=16, layers=2), seed=7)
+    rounding = random_module(MixtureConfig(hidden=16, layers=2, state="float16"), seed=7)
+    precise, rounded = compiled(module, tmp_path / "precise"), compiled(rounding, tmp_path / "rounded")
+    assert precise.spec.state_bytes - rounded.spec.state_bytes == 2 * 2 * 2 * 16
+    value, calendar = np.array([3.0]), week_features(1, 1)[0]
+    first, second = (model.step(model.initial_state(1), value, calendar)[0] for model in (precise, rounded))
+    for name in ("lstm.h", "lstm.c"):
+        before, after = precise.spec.layout.view(first, name), rounded.spec.layout.view(second, name)
+        assert after.dtype == np.float16
+        assert (after == before.astype(np.float16)).all()
+    assert (precise.issued(first) != rounded.issued(second)).any()
 
 
 Rewriting = Callable[[onnx.NodeProto], list[onnx.NodeProto]]
@@ -159,7 +175,7 @@ def compiled(module: Mixture, folder: Path) -> Model:
         warm_up=28,
         covariates={},
         layout=layout,
-        architecture={},
+        architecture={"state": config.state},
         metrics={},
         provenance={},
     )
