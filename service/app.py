@@ -19,7 +19,7 @@ from starlette.types import Message, Receive, Scope, Send
 from models.artifacts.artifact import SHIPPED
 from service.core import Clock, Randomness, running
 from service.readiness import Readiness
-from service.routes import batch, forecast, health, hot, models, observations, problems, sessions
+from service.routes import batch, batch_forecasts, forecast, health, hot, models, observations, problems, sessions
 from service.routes.exchange import acceptable
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
@@ -42,10 +42,11 @@ from service.wire.problems import (
 )
 
 ROUTERS = (
-    *(sessions.router, observations.router, forecast.router, batch.router),
+    *(sessions.router, observations.router, forecast.router),
+    *(batch.router, batch_forecasts.router),
     *(models.router, health.router, problems.router),
 )
-OTHER_TYPES = (problems.router, batch.router)
+OTHER_TYPES = (problems.router, batch.router, batch_forecasts.router)
 """Routers whose answers are not JSON alone."""
 
 logger = logging.getLogger(__name__)

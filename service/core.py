@@ -12,6 +12,7 @@ from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
 from service.sessions.bulk import Bulk
+from service.sessions.bulk_forecasts import Forecasting
 from service.sessions.cache import StateCache
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
@@ -46,6 +47,7 @@ class Core:
     census: Census
     waves: Waves[Work, Reply]
     bulk: Bulk
+    forecasting: Forecasting
     records: WholeRecords
     sessions: Sessions
     views: Views
@@ -143,6 +145,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         census=Census(store, index, clock),
         waves=waves,
         bulk=Bulk(store, registry, waves, settings, randomness=randomness, committed=committed),
+        forecasting=Forecasting(views, between),
         records=records,
         sessions=sessions,
         views=views,

@@ -63,8 +63,16 @@ class View:
         )
 
     def forecast(self, horizon: int, levels: Sequence[int]) -> bytes:
-        """The answer to GET forecast.
+        """The answer to GET forecast. Raises what `quantiles` raises."""
+        return self.answer(self.quantiles(horizon, levels), levels)
 
+    def quantiles(
+        self, horizon: int, levels: Sequence[int], direct: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """(horizon, q) forecasts of the next steps as they are answered, ordered as `render.quantile_keys(levels)` is.
+
+        Args:
+            direct: (H, Q) the model's own fan from this state, where it was computed before.
         Raises:
             InvalidRequest: the model has no such level, or does not reach so far.
             SessionEmpty: no value is known yet.
@@ -78,24 +86,27 @@ class View:
         states = self.state[None]
         if not model.seen(states)[0] > 0:
             raise SessionEmpty(self._place.standing())
-        fan = model.issued(states) if horizon == 1 else self._fan(horizon)
+        fan = model.issued(states) if horizon == 1 else self._fan(horizon, direct)
         if not np.isfinite(fan).all():
             raise ResultNotFinite(self._place.standing())
-        cut = entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
+        return entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
+
+    def answer(self, quantiles: NDArray[np.float64], levels: Sequence[int]) -> bytes:
+        """Forecasts that `quantiles` gave, as the answer to GET forecast."""
         return render.forecasts(
             self.label,
             self.head,
-            cut.tolist(),
+            quantiles.tolist(),
             levels,
-            warmed_up=bool(entries.is_warmed_up(self.loaded, states)[0]),
-            direct=spec.horizon,
+            warmed_up=bool(entries.is_warmed_up(self.loaded, self.state[None])[0]),
+            direct=self.loaded.spec.horizon,
         )
 
-    def _fan(self, horizon: int) -> NDArray[np.float64]:
+    def _fan(self, horizon: int, direct: NDArray[np.float64] | None) -> NDArray[np.float64]:
         """(horizon, Q): direct as far as the model reaches, then from the state that its own medians lead to."""
         spec, model, grid = self.loaded.spec, self.loaded.model, self.label.grid
         median, state, last = len(spec.quantiles) // 2, self.state, int(self.head["last"])
-        fans = [model.forecast(state[None])[0]]
+        fans = [model.forecast(state[None])[0] if direct is None else direct]
         while len(fans) * spec.horizon < horizon:
             instants = []
             for _ in range(spec.horizon):

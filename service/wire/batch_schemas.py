@@ -1,10 +1,17 @@
 """Wire types of batches."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from service.wire.schemas import Advance, Covariates, Observation, Problem, Request, Step
+from service.wire.schemas import Advance, Covariates, Forecasts, Observation, Problem, Request, Step, Whole
 
 
 class BatchObservation(Observation):
@@ -39,6 +46,21 @@ class TableRow(Request):
     covariates: Covariates = Field(default_factory=dict)
 
 
+class ForecastBatch(Request):
+    """Which sessions to forecast: those that are named, or all whose id begins with a prefix."""
+
+    sessions: list[str] | None = Field(default=None, max_length=50_000, examples=[["store-42", "store-43"]])
+    prefix: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._~-]{0,128}$")
+    horizon: Annotated[Whole, Field(ge=1)] = 1
+    levels: list[Whole] = Field(default=[80, 95], max_length=20)
+
+    @model_validator(mode="after")
+    def _one_kind_of_choice(self) -> Self:
+        if (self.sessions is None) == (self.prefix is None):
+            raise ValueError("give sessions or a prefix")
+        return self
+
+
 # ---------------------------------------------------------------- answers
 
 
@@ -56,6 +78,20 @@ class ObservationOutcomes(BaseModel):
     """One outcome of each row, in their order, and how many there are of each status."""
 
     outcomes: list[ObservationOutcome]
+    counts: dict[str, int]
+
+
+class ForecastOutcome(BaseModel):
+    """The forecast of one session; `row` is null where no more could be read."""
+
+    row: int | None
+    status: int
+    forecast: Forecasts | None
+    problem: Problem | None
+
+
+class ForecastOutcomes(BaseModel):
+    outcomes: list[ForecastOutcome]
     counts: dict[str, int]
 
 

@@ -161,6 +161,9 @@ CALLS = {
         keyed=True,
         etag=False,
     ),
+    ("/v1/forecasts:batch", "post"): Call(
+        (422,), body="ForecastBatch", answers=batch_description.forecasts(), etag=False
+    ),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),
     ("/health/live", "get"): Call(etag=False),
@@ -201,7 +204,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {}).setdefault("schemas", {})
         requests = (
             *(schemas.Observation, schemas.SessionPut, schemas.SessionPatch),
-            *(schemas.Correction, schemas.Rewind, batch_schemas.ObservationBatch),
+            *(schemas.Correction, schemas.Rewind, batch_schemas.ObservationBatch, batch_schemas.ForecastBatch),
         )
         answers = (schemas.Advance, schemas.Problem, batch_schemas.MinimalOutcomes)
         _, described = models_json_schema(

@@ -22,6 +22,7 @@ CALLS = {
     ("patch", "/v1/sessions/{session}/observations/{key}"),
     ("get", "/v1/sessions/{session}/forecast"),
     ("post", "/v1/observations:batch"),
+    ("post", "/v1/forecasts:batch"),
     ("get", "/v1/models"),
     ("get", "/v1/models/{model}"),
     ("get", "/problems/{slug}"),

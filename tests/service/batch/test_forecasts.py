@@ -1,0 +1,80 @@
+"""Forecasts of many sessions: each one is that of a single call."""
+
+import httpx2
+import pytest
+
+from tests.service.batch.bodies import ARROW, JSON, LINES, lines, outcomes, post
+from tests.service.calls import Json, wait_until
+from tests.service.days import day
+
+
+@pytest.fixture
+def sessions(api: httpx2.Client, name: str) -> list[str]:
+    """Three with timestamps, one that counts steps, and one without a value."""
+    dated = [{"unique_id": f"{name}-{n}", "ds": day(t), "y": 1.5 * t + n} for t in range(1, 5) for n in range(3)]
+    counted = [{"unique_id": f"{name}-c", "y": float(t)} for t in range(4)]
+    answer = post(api, lines([*dated, *counted, {"unique_id": f"{name}-e", "y": None}]), LINES, "?create=true")
+    assert {one["status"] for one in outcomes(answer)} == {200, 201}
+    return [*(f"{name}-{n}" for n in range(3)), f"{name}-c"]
+
+
+def ask(api: httpx2.Client, body: Json, accept: str = JSON) -> list[Json]:
+    return outcomes(api.post("/v1/forecasts:batch", json=body, headers={"Accept": accept}))
+
+
+@pytest.mark.parametrize("horizon", [1, 7, 20])
+def test_each_forecast_is_the_one_of_a_single_call(api: httpx2.Client, sessions: list[str], horizon: int) -> None:
+    found = ask(api, {"sessions": sessions, "horizon": horizon, "levels": [80, 50]})
+    singly = [api.get(f"/v1/sessions/{one}/forecast?horizon={horizon}&levels=80,50").json() for one in sessions]
+    assert [one["forecast"] for one in found] == singly
+    assert [(one["row"], one["status"], one["problem"]) for one in found] == [(n, 200, None) for n in range(4)]
+
+
+def test_a_prefix_names_all_sessions_that_begin_with_it(api: httpx2.Client, name: str, sessions: list[str]) -> None:
+    def found() -> list[str]:
+        return [one["forecast"]["session"] for one in ask(api, {"prefix": f"{name}-"}) if one["forecast"]]
+
+    wait_until(lambda: found() == sorted(sessions))  # the index follows the commits
+
+
+@pytest.mark.parametrize("accept", [LINES, ARROW])
+def test_tables_have_one_row_for_each_session_and_step(
+    api: httpx2.Client, sessions: list[str], accept: str
+) -> None:
+    rows = ask(api, {"sessions": sessions[2:], "horizon": 3}, accept)
+    dated = api.get(f"/v1/sessions/{sessions[2]}/forecast?horizon=3").json()["forecasts"]
+    assert [(row["unique_id"], row["ds"], row["cutoff"]) for row in rows[:3]] == [
+        (sessions[2], day(number), day(4)) for number in (5, 6, 7)
+    ]
+    assert [str(row["ds"]) for row in rows[3:]] == ["5", "6", "7"]
+    for row, single in zip(rows, dated, strict=False):
+        names = {"yhat": "0.5", "yhat-lo-80": "0.1", "yhat-hi-80": "0.9", "yhat-lo-95": "0.025", "yhat-hi-95": "0.975"}
+        assert {column: row[column] for column in names} == {
+            column: single["quantiles"][key] for column, key in names.items()
+        }
+
+
+@pytest.mark.parametrize("accept", [JSON, LINES, ARROW])
+def test_what_has_no_forecast_is_told_in_its_place(
+    api: httpx2.Client, name: str, sessions: list[str], accept: str
+) -> None:
+    asked = ["nobody", f"{name}-e", "a b", sessions[0]]
+    found = ask(api, {"sessions": asked}, accept)
+    slugs = [one["problem"] and str(one["problem"]["type"] if accept == JSON else one["problem"]) for one in found]
+    assert [slug and slug.removeprefix("/problems/") for slug in slugs] == [
+        "session-not-found", "session-empty", "invalid-request", None,
+    ]
+    assert [one["status"] for one in found] == [404, 409, 422, 200]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"sessions": [], "prefix": ""}, {"sessions": ["a"], "horizon": 0}, {"prefix": "a b"}, {"colour": 1}]
+)
+def test_what_cannot_be_asked_is_refused(api: httpx2.Client, body: Json) -> None:
+    assert api.post("/v1/forecasts:batch", json=body).status_code == 422
+
+
+def test_a_level_that_the_model_does_not_have_is_each_sessions_refusal(
+    api: httpx2.Client, sessions: list[str]
+) -> None:
+    assert [one["status"] for one in ask(api, {"sessions": sessions, "levels": [98]})] == [422] * 4
