@@ -13,6 +13,7 @@ from service.sessions.altering import Altering
 from service.sessions.applying import Applying
 from service.sessions.bulk import Bulk
 from service.sessions.bulk_forecasts import Forecasting
+from service.sessions.bulk_planning import Parts
 from service.sessions.cache import StateCache
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
@@ -144,7 +145,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
         waves=waves,
-        bulk=Bulk(store, registry, waves, settings, randomness=randomness, committed=committed),
+        bulk=Bulk(Parts(store, cache, registry, waves, settings, randomness, bookkeeping.committed)),
         forecasting=Forecasting(views, between),
         records=records,
         sessions=sessions,

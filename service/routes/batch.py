@@ -11,7 +11,8 @@ from service.core import Core
 from service.readiness import Readiness
 from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
-from service.sessions.bulk import FAILING, Asked
+from service.sessions.bulk import FAILING
+from service.sessions.bulk_planning import Asked
 from service.wire import batch_rows, batch_schemas, headers, media
 from service.wire.batch_columns import ArrowReader
 from service.wire.batch_outcomes import Outcomes

@@ -59,12 +59,19 @@ class Fold:
         refused: those of which one did not, so that they must be taken row by row.
         changes: one of each advance, to be committed.
         turns: the outcomes, in the order of the steps.
+        live: heads and states, one of each change.
     """
 
     advances: list[Advance]
-    changes: list[Change] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
+    changes: list[Change]
+    turns: list[Turn]
+    live: Structured
     refused: list[Advance] = field(default_factory=list)
+
+    def stored(self, numbers: Sequence[int]) -> Bytes:
+        """The heads and states of these changes, as they are stored but for the stamps."""
+        live = np.ascontiguousarray(self.live[numbers])
+        return live.view(np.uint8).reshape(len(live), self.live.dtype.itemsize)
 
 
 def fold(
@@ -170,7 +177,7 @@ class _Folding:
             )
         ]
         if self._finite.all():
-            return Fold(self.advances, changes, self._turns)
+            return Fold(self.advances, changes, self._turns, self._live)
         return self._without_refused(changes)
 
     def _without_refused(self, changes: Sequence[Change]) -> Fold:
@@ -185,6 +192,7 @@ class _Folding:
             [one for one, is_sound in zip(self.advances, sound, strict=True) if is_sound],
             [change for change, is_sound in zip(changes, sound, strict=True) if is_sound],
             turns,
+            self._live[finite],
             [one for one, is_sound in zip(self.advances, sound, strict=True) if not is_sound],
         )
 
