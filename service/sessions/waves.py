@@ -245,6 +245,8 @@ class Waves(Generic[WorkT, AnswerT]):
             entries = self._take()
             if entries:
                 await self._one_wave(entries)
+                # Many of those that were answered have asked again by now: with them the next wave is twice as large.
+                await asyncio.sleep(0)
             elif self._closed and not self._beside:
                 return
             else:

@@ -72,6 +72,23 @@ async def test_what_comes_during_a_wave_shares_the_next(waves: Waves[int, int], 
     assert recorder.waves[1:] == [[("a", 1), ("b", 1), ("c", 1)]]
 
 
+async def test_who_asks_again_when_answered_shares_the_next_wave_with_those_that_waited(
+    waves: Waves[int, int], recorder: Recorder
+) -> None:
+    async def twice() -> int:
+        await waves.submit("first", 0, timeout_s=30.0)
+        return await waves.submit("first", 2, timeout_s=30.0)
+
+    recorder.open.clear()
+    asking = asyncio.create_task(twice())
+    await recorder.taken.wait()
+    waited = asyncio.create_task(waves.submit("a", 1, timeout_s=30.0))
+    await asyncio.sleep(0)
+    recorder.open.set()
+    assert await asyncio.gather(waited, asking) == [10, 20]
+    assert recorder.waves == [[("first", 0)], [("a", 1), ("first", 2)]]
+
+
 async def test_requests_of_one_session_go_in_order_one_a_wave(waves: Waves[int, int], recorder: Recorder) -> None:
     blocking = await recorder.hold(waves)
     later = [asyncio.create_task(waves.submit("a", number, timeout_s=30.0)) for number in (1, 2, 3)]
