@@ -85,7 +85,7 @@ async def test_who_asks_again_when_answered_shares_the_next_wave_with_those_that
     waited = asyncio.create_task(waves.submit("a", 1, timeout_s=30.0))
     await asyncio.sleep(0)
     recorder.open.set()
-    assert await asyncio.gather(waited, asking) == [10, 20]
+    assert [await waited, await asking] == [10, 20]
     assert recorder.waves == [[("first", 0)], [("a", 1), ("first", 2)]]
 
 
