@@ -40,6 +40,7 @@ async def post_observations_batch(request: Request, core: CoreDep) -> Response:
     parameters = asking.parameters(request.scope["query_string"])
     asked = Asked(asking.creation(parameters, core.registry), asking.is_correcting(parameters))
     answered = media.accepted(text(given, b"accept"), sent)
+    headers.require_known_coding(text(given, b"content-encoding"))
     key = headers.idempotency_key(text(given, b"idempotency-key"))
     is_minimal = headers.prefers_minimal(text(given, b"prefer"))
     if core.waves.is_full(core.settings.deadline_s):
