@@ -42,14 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     targets = given.target or list(TITLES)
     options = Options(model, targets, given.rounds, given.seconds, given.sessions, given.longest, note)
     report, described = Report(given.out, list(PARTS)), machine.describe()
-    command = " ".join(["python -m bench", *(sys.argv[1:] if arguments is None else arguments)])
+    amounts = f"--rounds {given.rounds} --seconds {given.seconds} --sessions {given.sessions}"
+    command = f"python -m bench {amounts} --only"
     failed = []
     for name in given.only or PARTS:
         note(f"--- {name}")
         section, fault = _measured(name, options)
         if section is not None:
             date = datetime.now(UTC).date().isoformat()
-            measured = f"{date}, {machine.commit()}, {options.rounds} rounds of {options.seconds} s: `{command}`"
+            measured = f"{date}, commit {machine.commit()}: `{command} {name}`"
             report.put(name, replace(section, measured=measured), described)
         if fault is not None:
             traceback.print_exception(fault)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench.load import Load
 from bench.report import Figure
@@ -38,14 +38,16 @@ def table(results: Results, connections: int) -> list[str]:
     return lines
 
 
-def bars(results: Results) -> dict[str, dict[str, float]]:
+def bars(results: Results, connections: Sequence[int]) -> dict[str, dict[str, float]]:
     """Requests per second over the bare handler's, by number of connections and service."""
-    found: dict[str, dict[str, float]] = {}
-    for name, connections in results.loads:
-        if results.has("bare", connections):
-            ratio = results.rate_ratio(name, "bare", connections)
-            found.setdefault(f"{connections} connections", {})[TITLES[name]] = ratio.median
-    return found
+    return {
+        f"{count} connections": {
+            title: results.rate_ratio(name, "bare", count).median
+            for name, title in TITLES.items()
+            if results.has(name, count) and results.has("bare", count)
+        }
+        for count in connections
+    }
 
 
 def figures(results: Results, few: int, many: int) -> list[Figure]:
@@ -61,7 +63,8 @@ def figures(results: Results, few: int, many: int) -> list[Figure]:
         ("2 workers over 1, embedded, AOF always", "embedded-2", "embedded", many, None, 1.7),
         ("Cluster of three over one server", "cluster", "redis", many, None, 1.7),
     )
-    found = [
+    found = [Figure("requests that failed", results.errors, must=0, at_most=True)] if results.loads else []
+    found += [
         Figure(f"{title}, {connections} connections", results.rate_ratio(name, to, connections).median, must, aim)
         for title, name, to, connections, must, aim in rates
         if results.has(name, connections) and results.has(to, connections)

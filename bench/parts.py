@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import commits, comparison, growth, profile, record_bytes, step
+from bench.commands import found, lines_of, totals
 from bench.report import Figure, Section
 from bench.requests import CONNECTIONS
 from bench.rounds import Results, interleaved
 from bench.targets import running
 from models.artifacts import artifact
+
+SERIES_FOR_EACH_SESSION = 10
+"""In a backfill, which is over sooner than single observations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +73,31 @@ def _requests_section(options: Options, results: Results, remarks: list[str]) ->
     ]
     for connections in CONNECTIONS:
         text += ["", f"### {connections} connections", "", *comparison.table(results, connections)]
-    return Section("Single observations", text, comparison.figures(results, *CONNECTIONS), comparison.bars(results))
+    return Section(
+        "Single observations", text, comparison.figures(results, *CONNECTIONS), comparison.bars(results, CONNECTIONS)
+    )
 
 
 def growth_part(options: Options) -> Section:
     posts = 40 * options.seconds
-    found = growth.measure(
+    grown = growth.measure(
         options.model, longest=options.longest, posts=posts, rounds=options.rounds, note=options.note
     )
     figures = [
         Figure(f"p50 at step {length:,} over step 10, `history: {kind}`", ratio.median, 1.05, 1.0, at_most=True)
-        for (kind, length), ratio in found.ratios.items()
+        for (kind, length), ratio in grown.ratios.items()
         if length == options.longest and kind != "resent"
     ]
     plotted: dict[str, dict[str, float]] = {}
-    for (kind, length), p50_ms in found.p50_ms.items():
+    for (kind, length), p50_ms in grown.p50_ms.items():
         plotted.setdefault(growth.TITLES[kind], {})[str(length)] = p50_ms
-    text = [f"One connection, {posts} requests of each length in a round, Redis 7.0.", "", *growth.table(found)]
+    text = [f"One connection, {posts} requests of each length in a round, Redis 7.0.", "", *growth.table(grown)]
     return Section("Cost against history", text, figures, plotted)
 
 
 def bytes_part(options: Options) -> Section:
     spec = artifact.load(options.model).spec
-    usages = record_bytes.measure(options.model, sessions=min(options.sessions, 100), note=options.note)
+    usages = record_bytes.measure(options.model, sessions=min(options.sessions // 10, 100), note=options.note)
     by_history = {usage.history: usage for usage in usages}
     default = by_history[record_bytes.DEFAULT]
     figures = [
@@ -149,8 +155,32 @@ def profile_part(options: Options) -> Section:
     return Section("Where the time goes", text)
 
 
+def bulk_part(options: Options) -> Section:
+    amounts = ("--sessions", str(options.sessions), "--rounds", str(options.rounds), "--model", str(options.model))
+    lines = lines_of("bench.bulk", *amounts, note=options.note)
+    figures = [
+        Figure(
+            f"batches by {name} over folding in process", found(lines, rf"^{name} .* ([\d.]+) of the fold"), 0.16, 0.35
+        )
+        for name in ("JSON", "Arrow")
+    ]
+    figures.append(Figure("batches by Arrow over those by JSON", found(lines, r"^Arrow over JSON: ([\d.]+)"), 1.3, 2.0))
+    return Section("Batches", totals(lines), figures)
+
+
+def backfill_part(options: Options) -> Section:
+    series = str(SERIES_FOR_EACH_SESSION * options.sessions)
+    amounts = ("--series", series, "--rounds", str(options.rounds), "--model", str(options.model))
+    lines = lines_of("bench.backfill", *amounts, note=options.note)
+    ratio = found(lines, r"^ratio to the compiled step alone ([\d.]+)")
+    figures = [Figure("backfill over the compiled step alone, 512 rows a call", ratio, 0.4, 0.7)]
+    return Section("Backfill", totals(lines), figures)
+
+
 PARTS: Mapping[str, Callable[[Options], Section]] = {
     "requests": requests_part,
+    "bulk": bulk_part,
+    "backfill": backfill_part,
     "growth": growth_part,
     "bytes": bytes_part,
     "commits": commits_part,

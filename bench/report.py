@@ -86,9 +86,9 @@ class Report:
         self._data.parent.mkdir(parents=True, exist_ok=True)
         stored = {"machine": list(machine), "sections": {name: asdict(part) for name, part in self._sections.items()}}
         self._data.write_text(json.dumps(stored, indent=1) + "\n")
-        draw({name: part.plotted for name, part in self._sections.items()}, self._data.with_suffix(".png"))
-        lines = [INTRODUCTION, *_joined(machine), "![all services side by side](performance.png)", ""]
-        lines += [*self.summary(), ""]
+        drawn = draw({name: part.plotted for name, part in self._sections.items()}, self._data.with_suffix(".png"))
+        lines = [INTRODUCTION, *_joined(machine), *self.summary(), ""]
+        lines += ["![all services side by side; cost against history](performance.png)", ""] if drawn else []
         for part in self._sections.values():
             lines += [f"## {part.title}", "", *part.text, "", f"*{part.measured}*", ""]
         self._data.with_suffix(".md").write_text("\n".join(lines[:-1]) + "\n")
