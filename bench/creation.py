@@ -1,18 +1,20 @@
-"""The sessions of the workload, each with as many observations as it retains, by `hiddenstate backfill`."""
+"""The sessions of the workload, each with as many observations as it retains, as `hiddenstate backfill` makes them."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.processes import models_option
+from bench.processes import models_dir
 from bench.workload import FIRST_DAY
+from hiddenstate.failures import Failures
+from hiddenstate.filling import fill
+from hiddenstate.tables import SeriesFile
+from service.settings import Settings
+from service.wire.schemas import SessionSettings
 
 OBSERVATIONS = 64
 
@@ -37,16 +39,11 @@ def write_series(folder: Path, sessions: int) -> list[Path]:
 
 
 def create_sessions(files: list[Path], store_url: str, model: Path, namespace: str = "default") -> None:
-    """Create the sessions of these files in a store. Raises RuntimeError: they were not, and why."""
-    command = [sys.executable, "-m", "hiddenstate", "backfill", "--store-url", store_url, *models_option(model)]
+    """Create the sessions of these files in a store. Raises RuntimeError: some were not."""
+    settings = Settings(store_url=store_url, namespace=namespace, models_dir=models_dir(model))
     for file in files:
-        freq = ["--freq", "D"] if file.stem == "dated" else []
-        done = subprocess.run(
-            [*command, "--model", model.parent.name, *freq, str(file)],
-            env={**os.environ, "HIDDENSTATE_NAMESPACE": namespace},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"sessions were not created:\n{done.stdout}")
+        asked = SessionSettings(model=model.parent.name, freq="D" if file.stem == "dated" else None)
+        with Failures(file.with_suffix(".refused.csv")) as failures:
+            filled = fill(SeriesFile(file), settings, asked, prefix="", failures=failures, done=lambda _: None)
+        if filled.there or filled.refused:
+            raise RuntimeError(f"sessions of {file.name} were not created: {filled}")

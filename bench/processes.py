@@ -93,13 +93,15 @@ def hiddenstate(
         module: what to run as the command `hiddenstate`, with arguments of its own.
     """
     command = [sys.executable, "-m", *module, "serve", "--port", "{port}", "--workers", str(workers)]
-    return Program([*command, *models_option(model), *arguments], ready="/health/ready", **environment)
+    folder = models_dir(model)
+    beside = [] if folder is None else ["--models-dir", str(folder)]
+    return Program([*command, *beside, *arguments], ready="/health/ready", **environment)
 
 
-def models_option(model: Path) -> list[str]:
-    """What makes a command of `hiddenstate` know the artifact in the folder NAME/VERSION."""
+def models_dir(model: Path) -> Path | None:
+    """The setting with which the service finds the artifact in the folder NAME/VERSION; None = it is shipped."""
     folder = model.resolve().parents[1]
-    return [] if folder == SHIPPED else ["--models-dir", str(folder)]
+    return None if folder == SHIPPED else folder
 
 
 def family(pid: int) -> list[int]:

@@ -63,6 +63,7 @@ def measure(model: Path, *, sessions: int, note: Callable[[str], None]) -> list[
         redis.Redis(port=server.port, protocol=2) as client,
     ):
         service.wait_until_ready()
+        _create(service.port, spec, history=1, sessions=sessions)  # what the first sessions cost once is not theirs
         usages = []
         for history in HISTORIES:
             note(f"creating {sessions} sessions, history {history}")
