@@ -1,21 +1,16 @@
-"""The rules of a daily session, in plain Python: what the service must answer, and what it must then hold."""
+"""The rules of a session, in plain Python: what the service must answer, and what it must then hold."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.dates.calendar import features
 from service.sessions.registry import LoadedModel
+from tests.service.api.times import Times
 
-FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 Expected = tuple[int, str | None]
 """Status, and the slug of a problem (None = no problem)."""
-
-
-def day_of(number: int) -> str:
-    return f"{FIRST + timedelta(days=number):%Y-%m-%d}"
 
 
 @dataclass(frozen=True)
@@ -34,11 +29,12 @@ class Rules:
     """One session.
 
     Attributes:
-        first: the day of step 1.
+        first: the place of step 1.
         keyed: the latest requests that had a key, by key: the body, whether it may correct, and the answer.
     """
 
     loaded: LoadedModel
+    times: Times
     exists: bool = False
     gaps: str = "impute"
     max_gap: int = 5
@@ -50,14 +46,16 @@ class Rules:
     def last(self) -> int:
         return self.first + len(self.stored) - 1
 
-    def post(self, days: list[tuple[int, float | None]], *, correct: bool, matches: bool) -> Expected:
+    def post(self, sent: list[tuple[int, float | None]], *, correct: bool, matches: bool) -> Expected:
         """Take up observations, all or none; the answer that is due."""
+        if any(place < self.times.least for place, _ in sent):
+            return 422, "invalid-request"
         if not self.exists:
             return 404, "session-not-found"
-        draft = Rules(self.loaded, True, self.gaps, self.max_gap, self.first, list(self.stored))
+        draft = Rules(self.loaded, self.times, True, self.gaps, self.max_gap, self.first, list(self.stored))
         refused: Expected | None = None
-        for day, value in days:
-            refused = refused or draft._take(day, value, correct)
+        for place, value in sent:
+            refused = refused or draft._take(place, value, correct)
         if refused is None and draft.stored == self.stored:
             return 200, None  # a replay is recognised before If-Match is compared
         if not matches:
@@ -66,10 +64,10 @@ class Rules:
             self.first, self.stored = draft.first, draft.stored
         return refused or (200, None)
 
-    def _take(self, day: int, value: float | None, correct: bool) -> Expected | None:
+    def _take(self, place: int, value: float | None, correct: bool) -> Expected | None:
         if not self.stored:
-            self.first = day
-        step = day - self.first + 1
+            self.first = self.times.start(place)
+        step = place - self.first + 1
         if step < 1:
             return 409, "out-of-order"
         missing = step - len(self.stored) - 1
@@ -108,7 +106,7 @@ class Rules:
         states: NDArray[np.uint8] = model.initial_state(1)
         quantiles = None
         for number, one in enumerate(self.stored):
-            moment = np.array([features(FIRST + timedelta(days=self.first + number))], np.float32)
+            moment = np.array([features(self.times.local(self.first + number))], np.float32)
             states, issued = model.step(states, np.array([np.nan if one.value is None else one.value]), moment)
             if model.seen(states)[0] > 0:
                 quantiles = tuple(issued[0, self.loaded.stored].tolist())

@@ -1,13 +1,16 @@
 """Random calls of every kind against the rules in plain Python: the same answers, histories and forecasts."""
 
-from typing import Any
+from typing import Any, ClassVar
+from urllib.parse import quote
 
 import httpx2
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from tests.service.api.sessions_model import Expected, Rules, day_of
+from tests.service.api.sessions_model import Expected, Rules
+from tests.service.api.times import KINDS, Times
 from tests.service.calls import history
 from tests.service.conftest import Service
 from tests.service.offline import quantiles_of
@@ -25,16 +28,17 @@ class Calls(RuleBasedStateMachine):
     """One session of one client."""
 
     service: Service
-    sessions = 0
+    times: Times
+    sessions: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
         type(self).sessions += 1
-        self.name = f"rules-{type(self).sessions}"
+        self.name = f"{type(self).__name__}-{type(self).sessions}"
         self.api = httpx2.Client(base_url=self.service.url, timeout=60.0)
         self.path = f"/v1/sessions/{self.name}"
         self.api.delete(self.path)
-        self.right = Rules(self.service.registry.default)
+        self.right = Rules(self.service.registry.default, self.times)
         self.etag: str | None = None
         self.keys = 0
 
@@ -43,23 +47,33 @@ class Calls(RuleBasedStateMachine):
 
     @rule(gaps=st.sampled_from(["impute", "reject"]))
     def create(self, gaps: str) -> None:
-        answer = self.api.put(self.path, json={"freq": "D", "gaps": gaps, "max_gap": 5})
+        answer = self.api.put(self.path, json={**self.times.settings, "gaps": gaps, "max_gap": 5})
         if self.right.exists:
             self._is(answer, (200, None) if gaps == self.right.gaps else (409, "session-exists"))
         else:
             self._is(answer, (201, None))
-            self.right = Rules(self.right.loaded, exists=True, gaps=gaps)
+            self.right = Rules(self.right.loaded, self.times, exists=True, gaps=gaps)
 
     @precondition(lambda self: len(self.right.stored) < MOST_STEPS)
     @rule(offset=offsets, value=values, etag=etags, keyed=st.booleans(), correct=st.booleans())
     def post_one(self, offset: int, value: float | None, etag: str, keyed: bool, correct: bool) -> None:
         self._post([(self.right.last + offset, value)], etag=etag, keyed=keyed, correct=correct)
 
+    @precondition(lambda self: self.right.exists and len(self.right.stored) < MOST_STEPS)
+    @rule(value=values)
+    def post_the_next(self, value: float | None) -> None:
+        """With no more than it must bear: where steps are counted, sent again it counts again."""
+        place = self.right.last + 1
+        answer = self._send({**self.times.bare(place), "value": value}, {}, correct=False)
+        self._is(answer, self.right.post([(place, value)], correct=False, matches=True))
+        assert (answer.json()["step"], answer.json()["applied"]) == (len(self.right.stored), 1)
+        self._outcome()
+
     @precondition(lambda self: len(self.right.stored) < MOST_STEPS)
     @rule(offset=offsets, several=st.lists(values, min_size=2, max_size=4), etag=etags, correct=st.booleans())
     def post_list(self, offset: int, several: list[float | None], etag: str, correct: bool) -> None:
-        days = [(self.right.last + offset + number, value) for number, value in enumerate(several)]
-        self._post(days, etag=etag, keyed=False, correct=correct)
+        sent = [(self.right.last + offset + number, value) for number, value in enumerate(several)]
+        self._post(sent, etag=etag, keyed=False, correct=correct)
 
     @precondition(lambda self: self.right.stored)
     @rule(ago=st.integers(0, 3))
@@ -79,7 +93,7 @@ class Calls(RuleBasedStateMachine):
         sent, correct, first = self.right.keyed[key]
         again = self._send(sent, {"Idempotency-Key": key, "If-Match": '"other"'}, correct=correct)
         assert (again.content, again.headers["idempotency-replayed"]) == (first, "true")
-        other = self._send([{"timestamp": day_of(900), "value": 9.0}], {"Idempotency-Key": key}, correct=False)
+        other = self._send([{**self.times.told(900), "value": 9.0}], {"Idempotency-Key": key}, correct=False)
         self._is(other, (422, "idempotency-key-reused"))
 
     @precondition(lambda self: self.right.stored)
@@ -89,7 +103,7 @@ class Calls(RuleBasedStateMachine):
         known = self.right.stored[step - 1]
         if known.value == value and not known.imputed:
             return
-        path = f"{self.path}/observations/{day_of(self.right.first + step - 1)}"
+        path = f"{self.path}/observations/{quote(self.times.written(self.right.first + step - 1))}"
         answer = self.api.patch(path, json={"value": value}, headers=self._condition(etag))
         self._is(answer, self._unless_other(etag))
         if answer.status_code == 200:
@@ -101,7 +115,7 @@ class Calls(RuleBasedStateMachine):
     @rule(back=st.integers(1, 5), etag=etags)
     def rewind(self, back: int, etag: str) -> None:
         step = max(len(self.right.stored) - back, 1)
-        body = {"timestamp": day_of(self.right.first + step - 1)}
+        body = self.times.told(self.right.first + step - 1)
         answer = self.api.post(f"{self.path}:rewind", json=body, headers=self._condition(etag))
         self._is(answer, self._unless_other(etag))
         if answer.status_code == 200:
@@ -124,10 +138,18 @@ class Calls(RuleBasedStateMachine):
             self.right.gaps = gaps
             self._outcome()
 
+    @precondition(lambda self: self.right.stored)
+    @rule(ahead=st.integers(0, 3))
+    def post_off_the_grid(self, ahead: int) -> None:
+        between = self.times.off_grid(self.right.last + ahead)
+        if between is not None:
+            answer = self._send({"timestamp": between, "value": 1.0}, {}, correct=False)
+            self._is(answer, (422, "off-grid"))
+
     @rule()
     def delete(self) -> None:
         self._is(self.api.delete(self.path), (204, None))
-        self.right = Rules(self.right.loaded)
+        self.right = Rules(self.right.loaded, self.times)
 
     @invariant()
     def it_holds_what_the_rules_say(self) -> None:
@@ -142,7 +164,7 @@ class Calls(RuleBasedStateMachine):
         assert [record["step"] for record in records] == [number + 1 for number in range(len(records))]
         shown = ("timestamp", "value", "imputed", "original")
         assert [tuple(record[name] for name in shown) for record in records] == [
-            (day_of(self.right.first + number), one.value, one.imputed, one.original)
+            (self.times.shown(self.right.first + number), one.value, one.imputed, one.original)
             for number, one in enumerate(self.right.stored)
         ]
         assert [quantiles_of(record["forecast"]) for record in records] == [one.issued for one in self.right.stored]
@@ -153,8 +175,8 @@ class Calls(RuleBasedStateMachine):
         else:
             assert quantiles_of(fan.json()["forecasts"][0]) == right
 
-    def _post(self, days: list[tuple[int, float | None]], *, etag: str, keyed: bool, correct: bool) -> None:
-        listed: list[dict[str, Any]] = [{"timestamp": day_of(day), "value": value} for day, value in days]
+    def _post(self, sent: list[tuple[int, float | None]], *, etag: str, keyed: bool, correct: bool) -> None:
+        listed: list[dict[str, Any]] = [{**self.times.told(place), "value": value} for place, value in sent]
         body: object = listed[0] if len(listed) == 1 else listed
         headers = self._condition(etag)
         if keyed:
@@ -162,7 +184,7 @@ class Calls(RuleBasedStateMachine):
             headers["Idempotency-Key"] = f"{self.name}-{self.keys}"
         before = list(self.right.stored)
         answer = self._send(body, headers, correct=correct)
-        self._is(answer, self.right.post(days, correct=correct, matches=etag != "other"))
+        self._is(answer, self.right.post(sent, correct=correct, matches=etag != "other"))
         if answer.status_code == 200:
             changed = before != self.right.stored
             assert ("idempotency-replayed" in answer.headers) == (not changed)
@@ -191,7 +213,8 @@ class Calls(RuleBasedStateMachine):
         assert (answer.status_code, slug) == expected, answer.text
 
 
-def test_any_calls_in_any_order_follow_the_rules(service: Service) -> None:
-    Calls.service = service
-    few = settings(max_examples=20, stateful_step_count=25, suppress_health_check=list(HealthCheck), print_blob=True)
-    run_state_machine_as_test(Calls, settings=few)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_calls_in_any_order_follow_the_rules(service: Service, kind: str) -> None:
+    calls = type(f"Calls-{list(KINDS).index(kind)}", (Calls,), {"service": service, "times": KINDS[kind]})
+    few = settings(max_examples=10, stateful_step_count=25, suppress_health_check=list(HealthCheck), print_blob=True)
+    run_state_machine_as_test(calls, settings=few)
