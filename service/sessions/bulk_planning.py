@@ -14,7 +14,7 @@ from service.sessions.cache import StateCache
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import follows
+from service.sessions.rules import differing, follows
 from service.sessions.waves import Waves
 from service.sessions.work import NO_DIGEST, Reply, Work, digest_of_observations, token_of
 from service.settings import Settings
@@ -186,7 +186,7 @@ class Planner:
         tokens: list[bytes] = []
         digests: list[bytes] = []
         keyed = False
-        if step and not places.requires_match[at]:
+        if step and not places.requires_match[at] and not differing(label, self._asked.creation):
             for row in line.rows[line.at : line.at + ROWS_OF_A_SESSION]:
                 if rows.if_match[row] is not None or row in rows.covariates:
                     break

@@ -98,16 +98,21 @@ def require_match(place: Place, if_match: Sequence[str] | None, *, required: boo
 
 def require_settings(place: Place, asked: SessionSettings | None) -> None:
     """Raises SessionExists where a session that would have been created with other settings is there already."""
+    if differences := differing(place.label, asked, undecided=place.undecided):
+        raise SessionExists(place.standing(), differences)
+
+
+def differing(label: Label, asked: SessionSettings | None, *, undecided: str | None = None) -> list[str]:
+    """Names of the settings to create a session with that are not those of the session that is there."""
+    differences: list[str] = []
     if asked is None or not asked.model_fields_set:
-        return
-    label, differences = place.label, []
-    freq = place.undecided if label.grid is None else label.grid.freq
+        return differences
+    freq = undecided if label.grid is None else label.grid.freq
     if asked.model is not None and asked.model not in (label.model, label.model.partition("@")[0]):
         differences.append("model")
     if "freq" in asked.model_fields_set and asked.freq != freq:
         differences.append("freq")
-    if differences:
-        raise SessionExists(place.standing(), differences)
+    return differences
 
 
 def require_no_regress(place: Place, position: bytes, seen: bytes | None) -> None:

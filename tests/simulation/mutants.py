@@ -46,9 +46,10 @@ class Mutant:
     seed: int = 0
 
 
-LUA, WAVES, FORECASTER = "service/storage/commit.lua", "service/sessions/waves.py", "service/sessions/forecaster.py"
+LUA, EXCHANGE, LAYOUT = "service/storage/commit.lua", "service/storage/exchange.py", "service/storage/layout.py"
 APPLYING, STEPPED = "service/sessions/applying.py", "service/sessions/stepped.py"
-LIFECYCLE, LAYOUT, RULES = "service/sessions/lifecycle.py", "service/storage/layout.py", "service/sessions/rules.py"
+LIFECYCLE, RULES = "service/sessions/lifecycle.py", "service/sessions/rules.py"
+FORECASTER = "service/sessions/forecaster.py"
 
 COMPARED = "local position = sub(head, 113, 124) .. sub(head, 621, 624)\n  if position == expected then"
 LIFE = "local position = sub(head, 113, 124)\n"
@@ -200,6 +201,18 @@ MUTANTS = (
                 else:
                     waiting.append(having_seen(cached[row], _position(rows[row])))
 """,
+            ),
+        ),
+    ),
+    Mutant(
+        "a connection that settles a request with the answer to an earlier one",
+        (
+            (EXCHANGE, "return self._answered is None and not self._transport", "return not self._transport"),
+            (
+                EXCHANGE,
+                '        self._fail(TimeoutError("no answer within the time limit"))\n',
+                "        if self._answered is not None and not self._answered.done():\n"
+                '            self._answered.set_exception(TimeoutError("no answer within the time limit"))\n',
             ),
         ),
     ),

@@ -80,7 +80,7 @@ def simulate(seed: int) -> Report:
     with _errors_logged(report.violations):
         try:
             loop.run_until_complete(asyncio.wait_for(run.whole(), LONGEST_S))
-        except (Violation, AssertionError, TimeoutError) as broken:
+        except Exception as broken:  # whatever it is: no request may fail in a way that has no name
             if not run.chronicle.violations:
                 report.violations.append(f"{type(broken).__name__}: {broken}")
         finally:

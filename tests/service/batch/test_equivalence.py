@@ -11,9 +11,10 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from service.storage.record import Record
+from tests.service.batch.bodies import LINES, lines, outcomes, post
 from tests.service.calls import Json
 from tests.service.conftest import Service
-from tests.service.days import day
+from tests.service.days import day, series
 from tests.service.offline import record_of
 
 SESSIONS = 3
@@ -135,3 +136,12 @@ async def test_a_batch_is_the_same_rows_posted_singly(
         if api.get(f"/v1/sessions/{one}-{session}").status_code == 200:
             records = [await record_of(service, f"{name}-{session}") for name in (one, many)]
             assert stored(records[1]) == stored(records[0])
+
+
+def test_rows_of_a_session_of_another_freq_than_they_would_create_are_refused(api: httpx2.Client, name: str) -> None:
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 3)})
+    rows = lines([{"unique_id": name, "ds": day(4), "y": 4.0}])
+    [refused] = outcomes(post(api, rows, LINES, "?create=true&freq=h"))
+    assert (refused["status"], refused["problem"]) == (409, "session-exists")
+    [taken] = outcomes(post(api, rows, LINES, "?create=true&freq=D"))
+    assert (taken["status"], taken["step"]) == (200, 4)
