@@ -7,7 +7,7 @@ a backfill that was interrupted goes on where it was.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -96,7 +96,7 @@ class Backfill:
             mark(head, HeadFlag.COUNTED)
         creator.settle_expiry(self._template, asked)
         place = Places([""], head.reshape(1)).place(0, self._loaded)
-        self._place = replace(place, max_gap=None if place.max_gap is None else gap_limit)
+        self._place = place._replace(max_gap=None if place.max_gap is None else gap_limit)
 
     async def run(self, source: Iterator[Histories]) -> AsyncIterator[tuple[Histories, Fates]]:
         """Fold and store, and tell what became of each series. While some are written the next are folded.

@@ -5,7 +5,7 @@ through the rules one by one, which decide and explain: the outcome is that of a
 """
 
 from collections.abc import Iterator, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import nan
 
 import numpy as np
@@ -146,7 +146,7 @@ class Planned:
             if is_plain:
                 return
             self._require_finite(series)
-            plan = Plan(replace(self._place, label=self._place.label._replace(session=session)))
+            plan = Plan(self._place._replace(label=self._place.label._replace(session=session)))
             for index, observation in enumerate(self._histories.observations(series)):
                 plan.add(observation, ("observations", index))
         except ServiceError as refused:

@@ -155,7 +155,7 @@ class Sessions:
         token, record = self._records.randomness(TOKEN_BYTES), whole.record
         place = whole.place
         if place.max_gap is not None:  # long closures are ordinary in a history
-            place = replace(place, max_gap=self._settings.warm_up_gap_limit)
+            place = place._replace(max_gap=self._settings.warm_up_gap_limit)
         plan = Plan(place)
         await self._advancing.plan(plan, observations, lambda index: ("observations", index))
         if plan.values:

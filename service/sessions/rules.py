@@ -1,9 +1,9 @@
 """The time rules: what the observations of one request mean for a session that stands where it stands."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import isnan, nan
+from typing import NamedTuple
 
 from models.dates.grid import Grid, TimestampError, grid
 from service.storage.answers import IMPUTED, Label, Observed
@@ -34,8 +34,7 @@ class NeedsHistory(Exception):
     """Whether an observation is a replay can be said only by the retained history."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a session stands.
 
     Args:
@@ -325,7 +324,7 @@ class Plan:
         return InvalidRequest([Fault(detail, pointer(*where, member))], at=self._standing())
 
     def _standing(self) -> Standing:
-        return replace(self.place, label=self.label).standing()
+        return self.place._replace(label=self.label).standing()
 
 
 def _is_same(stored: Observed, sent: float) -> bool:
