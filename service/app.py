@@ -46,7 +46,7 @@ ROUTERS = (
     *(batch.router, batch_forecasts.router),
     *(models.router, health.router, problems.router),
 )
-OTHER_TYPES = (problems.router, batch.router, batch_forecasts.router)
+OTHER_TYPES = (problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router)
 """Routers whose answers are not JSON alone."""
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from service.sessions.views import is_unchanged
 from service.sessions.work import Conditions, Reply, digest_of, token_of
 from service.wire import headers, parsing
 from service.wire.exchange import given_headers, read_body, require_acceptable, text
+from service.wire.media import Media, accepted
 from service.wire.problems import AGAIN, DeadlineExceeded, MethodNotAllowed, NotReady
 from service.wire.schemas import Nothing, Problem
 
@@ -116,8 +117,15 @@ def write_reply(answered: Reply) -> Response:
     return reply(answered.body, etag=answered.etag, status=answered.status, **repeated)
 
 
-def read_reply(request: Request, body: object, etag: str) -> Response:
-    """The answer to a GET: 304 where the client has this state."""
+def read_reply(request: Request, body: object, etag: str, media: Media = Media.JSON, **extra: str) -> Response:
+    """The answer to a GET, of a media type: 304 where the client has this state. `extra` are further headers."""
     if is_unchanged(etag, headers.entity_tags(_given(request, b"if-none-match"), "If-None-Match")):
         return Response(status_code=304, headers={"ETag": f'"{etag}"', **REVALIDATE})
-    return reply(body, etag=etag, Cache_Control=REVALIDATE["Cache-Control"])
+    answer = reply(body, etag=etag, Cache_Control=REVALIDATE["Cache-Control"])
+    answer.headers.update({"content-type": media, **extra})
+    return answer
+
+
+def accepted_media(request: Request) -> Media:
+    """The media type of rows to answer with. Raises NotAcceptable."""
+    return accepted(_given(request, b"accept"), Media.JSON)

@@ -6,8 +6,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, read_reply
-from service.wire import schemas
+from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, accepted_media, read_reply
+from service.sessions.bulk_forecasts import foreseen
+from service.sessions.views import Stranded
+from service.wire import forecast_tables, schemas
+from service.wire.media import Media
 from service.wire.problems import Fault, InvalidRequest
 
 router = APIRouter(tags=["forecasts"], responses=PROBLEMS)
@@ -26,10 +29,18 @@ class ForecastQuery(BaseModel):
 async def get_forecast(
     session: SessionDep, request: Request, query: Annotated[ForecastQuery, Query()], core: CoreDep
 ) -> Response:
-    """The forecast of the next steps. Quantiles of several steps must not be summed."""
+    """The forecast of the next steps, as JSON or, by Accept, as a table. Quantiles of several must not be summed."""
     levels = _levels(query.levels)
+    media = accepted_media(request)
     view = await core.views.one(session)
-    return read_reply(request, view.forecast(query.horizon, levels), view.etag)
+    if media is Media.JSON:
+        return read_reply(request, view.forecast(query.horizon, levels), view.etag, Vary="Accept")
+    if isinstance(view, Stranded):
+        raise view.refused
+    quantiles = view.quantiles(query.horizon, levels)
+    writer = forecast_tables.writer(media, levels, None)
+    body = writer.part([foreseen(view, quantiles, levels)]) + writer.end(None)
+    return read_reply(request, body, view.etag, media, Vary="Accept")
 
 
 def _levels(text: str) -> list[int]:

@@ -2,13 +2,24 @@
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, conditions, json_body, read_reply, write_reply
+from service.routes.exchange import (
+    PROBLEMS,
+    CoreDep,
+    SessionDep,
+    acceptable,
+    accepted_media,
+    conditions,
+    json_body,
+    read_reply,
+    write_reply,
+)
 from service.sessions.work import Correct
-from service.wire import parsing, render, schemas
+from service.wire import parsing, render, schemas, tables
+from service.wire.media import Media
 from service.wire.pages import read_token, write_token
 
 router = APIRouter(tags=["observations"], responses=PROBLEMS)
@@ -27,18 +38,30 @@ class HistoryQuery(BaseModel):
 async def get_observations(
     session: SessionDep, request: Request, query: Annotated[HistoryQuery, Query()], core: CoreDep
 ) -> Response:
-    """The retained observations, each with the forecast that had been issued for it."""
+    """The retained observations, each with the forecast that had been issued for it; by Accept as a table.
+
+    A table's next page is in the header Link.
+    """
+    media = accepted_media(request)
     limit = core.settings.page_size_limit
     size = min(query.page_size or limit, limit)
     after = int(read_token(query.page_token, (int,))[0]) if query.page_token else None
     descending = query.order_by == "step desc"
     whole, shown, last = await core.records.page(session, size=size, after=after, descending=descending)
     token = "" if last is None else write_token(last)
-    body = render.observations(whole.place.label, shown, token)
-    return read_reply(request, body, render.head_etag(whole.record.head))
+    etag, label = render.head_etag(whole.record.head), whole.place.label
+    if media is Media.JSON:
+        return read_reply(request, render.observations(label, shown, token), etag, Vary="Accept")
+    table = tables.table(media, tables.OBSERVED)
+    body = table.part(tables.observed(label, shown)) + table.end()
+    following = request.url.include_query_params(page_token=token)
+    link = {"Link": f'<{following.path}?{following.query}>; rel="next"'} if token else {}
+    return read_reply(request, body, etag, media, Vary="Accept", **link)
 
 
-@router.patch("/v1/sessions/{session}/observations/{key}", response_model=schemas.Advance)
+@router.patch(
+    "/v1/sessions/{session}/observations/{key}", response_model=schemas.Advance, dependencies=[Depends(acceptable)]
+)
 async def patch_observation(session: SessionDep, key: str, request: Request, core: CoreDep) -> Response:
     """Correct one observation, named by its timestamp or, in digits, its step; what follows it is folded again."""
     correction = parsing.request(await json_body(request, core), schemas.Correction)

@@ -44,8 +44,12 @@ def outcomes() -> dict[str, Any]:
 
 def forecasts() -> dict[str, Any]:
     """The answer to a batch of forecasts, by media type."""
-    schema = {"$ref": "#/components/schemas/ForecastOutcomes"}
-    return {Media.JSON: {"schema": schema}, **_streams(FORESEEN)}
+    return table("ForecastOutcomes")
+
+
+def table(schema: str) -> dict[str, Any]:
+    """An answer that is a schema as JSON, and rows of forecasts otherwise."""
+    return {Media.JSON: {"schema": {"$ref": f"#/components/schemas/{schema}"}}, **_streams(FORESEEN)}
 
 
 def _streams(example: str) -> dict[str, Any]:

@@ -11,12 +11,10 @@ from service.storage.layout import NO_TIME, QUANTILES, Structured
 from service.wire import render
 from service.wire.batch_rows import Rows, in_table_terms
 from service.wire.problems import ServiceError
+from service.wire.tables import MEDIAN_FIRST, YHAT
 
 OPEN = 0
 """Status of a row that is not settled yet."""
-YHAT = ("yhat", "yhat-lo-80", "yhat-hi-80", "yhat-lo-95", "yhat-hi-95")
-MEDIAN_FIRST = [QUANTILES.index(quantile) for quantile in (0.5, 0.1, 0.9, 0.025, 0.975)]
-"""Where the columns of YHAT stand among the stored quantiles."""
 
 
 class Outcomes:

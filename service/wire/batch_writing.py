@@ -11,8 +11,6 @@ import pyarrow.ipc
 
 from service.wire.arrow_tables import time_column, time_type
 from service.wire.batch_outcomes import (
-    MEDIAN_FIRST,
-    YHAT,
     Outcomes,
     etags,
     minimal,
@@ -22,6 +20,7 @@ from service.wire.batch_outcomes import (
     table_rows,
 )
 from service.wire.problems import ServiceError
+from service.wire.tables import MEDIAN_FIRST, YHAT
 
 
 class Writer(Protocol):

@@ -1,19 +1,17 @@
 """Forecasts of many sessions, written as objects, table rows or columns: one row for each session and step."""
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.ipc
 from numpy.typing import NDArray
 
 from service.storage.answers import Label
-from service.wire import render
+from service.wire import render, tables
 from service.wire.media import Media
 from service.wire.problems import ServiceError
 
@@ -37,20 +35,6 @@ class Foreseen:
     answer: Callable[[], bytes] = bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One row of the table: a step of a session, or a session that has none."""
-
-    row: int
-    status: int
-    session: str
-    ds: str | int | None
-    cutoff: str | int | None
-    numbers: Sequence[float | None]
-    problem: str | None
-    detail: str | None
-
-
 class Writer(Protocol):
     """Writes the forecasts of sessions in their order."""
 
@@ -63,9 +47,7 @@ class Writer(Protocol):
 
 def writer(media: Media, levels: Sequence[int], instance: str | None) -> Writer:
     """A writer of a media type."""
-    if media is Media.ARROW:
-        return ArrowForecasts(levels)
-    return JsonForecasts(instance) if media is Media.JSON else LineForecasts(levels)
+    return JsonForecasts(instance) if media is Media.JSON else ForecastTable(media, levels)
 
 
 class JsonForecasts:
@@ -102,84 +84,28 @@ class JsonForecasts:
         return begin + b",".join(written)
 
 
-class LineForecasts:
-    """JSON Lines."""
+class ForecastTable:
+    """A table; in Arrow, times are text in their written form."""
 
-    def __init__(self, levels: Sequence[int]) -> None:
-        self._levels = levels
-        self._names = columns(levels)
-        self._count = 0
-
-    def part(self, foreseen: Sequence[Foreseen]) -> bytes:
-        written = [self._line(point) for point in points(self._count, foreseen, self._levels)]
-        self._count += len(foreseen)
-        return b"".join(written)
-
-    def end(self, problem: ServiceError | None) -> bytes:
-        if problem is None:
-            return b""
-        body = {"row": None, "status": problem.status, "problem": problem.slug, "detail": problem.detail}
-        return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
-
-    def _line(self, point: Point) -> bytes:
-        body: render.Json = {
-            "row": point.row,
-            "status": point.status,
-            "unique_id": point.session,
-            "ds": point.ds,
-            "cutoff": point.cutoff,
-        }
-        body.update(zip(self._names, point.numbers, strict=True))
-        body.update(problem=point.problem, detail=point.detail)
-        return orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE)
-
-
-class ArrowForecasts:
-    """An Arrow IPC stream; times are text in their written form."""
-
-    def __init__(self, levels: Sequence[int]) -> None:
+    def __init__(self, media: Media, levels: Sequence[int]) -> None:
         self._levels = levels
         said: dict[str, pa.DataType] = {"row": pa.int64(), "status": pa.int16()}
         said.update(dict.fromkeys(("unique_id", "ds", "cutoff"), pa.string()))
         said.update(dict.fromkeys(columns(levels), pa.float64()))
         said.update(dict.fromkeys(("problem", "detail"), pa.string()))
-        self._schema = pa.schema(list(said.items()))
-        self._sink = io.BytesIO()
-        self._stream: Any = pa.ipc.new_stream(self._sink, self._schema)
+        self._table = tables.table(media, said)
         self._count = 0
 
     def part(self, foreseen: Sequence[Foreseen]) -> bytes:
-        found = list(points(self._count, foreseen, self._levels))
+        rows = list(points(self._count, foreseen, self._levels))
         self._count += len(foreseen)
-        self._write(found)
-        return self._written()
+        return self._table.part(rows)
 
     def end(self, problem: ServiceError | None) -> bytes:
+        last = b""
         if problem is not None:
-            blank = [None] * len(columns(self._levels))
-            self._write([Point(-1, problem.status, "", None, None, blank, problem.slug, problem.detail)])
-        self._stream.close()
-        return self._written()
-
-    def _write(self, found: Sequence[Point]) -> None:
-        values: list[list[Any]] = [
-            [point.row if point.row >= 0 else None for point in found],
-            [point.status for point in found],
-            [point.session or None for point in found],
-            [None if point.ds is None else str(point.ds) for point in found],
-            [None if point.cutoff is None else str(point.cutoff) for point in found],
-            *([point.numbers[index] for point in found] for index in range(len(columns(self._levels)))),
-            [point.problem for point in found],
-            [point.detail for point in found],
-        ]
-        arrays = [pa.array(column, field.type) for column, field in zip(values, self._schema, strict=True)]
-        self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
-
-    def _written(self) -> bytes:
-        written = self._sink.getvalue()
-        self._sink.seek(0)
-        self._sink.truncate()
-        return written
+            last = self._table.part([_refused(None, Foreseen("", problem), self._levels)])
+        return last + self._table.end()
 
 
 def columns(levels: Sequence[int]) -> list[str]:
@@ -187,14 +113,12 @@ def columns(levels: Sequence[int]) -> list[str]:
     return ["yhat", *(f"yhat-{end}-{level}" for level in levels for end in ("lo", "hi"))]
 
 
-def points(first: int, foreseen: Sequence[Foreseen], levels: Sequence[int]) -> Iterator[Point]:
-    """The rows of the table; `first` is the number of the first session."""
+def points(first: int, foreseen: Sequence[Foreseen], levels: Sequence[int]) -> Iterator[tables.Row]:
+    """The rows of the table: each step of a session, or a session that has none; `first` numbers the first session."""
     order = _order(levels)
-    blank = [None] * len(order)
     for row, one in enumerate(foreseen, first):
         if one.problem is not None:
-            problem = one.problem
-            yield Point(row, problem.status, one.session, None, None, blank, problem.slug, problem.detail)
+            yield _refused(row, one, levels)
             continue
         assert one.label is not None, "a session that is forecast has a label"
         assert one.quantiles is not None, "what is no refusal is a forecast"
@@ -202,7 +126,13 @@ def points(first: int, foreseen: Sequence[Foreseen], levels: Sequence[int]) -> I
         cutoff = one.step if grid is None else render.written(grid, one.last)
         for ahead, numbers in enumerate(one.quantiles[:, order].tolist(), 1):
             ds = one.step + ahead if grid is None else grid.format(grid.advance(one.last, ahead))
-            yield Point(row, 200, one.session, ds, cutoff, numbers, None, None)
+            yield row, 200, one.session, ds, cutoff, *numbers, None, None
+
+
+def _refused(row: int | None, one: Foreseen, levels: Sequence[int]) -> tables.Row:
+    assert one.problem is not None, "it was refused"
+    blank = [None] * len(columns(levels))
+    return row, one.problem.status, one.session or None, None, None, *blank, one.problem.slug, one.problem.detail
 
 
 def _order(levels: Sequence[int]) -> list[int]:

@@ -149,9 +149,13 @@ CALLS = {
     (SESSION + ":verify", "post"): Call((404, 409, 415, 422), etag=False),
     ("/v1/sessions", "get"): Call((422,), etag=False),
     (SESSION + "/observations", "post"): Call(WRITE, conditional=True, keyed=True),
-    (SESSION + "/observations", "get"): Call((304, 404, 409, 422), reads=True),
+    (SESSION + "/observations", "get"): Call(
+        (304, 404, 409, 422), answers=batch_description.table("ObservationList"), reads=True
+    ),
     (SESSION + "/observations/{key}", "patch"): Call(WRITE, body="Correction", conditional=True, keyed=True),
-    (SESSION + "/forecast", "get"): Call((304, 404, 409, 422), reads=True),
+    (SESSION + "/forecast", "get"): Call(
+        (304, 404, 409, 422), answers=batch_description.table("Forecasts"), reads=True
+    ),
     ("/v1/observations:batch", "post"): Call(
         (404, 422),
         bodies=batch_description.observed(),

@@ -78,3 +78,31 @@ def test_a_level_that_the_model_does_not_have_is_each_sessions_refusal(
     api: httpx2.Client, sessions: list[str]
 ) -> None:
     assert [one["status"] for one in ask(api, {"sessions": sessions, "levels": [98]})] == [422] * 4
+
+
+@pytest.mark.parametrize("accept", [LINES, ARROW])
+def test_one_sessions_forecast_is_the_same_table_by_accept(
+    api: httpx2.Client, sessions: list[str], accept: str
+) -> None:
+    for session in sessions:
+        answer = api.get(f"/v1/sessions/{session}/forecast?horizon=3", headers={"Accept": accept})
+        assert (answer.headers["content-type"], answer.headers["vary"]) == (accept, "Accept")
+        assert outcomes(answer) == ask(api, {"sessions": [session], "horizon": 3}, accept)
+
+
+@pytest.mark.parametrize("accept", [LINES, ARROW])
+def test_retained_observations_are_a_frame_of_one_step_forecasts(
+    api: httpx2.Client, sessions: list[str], accept: str
+) -> None:
+    path = f"/v1/sessions/{sessions[0]}/observations?page_size=3"
+    page = api.get(path, headers={"Accept": accept})
+    shown = api.get(path).json()["observations"]
+    rows = outcomes(page)
+    assert [(row["unique_id"], row["ds"], row["y"]) for row in rows] == [
+        (sessions[0], one["timestamp"], one["value"]) for one in shown
+    ]
+    assert [row["cutoff"] for row in rows] == [None, day(1), day(2)]
+    issued = [one["forecast"] and one["forecast"]["quantiles"]["0.975"] for one in shown]
+    assert [row["yhat-hi-95"] for row in rows] == issued
+    following = page.headers["link"].split(">")[0].lstrip("<")
+    assert [row["ds"] for row in outcomes(api.get(following, headers={"Accept": accept}))] == [day(4)]
