@@ -17,7 +17,7 @@ from service.sessions.rules import NeedsHistory, Plan, require_match, require_se
 from service.sessions.stepped import Planned, Stepped, Waiting, having_seen
 from service.sessions.work import Observe
 from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
-from service.storage.record import find_damage, find_foreign, find_tokens, heads_of
+from service.storage.record import find_damage, find_foreign, heads_of
 from service.storage.store import Found, Outcome, SessionStore
 from service.wire.problems import ServiceError, StoreUnavailable
 from service.wire.session_problems import RecordDamaged, SessionNotFound
@@ -202,10 +202,10 @@ def _plan(work: Observe, places: Places, row: int, loaded: LoadedModel) -> Plan:
 
 
 def _known_tokens(waiting: Sequence[Waiting], heads: Structured) -> set[int]:
-    """Rows whose Idempotency-Key is among the last outcomes."""
-    keyed = [row for row, entry in enumerate(waiting) if entry.work.token is not None]
-    if not keyed:
-        return set()
-    tokens = np.frombuffer(b"".join([waiting[row].work.token or b"" for row in keyed]), np.uint8).reshape(-1, 16)
-    at = find_tokens(heads[keyed], tokens).tolist()
-    return {row for row, index in zip(keyed, at, strict=True) if index >= 0}
+    """Rows whose Idempotency-Key is among the last outcomes, or seems to be: their records say whether it is."""
+    windows, size = heads["tokens"].tobytes(), heads.dtype["tokens"].itemsize
+    return {
+        row
+        for row, entry in enumerate(waiting)
+        if entry.work.token is not None and entry.work.token in windows[row * size : (row + 1) * size]
+    }

@@ -1,7 +1,7 @@
 """The part of a wave that one model folds: stepped, encoded, and, once committed, answered."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -29,8 +29,7 @@ def having_seen(entry: Waiting, stood: bytes) -> Waiting:
     return entry
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """A request whose steps are known, and its session's row in the wave."""
 
     row: int

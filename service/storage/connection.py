@@ -97,9 +97,8 @@ class Servers:
         asked: dict[int, Node] = {}
         for _ in range(ROUNDS):
             groups = await self._by_node(waiting, asked, replies, deadline)
-            await asyncio.gather(
-                *(self._ask(node, waiting, rows, replies, deadline, waits) for node, rows in groups.items())
-            )
+            asked_all = [self._ask(node, waiting, rows, replies, deadline, waits) for node, rows in groups.items()]
+            await (asked_all[0] if len(asked_all) == 1 else asyncio.gather(*asked_all))  # without a task for one
             waiting, asked = self._again(waiting, replies, repeatable)
             if not waiting:
                 break

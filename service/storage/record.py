@@ -149,7 +149,8 @@ def _add(writes: list[list[tuple[int, bytes]]], rows: NDArray[np.int64], offsets
 
 
 def _seal_live(live: Structured) -> None:
-    live["head"]["crc"] = [live_crc(memoryview(data)) for data in _pieces(live)]
+    view, size = memoryview(live.view(np.uint8)), live.dtype.itemsize
+    live["head"]["crc"] = [live_crc(view[at : at + size]) for at in range(0, len(view), size)]
 
 
 def _pieces(array: Structured) -> list[bytes]:

@@ -8,7 +8,12 @@ from redis.exceptions import BusyLoadingError, MovedError, NoScriptError, RedisE
 
 from service.storage.resp import ProtocolError, Replies, packed
 
-SENT = b"+OK\r\n:-7\r\n$4\r\na\r\nb\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n*2\r\n*1\r\n:1\r\n$5000\r\n" + 5000 * b"x" + b"\r\n-ERR no\r\n"
+SENT = b"".join(
+    (
+        b"+OK\r\n:-7\r\n$4\r\na\r\nb\r\n$0\r\n\r\n$-1\r\n*-1\r\n*0\r\n",
+        b"*2\r\n*1\r\n:1\r\n$5000\r\n%b\r\n-ERR no\r\n" % (5000 * b"x"),
+    )
+)
 MEANT = [b"OK", -7, b"a\r\nb", b"", None, None, [], [[1], 5000 * b"x"]]
 
 
