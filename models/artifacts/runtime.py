@@ -80,8 +80,8 @@ class Model:
         self.spec = spec
         self._step = _session(folder / "step.onnx")
         self._forecast = _session(folder / "forecast.onnx")
-        self._blocks = _blocks(self._step, spec.state_bytes)
-        names = [block.name for block in self._blocks]
+        self._blocks, self._stacked = _blocks(self._step, spec.state_bytes)
+        names = list(self._blocks.names or ())
         self._given = [*names, "value", "calendar"]
         self._issued = names.index("issued")
         self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
@@ -152,15 +152,15 @@ class Model:
 
     def _split(self, states: Bytes) -> _Arrays:
         """The blocks of the states, as the graphs take them."""
-        return [
-            np.ascontiguousarray(states[:, block.start : block.stop]).view(block.dtype).reshape(block.shape)
-            for block in self._blocks
-        ]
+        rows = states.view(self._blocks)[:, 0]
+        columns = zip(self._given, self._stacked, strict=False)
+        return [np.ascontiguousarray(rows[name][None] if stacked else rows[name]) for name, stacked in columns]
 
     def _joined(self, blocks: _Arrays) -> Bytes:
-        count = len(blocks[self._issued])
-        rows = [array.reshape(count, -1).view(np.uint8) for array in blocks]
-        return np.concatenate(rows, axis=1)
+        rows = np.empty(len(blocks[self._issued]), self._blocks)
+        for name, block in zip(self._given, blocks, strict=False):
+            rows[name] = block
+        return rows.view(np.uint8).reshape(len(rows), -1)
 
 
 class Running:
@@ -187,32 +187,17 @@ class Running:
         self._blocks = [block[..., :count, :] for block in self._blocks]
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Arrays of the state that the graphs take as one tensor: bytes `start` to `stop` of each session's.
+def _blocks(step: ort.InferenceSession, state_bytes: int) -> tuple[np.dtype[Any], list[bool]]:
+    """The state's blocks: what the step's graph takes as one tensor each, and whether that is (1, B, width).
 
-    The tensor's shape ends with (B, width); dimensions of 1 may stand before.
+    Raises:
+        ValueError: a state of the layout has other bytes.
     """
-
-    name: str
-    start: int
-    stop: int
-    dtype: str
-    shape: tuple[int, ...]
-
-
-def _blocks(step: ort.InferenceSession, state_bytes: int) -> list[_Block]:
-    """The state's blocks, as the step's graph names and shapes them; ValueError if the state has other bytes."""
-    blocks, start = [], 0
-    for given in step.get_inputs()[:-2]:
-        *lead, _, width = given.shape
-        dtype = _DTYPES[given.type]
-        stop = start + width * np.dtype(dtype).itemsize
-        blocks.append(_Block(given.name, start, stop, dtype, (*lead, -1, width)))
-        start = stop
-    if start != state_bytes:
-        raise ValueError(f"the graph's state has {start} bytes, the layout's {state_bytes}")
-    return blocks
+    given = step.get_inputs()[:-2]  # value and calendar come last
+    blocks = np.dtype([(block.name, _DTYPES[block.type], (block.shape[-1],)) for block in given])
+    if blocks.itemsize != state_bytes:
+        raise ValueError(f"the graph's state has {blocks.itemsize} bytes, the layout's {state_bytes}")
+    return blocks, [len(block.shape) > 2 for block in given]
 
 
 def _session(path: Path) -> ort.InferenceSession:
