@@ -10,6 +10,7 @@ from hiddenstate.cli import (
     corrections,
     demo,
     evaluation,
+    forecasts,
     output,
     push,
     serve,
@@ -33,7 +34,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command(context_settings=NEGATIVE_VALUES)(sessions.observe)
-app.command()(sessions.forecast)
+app.command()(forecasts.forecast)
 app.command(context_settings=NEGATIVE_VALUES)(corrections.correct)
 app.command()(corrections.rewind)
 app.command()(sessions.reset)

@@ -1,4 +1,4 @@
-"""Commands that talk to a running service: observe, forecast, reset, verify, sessions."""
+"""Commands that talk to a running service: observe, reset, verify, sessions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,22 +62,6 @@ def print_next(advance: Advance) -> None:
         output.messages().print("there is no forecast until a first value is known")
     else:
         output.results().print(output.forecast_table([advance["forecast"]]))
-
-
-def forecast(
-    session: SessionId,
-    horizon: Annotated[int, typer.Option(min=1, help="How many steps.")] = 1,
-    levels: Annotated[str, typer.Option(help="Intervals, in percent.")] = "80,95",
-    as_json: AsJson = False,
-) -> None:
-    """Print the forecasts of the next steps; changes nothing."""
-    wanted = _levels(levels)
-    with connected(as_json) as client:
-        answer = client.forecast(session, horizon, wanted)
-    if as_json:
-        output.print_json(answer)
-    else:
-        output.results().print(output.forecast_table(answer["forecasts"]))
 
 
 def reset(session: SessionId, as_json: AsJson = False) -> None:
@@ -146,16 +130,4 @@ def read_value(text: str) -> float | None:
             f"{text!r} is not a value",
             "a value is a number, or null for a missing one",
             "hiddenstate observe store-42 118",
-        ) from None
-
-
-def _levels(text: str) -> list[int]:
-    try:
-        return [int(level) for level in text.split(",")]
-    except ValueError:
-        raise Fault(
-            ExitCode.USAGE,
-            f"{text!r} is no list of levels",
-            "levels are whole percents with commas between them",
-            "--levels 80,95",
         ) from None

@@ -6,8 +6,9 @@ a backfill that was interrupted goes on where it was.
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
@@ -36,6 +37,8 @@ TOGETHER = 512
 ATTEMPTS = 5
 """A write that was not taken, or whose outcome is unknown, is sent again: the store knows it if it was."""
 RETRY_S = 1.0
+SWITCH_S = 0.0002
+"""How long a thread may keep the others from the interpreter: short beside a step call, which comes back for it."""
 
 
 class Fate(Enum):
@@ -50,15 +53,18 @@ Fates = list[Fate | ServiceError]
 """What became of each series: a ServiceError is why it was refused."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """Changes to commit, and the series of each; `fates` has those that need none."""
+@dataclass(slots=True)
+class _Part:
+    """Some histories on their way: `fates` (by series) has those of which it is known what becomes of them."""
 
     histories: Histories
     digests: list[bytes]
     fates: dict[int, Fate | ServiceError]
-    series: list[int]
-    changes: list[Change]
+    now_ms: int
+    folded: list["_Folded"] = field(default_factory=list)
+
+    def name(self, series: int) -> str:
+        return self.histories.sessions[series]
 
 
 class Backfill:
@@ -99,29 +105,40 @@ class Backfill:
         self._place = place._replace(max_gap=None if place.max_gap is None else gap_limit)
 
     async def run(self, source: Iterator[Histories]) -> AsyncIterator[tuple[Histories, Fates]]:
-        """Fold and store, and tell what became of each series. While some are written the next are folded.
+        """Fold and store, and tell what became of each series.
+
+        While some are folded, those before them are written, and those after them read: the step call leaves the
+        interpreter to others.
 
         Raises:
             StoreUnavailable: it does not answer; what was told is stored.
         """
+        interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
+        reading = asyncio.create_task(self._read(source))
         writing: asyncio.Task[tuple[Histories, Fates]] | None = None
         try:
-            while (histories := await asyncio.to_thread(next, source, None)) is not None:
-                prepared = await self._prepared(histories)
+            while (part := await reading) is not None:
+                reading = asyncio.create_task(self._read(source))
+                await asyncio.to_thread(self._fold, part)
                 if writing is not None:
                     yield await writing
-                writing = asyncio.create_task(self._written(prepared))
+                writing = asyncio.create_task(self._write(part))
             if writing is not None:
                 yield await writing
         finally:
-            if writing is not None:
-                writing.cancel()
+            sys.setswitchinterval(interval_s)
+            left = [task for task in (reading, writing) if task is not None]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
-    async def _prepared(self, histories: Histories) -> _Prepared:
+    async def _read(self, source: Iterator[Histories]) -> _Part | None:
+        histories = await asyncio.to_thread(next, source, None)
+        if histories is None:
+            return None
         digests = await asyncio.to_thread(_digests, histories)
-        fates, now_ms = await self._existing(histories.sessions, digests)
-        series, changes = await asyncio.to_thread(self._folded, histories, digests, fates, now_ms)
-        return _Prepared(histories, digests, fates, series, changes)
+        return _Part(histories, digests, *await self._existing(histories.sessions, digests))
 
     async def _existing(
         self, sessions: Sequence[str], digests: Sequence[bytes]
@@ -145,75 +162,69 @@ class Backfill:
             differing.append("observations")
         return SessionExists(Standing(session, int(head["step"])), differing) if differing else Fate.THERE
 
-    def _folded(
-        self, histories: Histories, digests: Sequence[bytes], fates: dict[int, Fate | ServiceError], now_ms: int
-    ) -> tuple[list[int], list[Change]]:
-        """The series to create, and the changes that do. Those that are refused are added to the fates."""
-        planned = Planned(histories, self._place, frozenset(fates))
-        fates |= planned.refused
-        self._template.head["created_ms"] = now_ms
-        series: list[int] = []
-        changes: list[Change] = []
-        for batch in planned.batches(TOGETHER):
-            folded = _Folded(self._loaded, batch, self._template.history)
-            finite = folded.are_finite()
-            for row in np.flatnonzero(~finite).tolist():
-                fates[batch.series[row]] = ResultNotFinite(Standing(histories.sessions[batch.series[row]], 0))
-            sessions = [histories.sessions[one] for one in batch.series]
-            created = self._changes(folded, sessions, [digests[one] for one in batch.series])
-            for one, change, sound in zip(batch.series, created, finite.tolist(), strict=True):
-                if sound:
-                    series.append(one)
-                    changes.append(change)
-        return series, changes
+    def _fold(self, part: _Part) -> None:
+        """Fold what is to be created."""
+        planned = Planned(part.histories, self._place, frozenset(part.fates))
+        part.fates |= planned.refused
+        part.folded = [_Folded(self._loaded, batch, self._template.history) for batch in planned.batches(TOGETHER)]
 
-    def _changes(self, folded: "_Folded", sessions: Sequence[str], digests: Sequence[bytes]) -> list[Change]:
-        count = len(sessions)
+    async def _write(self, part: _Part) -> tuple[Histories, Fates]:
+        """Create the sessions."""
+        for folded in part.folded:
+            changes = await asyncio.to_thread(self._changes, part, folded)
+            await self._commit(part, changes)
+        created = {part.name(series): part.now_ms for series, fate in part.fates.items() if fate is Fate.CREATED}
+        await self._created(created)
+        return part.histories, [part.fates[series] for series in range(len(part.histories.sessions))]
+
+    def _changes(self, part: _Part, folded: "_Folded") -> dict[int, Change]:
+        """What creates each session of a batch; those that are not finite are refused."""
+        batch, count = folded.batch, len(folded.batch.series)
         tokens = self._randomness(TOKEN_BYTES * count)
         incarnations = np.frombuffer(self._randomness(INCARNATION_BYTES * count), np.uint8).reshape(count, -1)
         token_array = np.frombuffer(tokens, np.uint8).reshape(count, -1)
         records = folded.records(self._template, incarnations, token_array)
-        records.heads["created_digest"] = np.frombuffer(b"".join(digests), np.uint8).reshape(count, -1)
+        digests = b"".join([part.digests[series] for series in batch.series])
+        records.heads["created_digest"] = np.frombuffer(digests, np.uint8).reshape(count, -1)
+        records.heads["created_ms"] = part.now_ms
         ttl_ms = int(self._template.head["ttl_ms"])
-        keys = (tokens[at : at + TOKEN_BYTES] for at in range(0, len(tokens), TOKEN_BYTES))
-        return [
-            Change(session, token, NO_DIGEST, None, Kind.REPLACE, ((0, blob),), ttl_ms)
-            for session, token, blob in zip(sessions, keys, records.render(), strict=True)
-        ]
+        keys = [tokens[at : at + TOKEN_BYTES] for at in range(0, len(tokens), TOKEN_BYTES)]
+        changes = {}
+        rows = zip(batch.series, keys, records.render(), folded.are_finite().tolist(), strict=True)
+        for series, token, blob, is_finite in rows:
+            if is_finite:
+                writes = ((0, blob),)
+                changes[series] = Change(part.name(series), token, NO_DIGEST, None, Kind.REPLACE, writes, ttl_ms)
+            else:
+                part.fates[series] = ResultNotFinite(Standing(part.name(series), 0))
+        return changes
 
-    async def _written(self, prepared: _Prepared) -> tuple[Histories, Fates]:
-        """Commit; a session that another made meanwhile is looked at again."""
-        histories, fates = prepared.histories, prepared.fates
-        left = list(range(len(prepared.changes)))
+    async def _commit(self, part: _Part, changes: dict[int, Change]) -> None:
+        """Commit; a session that another made meanwhile is looked at again. Raises StoreUnavailable."""
         for attempt in range(ATTEMPTS):
+            if not changes:
+                return
             await asyncio.sleep(RETRY_S * attempt)
-            outcomes = await self._store.commit([prepared.changes[at] for at in left])
+            outcomes = await self._store.commit(list(changes.values()))
             raced = []
-            for at, outcome in zip(left, outcomes, strict=True):
+            for series, outcome in zip(changes, outcomes, strict=True):
                 if outcome in (Outcome.APPLIED, Outcome.REPLAYED):
-                    fates[prepared.series[at]] = Fate.CREATED
+                    part.fates[series] = Fate.CREATED
                 elif outcome is Outcome.CONFLICT:
-                    raced.append(prepared.series[at])
+                    raced.append(series)
             if raced:
-                names = [histories.sessions[one] for one in raced]
-                found, _ = await self._existing(names, [prepared.digests[one] for one in raced])
-                fates |= {raced[row]: fate for row, fate in found.items()}
-            left = [at for at in left if prepared.series[at] not in fates]
-            if not left:
-                break
-        else:
+                found, _ = await self._existing(list(map(part.name, raced)), [part.digests[one] for one in raced])
+                part.fates |= {raced[row]: fate for row, fate in found.items()}
+            changes = {series: change for series, change in changes.items() if series not in part.fates}
+        if changes:
             raise StoreUnavailable("the store does not take what is written")
-        now_ms = int(self._template.head["created_ms"])
-        await self._created(
-            {name: now_ms for one, name in enumerate(histories.sessions) if fates[one] is Fate.CREATED}
-        )
-        return histories, [fates[one] for one in range(len(histories.sessions))]
 
 
 class _Folded:
     """A batch of B sessions, folded from their first steps to their last.
 
     Attributes:
+        batch: the steps that were folded.
         states: (B, S) after the last step; `issued` (B, 5) is the forecast of the next one, uncut, NaN = none.
         ring: (B, R, 5) the forecasts issued for the last R steps, each at its step's place in the ring, uncut.
         snapshots: (B, 2, S) the states to keep, each at its step's place; those before the first to keep are zeros.
@@ -221,7 +232,7 @@ class _Folded:
 
     def __init__(self, loaded: LoadedModel, batch: Batch, history: int) -> None:
         count, length = batch.values.shape
-        self._loaded, self._batch, self._history = loaded, batch, history
+        self._loaded, self.batch, self._history = loaded, batch, history
         self.states = loaded.model.initial_state(count)
         self.issued = np.full((count, len(loaded.stored)), np.nan)
         self.ring = np.full((count, max(history, 1), len(loaded.stored)), np.nan)
@@ -229,7 +240,7 @@ class _Folded:
         self._fold(loaded.model.running(self.states), length)
 
     def _fold(self, running: Running, length: int) -> None:
-        batch, every = self._batch, snapshot_every(self._history)
+        batch, every = self.batch, snapshot_every(self._history)
         values = np.ascontiguousarray(batch.values.T)
         table, index = self._calendar()
         known = np.zeros(len(running), bool)
@@ -251,7 +262,7 @@ class _Folded:
 
     def _calendar(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Features (M, 5) of the different instants, and each step's place (T, B) among them."""
-        batch = self._batch
+        batch = self.batch
         grid = batch.grids[0]
         within = np.arange(batch.values.shape[1]) < batch.lengths[:, None]
         moments, index = np.unique(np.where(within, batch.instants, batch.instants[0, 0]), return_inverse=True)
@@ -266,7 +277,7 @@ class _Folded:
 
     def records(self, template: Record, incarnations: NDArray[np.uint8], tokens: NDArray[np.uint8]) -> FreshRecords:
         """The records, their settings those of the template."""
-        batch, loaded = self._batch, self._loaded
+        batch, loaded = self.batch, self._loaded
         everyone = np.arange(len(batch.lengths))
         records = FreshRecords(template, incarnations, tokens)
         heads, last = records.heads, batch.instants[everyone, batch.lengths - 1]
@@ -302,7 +313,7 @@ class _Folded:
 
     def _slots(self, bounds: entries.Bounds) -> tuple[NDArray[np.int64], Structured]:
         """(N,) the sessions and the slots of the steps to retain, one at least of each, in order."""
-        batch, size = self._batch, self.ring.shape[1]
+        batch, size = self.batch, self.ring.shape[1]
         imputed = np.cumsum(batch.imputed, axis=1)
         retained = np.arange(batch.values.shape[1])
         rows, steps = np.nonzero(

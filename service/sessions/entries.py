@@ -97,14 +97,12 @@ def slots(
 
 def digests(instants: Sequence[int], values: Sequence[float]) -> NDArray[np.uint8]:
     """(N, 8) hashes of observations as they were sent."""
-    packed = b"".join([_digest(instant, value) for instant, value in zip(instants, values, strict=True)])
-    return np.frombuffer(packed, np.uint8).reshape(-1, 8)
-
-
-def _digest(instant: int, value: float) -> bytes:
-    digest = _NOTHING.copy()
-    digest.update(_OBSERVATION.pack(instant, value))
-    return digest.digest()
+    packed = []
+    for instant, value in zip(instants, values, strict=True):
+        digest = _NOTHING.copy()
+        digest.update(_OBSERVATION.pack(instant, value))
+        packed.append(digest.digest())
+    return np.frombuffer(b"".join(packed), np.uint8).reshape(-1, 8)
 
 
 def outcomes(

@@ -56,7 +56,7 @@ class FreshRecords:
     def render(self) -> list[bytes]:
         """The bytes to store, all checksums computed."""
         records, size, live = self._records, self._records.dtype.itemsize, self._layout.live_bytes
-        view = memoryview(records.tobytes())
-        records["head"]["crc"] = [live_crc(view[at : at + live]) for at in range(0, len(view), size)]
+        heads = memoryview(records.view(np.uint8).reshape(-1, size)[:, :live].tobytes())
+        records["head"]["crc"] = [live_crc(heads[at : at + live]) for at in range(0, len(heads), live)]
         data = records.tobytes()
         return [data[at : at + size] + self._tail for at in range(0, len(data), size)]
