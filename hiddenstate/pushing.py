@@ -31,6 +31,8 @@ MENDINGS = 20
 """How often a refused history is sent again without the rows that were refused."""
 WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 """A service that is away is waited for before the push gives up."""
+LISTED_S = 10
+"""Most seconds to wait until the list of sessions has the newest one."""
 RETRYABLE = (408, 429, 503, 504)
 RETRYABLE_SLUGS = ("request-in-progress", "concurrent-update")
 
@@ -114,6 +116,7 @@ class Push:
         self._done = done
         self._known: dict[str, Session | None] = {}
         """What a session was when its first rows came; None = it was created by them."""
+        self._newest = ""
         self._pushed = Pushed()
 
     def run(self) -> Pushed:
@@ -132,7 +135,15 @@ class Push:
                 self._part(part, pool)
         finally:
             pool.shutdown(cancel_futures=True)
+        self._wait_until_listed()
         return self._pushed
+
+    def _wait_until_listed(self) -> None:
+        """The list of sessions lags a little, and who asks for those of a prefix next means all that were pushed."""
+        for _ in range(LISTED_S):
+            if not self._newest or self._client.sessions_page(prefix=self._newest, page_size=1)["sessions"]:
+                return
+            time.sleep(1.0)
 
     def _part(self, part: Part, pool: ThreadPoolExecutor) -> None:
         by_series = np.split(np.argsort(part.codes, kind="stable"), np.cumsum(np.bincount(part.codes))[:-1])
@@ -149,6 +160,8 @@ class Push:
             waiting.append(begun.rows)
             if begun.known:
                 self._known[part.names[begun.code]] = begun.stood
+            if begun.created:
+                self._newest = self._prefix + part.names[begun.code]
         rows = np.sort(np.concatenate(waiting))
         for at in range(0, len(rows), BATCH_ROWS):
             self._send(part, rows[at : at + BATCH_ROWS])

@@ -8,7 +8,7 @@ import typer
 
 from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
-from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, refused_rows, unusable
+from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, interruptible, refused_rows, unusable
 from hiddenstate.cli.progress import rows_done
 from hiddenstate.cli.serve import settings_of
 from hiddenstate.failures import Failures
@@ -55,7 +55,7 @@ def backfill(
         file = SeriesFile(data)
         if file.covariates:
             output.messages().print(f"left out, no model takes them: {', '.join(file.covariates)}", markup=False)
-        with Failures(failures or beside(data)) as refused, rows_done(file.rows) as done:
+        with interruptible(), Failures(failures or beside(data)) as refused, rows_done(file.rows) as done:
             filled = fill(file, settings, asked, prefix=prefix, failures=refused, done=done)
     except TableError as error:
         raise unusable(error) from error

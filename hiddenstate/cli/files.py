@@ -1,5 +1,7 @@
 """What push and backfill share: the options about a file, and what is said of rows that were refused."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +35,17 @@ def unusable(error: ValueError) -> Fault:
     return Fault(
         ExitCode.USAGE, "the file cannot be used", why, cure or "give a file with the columns unique_id, ds and y"
     )
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Say to whoever interrupts a run that it goes on later."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Fault(
+            ExitCode.INTERRUPTED, "interrupted", "the file was not finished", "the same command goes on where it was"
+        ) from error
 
 
 def refused_rows(refused: Failures) -> None:

@@ -58,6 +58,8 @@ def _write(prefix: str, horizon: int, levels: list[int], out: Path) -> None:
     output.results().print(f"{written.rows} rows: {out}", markup=False, soft_wrap=True)
     if written.refused:
         output.messages().print(f"{written.refused} sessions have no forecast; the file says why")
+        if written.refused == written.rows:
+            raise typer.Exit(ExitCode.REFUSED)
 
 
 def _levels(text: str) -> list[int]:

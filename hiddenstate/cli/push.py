@@ -10,7 +10,7 @@ import typer
 
 from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
-from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, refused_rows, unusable
+from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, interruptible, refused_rows, unusable
 from hiddenstate.cli.progress import rows_done
 from hiddenstate.cli.sessions import connected
 from hiddenstate.client import Client
@@ -51,7 +51,7 @@ def push(
     began = time.monotonic()
     try:
         file = SeriesFile(data)
-        with connected() as client, _resumable():
+        with interruptible(), connected() as client, _resumable():
             taken = _taken(client, file, model)
             with Failures(failures or beside(data), taken) as refused, rows_done(file.rows) as done:
                 pushed = Push(

@@ -281,6 +281,17 @@ def test_push_killed_again_and_again_ends_as_if_it_had_not_been(
         assert_as_created_whole(client, frame, prefix)
 
 
+def test_interrupted_it_says_that_it_goes_on(client: Client, service: Running, prefix: str, tmp_path: Path) -> None:
+    file = tmp_path / "sales.parquet"
+    sales(20, 200).to_parquet(file)
+    pushing = started(service.url, file, prefix)
+    wait_beyond(client, f"{prefix}003", 0)
+    pushing.send_signal(signal.SIGINT)
+    said, _ = pushing.communicate()
+    assert pushing.returncode == ExitCode.INTERRUPTED, said
+    assert "the same command goes on where it was" in said
+
+
 def test_a_service_that_is_killed_is_waited_for_and_no_row_counts_twice(
     own: ServiceProcess, tmp_path: Path, prefix: str
 ) -> None:
