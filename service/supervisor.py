@@ -192,7 +192,6 @@ def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
         log_level="warning",
         proxy_headers=False,
         server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),
     )
 

@@ -6,7 +6,7 @@ or never end one.
 
 import asyncio
 from asyncio import AbstractEventLoop, Transport
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -26,16 +26,6 @@ class Unwanted(Exception):
     """Ends the parsing of what has arrived; the parser's caller answers it as no HTTP, unless it was answered."""
 
 
-_dates: list[tuple[Headers, bytes]] = [([], b"")]
-
-
-def _dated(state: ServerState) -> bytes:
-    """Lines of the headers that the server makes anew each second."""
-    if _dates[0][0] is not state.default_headers:
-        _dates[0] = state.default_headers, header_lines(state.default_headers)
-    return _dates[0][1]
-
-
 class BoundedProtocol(HttpToolsProtocol):
     """One connection whose client is given `deadline_s` seconds for each request's head, and no more than HEAD_LIMIT.
 
@@ -45,6 +35,9 @@ class BoundedProtocol(HttpToolsProtocol):
     The application, a `Direct`, may turn a request away: it is refused here, for a third of what serving it would cost.
     Refused by the application, as many as are served cost all that was left for serving.
     """
+
+    _of_every_answer: ClassVar[tuple[Headers, bytes]] = [], b""
+    """Headers that the server makes anew each second, and their lines."""
 
     def __init__(
         self,
@@ -204,7 +197,7 @@ class BoundedProtocol(HttpToolsProtocol):
             b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
             % (
                 STATUS_LINE[status],
-                _dated(self.server_state),
+                self._server_lines(),
                 lines,
                 len(body),
                 b"connection: close\r\n" if last else b"",
@@ -214,6 +207,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if last:
             self.transport.close()
         self.on_response_complete()
+
+    def _server_lines(self) -> bytes:
+        headers, lines = BoundedProtocol._of_every_answer
+        if headers is not self.server_state.default_headers:
+            headers = self.server_state.default_headers
+            lines = header_lines(headers)
+            BoundedProtocol._of_every_answer = headers, lines
+        return lines
 
     def _await_the_rest(self) -> None:
         """Part of a request is here: the rest of it must come in time."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service import supervisor
 from service.wire.receiving import HEAD_LIMIT, HEADERS_LIMIT
 from tests.faults.wire import Connection, request
 from tests.service.conftest import Service, serving
@@ -87,6 +88,15 @@ def test_an_idle_connection_outlives_the_deadline_of_a_request(hasty: int) -> No
             return (await connection.send(request("GET", "/health/live")))[0]
 
     assert asyncio.run(idle()) == 200
+
+
+@pytest.mark.parametrize("sent", [(), (request("GET", "/health/live"),), (request("POST", HOT, b'{"value": 1}'),)])
+def test_a_connection_that_stays_idle_is_closed(
+    service: Service, monkeypatch: pytest.MonkeyPatch, sent: tuple[bytes, ...]
+) -> None:
+    monkeypatch.setattr(supervisor, "KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr(supervisor, "LOOK_FOR_IDLE_TICKS", 1)
+    assert len(statuses(answers(port(service), *sent))) == len(sent)
 
 
 async def test_a_thousand_slow_connections_hinder_nobody(service: Service) -> None:
