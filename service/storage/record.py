@@ -149,7 +149,7 @@ def _add(writes: list[list[tuple[int, bytes]]], rows: NDArray[np.int64], offsets
 
 
 def _seal_live(live: Structured) -> None:
-    view, size = memoryview(live.view(np.uint8)), live.dtype.itemsize
+    view, size = live.view(np.uint8).data, live.dtype.itemsize
     live["head"]["crc"] = [live_crc(view[at : at + size]) for at in range(0, len(view), size)]
 
 
