@@ -119,6 +119,8 @@ class Counting(Story):
         oldest = commit.step - len(commit.slots) // 3 if self._chance.random() < 0.7 else commit.retained_from
         step = self._chance.randint(max(oldest, 1), commit.step)
         value = self.value()
+        if value == commit.values[step - 1]:  # both are missing: nothing to correct
+            return
         if value is not None:
             self._traffic.chronicle.corrections.add(value)
         number = self._number_of(commit) - (commit.step - step)
