@@ -5,7 +5,8 @@ python -m bench.bulk [--sessions 10000] [--days 5] [--rounds 5] [--model models/
 The service keeps its state in Redis 7.0 on TCP, without append-only file, both started by this command. Half of the
 sessions have timestamps, half have an idempotency key in each row. A round posts as many days of every session in each
 media type, and folds as many in process, 512 sessions a call. Times are from the first byte sent to the last one
-received; the processor's seconds are those of the service and of the store.
+received. Ratios "by processor" compare the seconds of the processor that folding took, in process and in the service:
+other programs on the machine distort them less.
 """
 
 from __future__ import annotations
@@ -62,14 +63,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Microseconds an observation: on the clock, of the service's processor, of the store's."""
+    """Microseconds an observation: on the clock, of the processor of the process that folds, and of the store's."""
 
     wall: float
-    service: float = 0.0
+    folding: float
     store: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.wall:5.1f} us (service {self.service:4.1f}, store {self.store:4.1f} of the processor)"
+        return f"{self.wall:5.1f} us (service {self.folding:4.1f}, store {self.store:4.1f} of the processor)"
 
 
 def days(sessions: int, first: int, count: int, random: np.random.Generator) -> list[Row]:
@@ -174,19 +175,22 @@ class Fold:
     def run(self, rows: Sequence[Row]) -> Spent:
         """Fold the rows, which are whole days."""
         values = np.array([row.value for row in rows]).reshape(-1, len(self._states))
-        began = time.perf_counter()
+        began, spent = time.perf_counter(), time.process_time()
         for day in values:
             for at in range(0, len(day), TOGETHER):
                 part = slice(at, min(at + TOGETHER, len(day)))
                 count = part.stop - part.start
                 self._states[part], _ = self._model.step(self._states[part], day[part], self._calendar[:count])
-        return Spent(1e6 * (time.perf_counter() - began) / len(rows))
+        times = time.perf_counter() - began, time.process_time() - spent
+        return Spent(*(1e6 * seconds / len(rows) for seconds in times))
 
 
-def measure(program: Program, store: Server, model: Model, given: argparse.Namespace) -> dict[str, list[Spent]]:
-    """Microseconds an observation, of each format and of the fold, round by round."""
+def measure(
+    program: Program, store: Server, model: Model, given: argparse.Namespace
+) -> dict[str, list[tuple[Spent, Spent]]]:
+    """Of each format, round by round, what an observation took, and what it took in process."""
     random = np.random.default_rng(1)
-    fold, spent = Fold(model, given.sessions), dict[str, list[Spent]]()
+    fold, spent = Fold(model, given.sessions), dict[str, list[tuple[Spent, Spent]]]()
     created = as_lines(days(given.sessions, 0, 1, random))
     post(program.port, LINES, created, query=f"?create=true&model={model.spec.label}")
     day = 1
@@ -194,25 +198,24 @@ def measure(program: Program, store: Server, model: Model, given: argparse.Names
         for name in list(FORMATS)[:: -1 if number % 2 else 1]:
             rows = days(given.sessions, day, given.days, random)
             day += given.days
-            alone = [fold.run(rows)]
-            spent.setdefault(name, []).append(posted(program, store, rows, name))
-            alone.append(fold.run(rows))
-            spent.setdefault("fold", []).append(Spent(statistics.mean(one.wall for one in alone)))
-            print(f"round {number + 1}: {name:14s} {spent[name][-1]}; fold {spent['fold'][-1].wall:.1f} us", flush=True)
+            before, through, after = fold.run(rows), posted(program, store, rows, name), fold.run(rows)
+            alone = Spent((before.wall + after.wall) / 2, (before.folding + after.folding) / 2)
+            spent.setdefault(name, []).append((through, alone))
+            print(f"round {number + 1}: {name:14s} {through}; fold {alone.wall:.1f} us", flush=True)
     return spent
 
 
-def report(spent: dict[str, list[Spent]]) -> Iterator[str]:
-    """Medians of ratios within a round."""
-    count = len(FORMATS)
-    for name in FORMATS:
-        folds = [statistics.mean(one.wall for one in spent["fold"][at * count : at * count + count])
-                 for at in range(len(spent[name]))]
-        ratio = statistics.median(fold / one.wall for fold, one in zip(folds, spent[name], strict=True))
-        rate = statistics.median(1e6 / one.wall for one in spent[name])
-        yield f"{name:14s} {rate:8.0f} observations/s, {ratio:.3f} of the fold in process"
-    pairs = zip(spent["JSON"], spent["Arrow"], strict=True)
-    yield f"Arrow over JSON: {statistics.median(a.wall / b.wall for a, b in pairs):.2f}"
+def report(spent: dict[str, list[tuple[Spent, Spent]]]) -> Iterator[str]:
+    """Medians, and medians of ratios within a round."""
+    for name, pairs in spent.items():
+        rate = statistics.median(1e6 / through.wall for through, _ in pairs)
+        ratio = statistics.median(alone.wall / through.wall for through, alone in pairs)
+        processor = statistics.median(alone.folding / through.folding for through, alone in pairs)
+        yield f"{name:14s} {rate:8.0f} observations/s, {ratio:.3f} of the fold in process, {processor:.3f} by processor"
+    both = zip(spent["JSON"], spent["Arrow"], strict=True)
+    ratios = [(text.wall / arrow.wall, text.folding / arrow.folding) for (text, _), (arrow, _) in both]
+    wall, processor = (statistics.median(column) for column in zip(*ratios, strict=True))
+    yield f"Arrow over JSON: {wall:.2f}, by processor {processor:.2f}"
 
 
 def main() -> None:
