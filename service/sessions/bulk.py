@@ -28,6 +28,8 @@ from service.wire.problems import (
 
 SESSIONS_AT_ONCE = 512
 """Sessions of one fold and one commit."""
+BESIDE_WAVES = 128
+"""The same while single observations are served: to fold more at once would keep them waiting."""
 UNDER_WAY = 2
 """Commits under way at once, over all batches: while one waits for the store, the other folds."""
 ALONE = 32
@@ -75,7 +77,8 @@ class _Batch:
     async def work(self) -> None:
         """Take up lines until none waits."""
         while self._waiting:
-            lines = [self._waiting.popleft() for _ in range(min(SESSIONS_AT_ONCE, len(self._waiting)))]
+            most = BESIDE_WAVES if self._parts.waves.is_busy else SESSIONS_AT_ONCE
+            lines = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
             lines = [line for line in lines if not self._has_failed(line)]
             try:
                 await self._turn()

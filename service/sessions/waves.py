@@ -217,6 +217,11 @@ class Waves(Generic[WorkT, AnswerT]):
             line.remove(entry)
             self._waiting -= 1
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a wave is in flight or waits to be taken."""
+        return self._wave_over is not None or self._waiting > 0
+
     async def between(self) -> None:
         """Wait for the end of the wave in flight: there a slice of long work delays nobody's answer.
 
