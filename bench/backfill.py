@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.servers import REDIS_7, Server, servers
+from hiddenstate.filling import SERIES_AT_ONCE
 from models.artifacts import artifact
 from models.dates.calendar import CALENDAR
 from service.listing.index import SessionIndex
@@ -32,8 +33,6 @@ from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
 from service.storage.store import SessionStore
 from service.wire.schemas import SessionSettings
-
-SERIES_AT_ONCE = 4 * TOGETHER
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from service.storage.store import SessionStore
 from service.wire.problems import ServiceError
 from service.wire.schemas import SessionSettings
 
-SERIES_AT_ONCE = 4 * TOGETHER
+SERIES_AT_ONCE = 2 * TOGETHER
 ROWS_AT_ONCE = 2**19
 STORE_TIMEOUT_S = 30.0
 """Longer than a service's: nobody waits for a single answer."""
@@ -129,8 +129,8 @@ def histories(file: SeriesFile, prefix: str) -> Iterator[Histories]:
     gathered = _Gathered()
     for part in file.parts():
         gathered.add(part)
-        if len(gathered.names) > SERIES_AT_ONCE or (gathered.rows > ROWS_AT_ONCE and len(gathered.names) > 1):
-            whole, gathered = gathered.split()
+        while len(gathered.names) > SERIES_AT_ONCE or (gathered.rows > ROWS_AT_ONCE and len(gathered.names) > 1):
+            whole, gathered = gathered.split(min(SERIES_AT_ONCE, len(gathered.names) - 1))
             yield whole.histories(prefix)
     if gathered.names:
         yield gathered.histories(prefix)
@@ -170,15 +170,15 @@ class _Gathered:
         if part.moments is not None:
             self.moments = [*(self.moments or ()), *part.moments]
 
-    def split(self) -> tuple["_Gathered", "_Gathered"]:
-        """All but the last one, and that."""
-        values, where, cut = np.concatenate(self.values), np.concatenate(self.where), self.rows - self.counts[-1]
-        whole = _Gathered(self.names[:-1], self.counts[:-1], [values[:cut]], [where[:cut]], self.moments)
+    def split(self, count: int) -> tuple["_Gathered", "_Gathered"]:
+        """The first series, and the others."""
+        values, where, cut = np.concatenate(self.values), np.concatenate(self.where), sum(self.counts[:count])
+        whole = _Gathered(self.names[:count], self.counts[:count], [values[:cut]], [where[:cut]], self.moments)
         rest, moments = where[cut:], self.moments
         if moments is not None:
             kept, rest = np.unique(rest, return_inverse=True)
             moments = [moments[index] for index in kept.tolist()]
-        return whole, _Gathered(self.names[-1:], self.counts[-1:], [values[cut:]], [rest], moments)
+        return whole, _Gathered(self.names[count:], self.counts[count:], [values[cut:]], [rest], moments)
 
     def histories(self, prefix: str) -> Histories:
         return Histories(
