@@ -67,6 +67,16 @@ def test_a_key_with_another_payload_is_that_rows_refusal(api: httpx2.Client, nam
     assert found[2]["problem"]["type"] == "/problems/idempotency-key-reused"
 
 
+def test_a_known_row_before_a_new_one_is_not_applied_again(api: httpx2.Client, name: str) -> None:
+    rows = [{"session": name, "value": float(n), "idempotency_key": f"till/{n}"} for n in range(4)]
+    post(api, lines(rows[:2]), LINES, "?create=true")
+    found = outcomes(post(api, lines([*rows, *rows[2:]]), LINES))
+    assert [(one["replayed"], one["advance"]["step"]) for one in found] == [
+        *[(True, 1), (True, 2), (False, 3), (False, 4)],
+        *[(True, 3), (True, 4)],
+    ]
+
+
 def test_if_match_in_a_row_is_compared(api: httpx2.Client, name: str) -> None:
     [first] = outcomes(post(api, lines(table(name, 1, 1)), LINES, "?create=true"))
     rows = [row | {"if_match": first["etag"]} for row in table(name, 2, 3)]
