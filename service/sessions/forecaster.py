@@ -69,6 +69,7 @@ class Forecaster:
             # A refusal, too, is decided by what is stored.
             unusual = self._sorted(cached, rows, {}, groups)
             waiting += [having_seen(cached[row], _position(rows[row])) for row, _ in unusual]
+            self._cache.drop([cached[row].session for row, _ in unusual])
         if waiting:
             waiting, read = await self._read(waiting, handed_on)
             if not trusting:
@@ -121,6 +122,7 @@ class Forecaster:
         for advance in advances:
             told = [next(outcomes) for _ in advance.changes]
             applied = [row for row, outcome in enumerate(told) if outcome is Outcome.APPLIED]
+            self._cache.drop([change.session for change in advance.changes])
             self._cache.put([advance.changes[row].session for row in applied], advance.stored(applied))
             for one, outcome in advance.settle(told):
                 was_cached = one.row < cached

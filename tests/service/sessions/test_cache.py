@@ -14,7 +14,7 @@ from service.sessions.cache import RECENT, StateCache
 from service.sessions.registry import Registry
 from service.sessions.work import Observe, Reply
 from service.settings import Settings
-from service.storage.store import Reading, SessionStore
+from service.storage.store import Change, Outcome, Reading, SessionStore
 from service.wire.parsing import Observation
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import StateRegressed
@@ -54,9 +54,14 @@ def test_it_is_trusted_as_long_as_others_seldom_change_what_it_keeps() -> None:
 
 
 class CountingStore(SessionStore):
-    """The store, noting which heads and states are read."""
+    """The store, noting which heads and states are read, and counting commits."""
 
     heads_read: list[str]
+    commits: int = 0
+
+    async def commit(self, changes: Sequence[Change]) -> list[Outcome]:
+        self.commits += 1
+        return await super().commit(changes)
 
     async def read(self, sessions: Sequence[str], length: int) -> Reading:
         self.heads_read += sessions
@@ -85,6 +90,12 @@ async def observe(core: Core, session: str, value: float, step: int | None = Non
     return await core.waves.submit(session, work, timeout_s=5.0)
 
 
+def commits_of(core: Core) -> int:
+    """Attempts at committing that were made until now."""
+    assert isinstance(core.store, CountingStore)
+    return core.store.commits
+
+
 @pytest.fixture
 async def core(service: Service, name: str) -> AsyncIterator[tuple[Core, list[str]]]:
     """A service over the store of another, with a session that has one observation."""
@@ -111,6 +122,19 @@ async def test_a_session_that_another_service_advanced_is_read_again(
     reply = await observe(ours, name, 4.0)
     assert orjson.loads(reply.body)["step"] == 4
     assert read == [name, name]
+
+
+async def test_what_was_found_out_of_date_is_not_kept(
+    core: tuple[Core, list[str]], service: Service, name: str
+) -> None:
+    ours, _ = core
+    await observe(ours, name, 2.0, step=2)
+    async with core_over(service.registry, service.store_url) as (theirs, _):
+        await observe(theirs, name, 3.0, step=3)
+    assert (await observe(ours, name, 3.0, step=3)).replayed
+    commits = commits_of(ours)
+    await observe(ours, name, 4.0, step=4)
+    assert commits_of(ours) == commits + 1
 
 
 async def test_what_is_kept_refuses_nothing(core: tuple[Core, list[str]], service: Service, name: str) -> None:
