@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             date = datetime.now(UTC).date().isoformat()
             measured = f"{date}, commit {machine.commit()}: `{command} {name}`"
             report.put(name, replace(section, measured=measured), described)
+            print("\n".join(line for line in section.text if line.startswith("|")))
         if fault is not None:
             traceback.print_exception(fault)
             failed.append(name)
