@@ -26,7 +26,9 @@ from service.wire.streaming import ReadAhead, pieces
 
 router = APIRouter(tags=["batch"], responses=PROBLEMS)
 
-RENDERED = 1024
+READ = 64 * 1024
+"""Bytes of rows that are read before a wave may go on."""
+RENDERED = 256
 """Outcomes that are written before a wave may go on."""
 
 logger = logging.getLogger(__name__)
@@ -120,9 +122,20 @@ class _Batch(Response):
             return
         reader = self._reader()
         async with ReadAhead.of(pieces(receive, given, timeout_s=settings.long_deadline_s)) as ahead:
-            while (piece := await ahead.take()) is not None:
-                for rows in reader.feed(piece):
-                    yield rows
+            while (taken := await ahead.take()) is not None:
+                parts: list[Rows] = []
+                problem: ServiceError | None = None
+                for at in range(0, len(taken), READ):
+                    try:
+                        parts.extend(reader.feed(taken[at : at + READ]))
+                    except ServiceError as refused:
+                        problem = refused
+                        break
+                    await self._core.waves.between()
+                if parts:
+                    yield batch_rows.joined(parts)
+                if problem is not None:
+                    raise problem
         for rows in reader.end():
             yield rows
 

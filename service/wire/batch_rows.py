@@ -107,6 +107,23 @@ class Rows:
         self.keys = [own or f"{key}/{row}" for row, own in enumerate(self.keys, self.first)]
 
 
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows that follow each other, as one."""
+    whole = parts[0]
+    for part in parts[1:]:
+        before = len(whole.sessions)
+        whole.sessions += part.sessions
+        whole.timestamps = [*whole.timestamps, *part.timestamps]
+        whole.steps = [*whole.steps, *part.steps]
+        whole.keys += part.keys
+        whole.if_match += part.if_match
+        whole.tabular += part.tabular
+        whole.covariates |= {before + row: names for row, names in part.covariates.items()}
+        whole.refused |= {before + row: problem for row, problem in part.refused.items()}
+    whole.values = np.concatenate([part.values for part in parts])
+    return whole
+
+
 class _Row(msgspec.Struct, frozen=True):
     """A row that was read the slow way."""
 

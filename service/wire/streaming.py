@@ -13,7 +13,7 @@ from service.wire.problems import MalformedRequest, RequestTimeout
 
 PIECE = 256 * 1024
 """Bytes that are inflated at once."""
-AHEAD = 4 * 2**20
+AHEAD = 2 * 2**20
 """Bytes that are read before those that came earlier are worked off."""
 
 
