@@ -125,7 +125,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
                 case Reset():
                     entry.settle(await sessions.reset(entry.work))
                 case Delete():
-                    entry.settle(await sessions.delete(entry.work))
+                    entry.settle(await sessions.delete(entry.work, lambda: entry.over))
         except ServiceError as refused:
             entry.fail(refused)
 
