@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from service.sessions import entries
 from service.sessions.bulk_folding import TOKEN_BYTES, Advance
 from service.sessions.cache import StateCache
 from service.sessions.places import Places
@@ -19,7 +20,7 @@ from service.sessions.waves import Waves
 from service.sessions.work import NO_DIGEST, Reply, Work, digest_of_observations, token_of
 from service.settings import Settings
 from service.storage.layout import HEAD, HEAD_BYTES, NO_TIME, Bytes, position
-from service.storage.record import find_damage, find_foreign, heads_of
+from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire.batch_rows import Rows
 from service.wire.problems import ServiceError, StoreUnavailable
@@ -135,7 +136,7 @@ class Planner:
         """What is to be done with the next rows of each session."""
         heads = heads_of(read.rows)
         places = Places([line.session for line in read.lines], heads)
-        foreign = {loaded: find_foreign(heads, loaded.layout) for loaded in self._parts.registry.models}
+        unsound = {loaded: entries.find_unsound(loaded, read.rows) for loaded in self._parts.registry.models}
         planned = Planned()
         known = heads["tokens"].tobytes() if self._is_keyed else b""
         fresh = self._fresh_tokens(read.lines)
@@ -150,7 +151,7 @@ class Planner:
             else:
                 try:
                     loaded = places.sound_model(at, self._parts.registry, read.damaged)
-                    if foreign[loaded][at]:
+                    if unsound[loaded][at]:
                         raise RecordDamaged(line.session)
                 except ServiceError as refused:
                     planned.refused.append((line, refused))

@@ -14,7 +14,8 @@ from models.dates.grid import Grid
 from models.dates.zones import zone
 from service.sessions.registry import LoadedModel
 from service.storage.answers import IMPUTED, WARMED_UP
-from service.storage.layout import NO_TIME, AnswerKind, Bytes, Layout, Structured
+from service.storage.layout import HEAD_BYTES, NO_TIME, AnswerKind, Bytes, Layout, Structured
+from service.storage.record import find_foreign, heads_of
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -47,10 +48,24 @@ def issued(loaded: LoadedModel, states: Bytes) -> Doubles:
     return np.where(loaded.model.seen(states)[:, None] > 0, quantiles, np.nan)
 
 
-def is_sound(loaded: LoadedModel, state: Bytes, step: int) -> bool:
-    """Whether a state (1, S) can be that of a session at a step: finite, and scored on no more steps than those."""
-    scored = (loaded.spec.layout.view(state, name)[0][0] for name in ("scores.all", "scores.recent"))
-    return bool(loaded.model.finite(state)[0]) and all(0 <= steps <= step for steps in scored)
+def are_sound(loaded: LoadedModel, states: Bytes, steps: Structured) -> NDArray[np.bool_]:
+    """(B,) whether states (B, S) can be those of sessions at steps (B,): finite, and having seen no more than that."""
+    layout = loaded.spec.layout
+    counts = [loaded.model.seen(states), *(layout.view(states, name)[:, 0] for name in ("scores.all", "scores.recent"))]
+    sound = loaded.model.finite(states)
+    for count in counts:
+        sound &= (count >= 0) & (count <= steps)
+    return sound
+
+
+def find_unsound(loaded: LoadedModel, rows: Bytes) -> NDArray[np.bool_]:
+    """(B,) True where heads and states (B, at least their bytes) cannot be those of this model's sessions.
+
+    The graphs must not be given such states: they look places up by what a state has counted.
+    """
+    heads = heads_of(rows)
+    states = rows[:, HEAD_BYTES : loaded.layout.live_bytes]
+    return find_foreign(heads, loaded.layout) | ~are_sound(loaded, states, heads["step"])
 
 
 def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from service.sessions import entries
 from service.sessions.cache import StateCache
 from service.sessions.places import Places
 from service.sessions.records import Committed
@@ -17,7 +18,7 @@ from service.sessions.rules import NeedsHistory, Plan, require_match, require_se
 from service.sessions.stepped import Planned, Stepped, Waiting, having_seen
 from service.sessions.work import Observe
 from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
-from service.storage.record import find_damage, find_foreign, heads_of
+from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, Outcome, SessionStore
 from service.wire.problems import ServiceError, StoreUnavailable
 from service.wire.session_problems import RecordDamaged, SessionNotFound
@@ -67,7 +68,7 @@ class Forecaster:
             rows = self._cache.rows([entry.session for entry in cached])
             waiting = [entry for entry in waiting if entry.session not in self._cache]
             # A refusal, too, is decided by what is stored.
-            unusual = self._sorted(cached, rows, {}, groups)
+            unusual = self._sorted(cached, rows, None, groups)
             waiting += [having_seen(cached[row], _position(rows[row])) for row, _ in unusual]
             self._cache.drop([cached[row].session for row, _ in unusual])
         if waiting:
@@ -135,12 +136,15 @@ class Forecaster:
         self,
         waiting: Sequence[Waiting],
         rows: Bytes,
-        damaged: Mapping[int, str],
+        damaged: Mapping[int, str] | None,
         groups: dict[LoadedModel, list[Planned]],
         *,
         first: int = 0,
     ) -> list[tuple[int, ServiceError | None]]:
         """Put what to fold into groups by model, `rows` beginning at `first` of those to be stepped.
+
+        Args:
+            damaged: the rows that `find_damage` found; None = this process wrote them all.
 
         Returns:
             The rows that are no ordinary case: why they are refused, or None where more of their records is needed.
@@ -148,15 +152,16 @@ class Forecaster:
         heads = heads_of(rows)
         places = Places([entry.session for entry in waiting], heads)
         known = _known_tokens(waiting, heads)
-        foreign: dict[LoadedModel, NDArray[np.bool_]] = {}
+        unsound: dict[LoadedModel, NDArray[np.bool_]] = {}
         unusual: list[tuple[int, ServiceError | None]] = []
         for row, entry in enumerate(waiting):
             try:
-                loaded = places.sound_model(row, self._registry, damaged)
-                if loaded not in foreign:
-                    foreign[loaded] = find_foreign(heads, loaded.layout)
-                if foreign[loaded][row]:
-                    raise RecordDamaged(entry.session)
+                loaded = places.sound_model(row, self._registry, damaged or {})
+                if damaged is not None:
+                    if loaded not in unsound:
+                        unsound[loaded] = entries.find_unsound(loaded, rows)
+                    if unsound[loaded][row]:
+                        raise RecordDamaged(entry.session)
                 if row in known or not places.steps[row]:
                     raise NeedsHistory
                 plan = _plan(entry.work, places, row, loaded)

@@ -306,7 +306,9 @@ def parsed(
             raise
         return _record(session, blob, None), instead
     record = _record(session, blob, loaded.layout)
-    if not entries.is_sound(loaded, record.state[None], record.step):
+    kept = record.snapshots[record.snapshots["filled"] == 1]
+    states = np.concatenate([record.state[None], kept["state"]])
+    if not entries.are_sound(loaded, states, np.array([record.step, *kept["step"]])).all():
         raise RecordDamaged(session)
     return record, loaded
 

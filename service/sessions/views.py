@@ -13,8 +13,8 @@ from service.sessions.registry import LoadedModel, Registry, is_trained
 from service.sessions.rules import Place
 from service.sessions.whole import Whole
 from service.storage.answers import Label
-from service.storage.layout import Bytes, HeadFlag, Structured, correctable_from
-from service.storage.record import find_damage, find_foreign, heads_of
+from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, correctable_from
+from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire import headers, render
 from service.wire.problems import Fault, InvalidRequest, ServiceError, StoreUnavailable
@@ -239,13 +239,9 @@ class Views:
 
     def _view(self, places: Places, row: int, data: Bytes, loaded: LoadedModel) -> View:
         live = data[None, : loaded.layout.live_bytes]
-        heads = heads_of(live)
-        if find_foreign(heads, loaded.layout)[0]:
+        if entries.find_unsound(loaded, live)[0]:
             raise RecordDamaged(places.sessions[row])
-        state = live[:, heads.dtype.itemsize :]
-        if not entries.is_sound(loaded, state, places.steps[row]):
-            raise RecordDamaged(places.sessions[row])
-        return View(places.label(row), heads[0], state[0], loaded)
+        return View(places.label(row), heads_of(live)[0], live[0, HEAD_BYTES:], loaded)
 
 
 def is_unchanged(etag: str, if_none_match: tuple[str, ...] | None) -> bool:
