@@ -96,10 +96,11 @@ def test_a_damaged_record_is_answered_to_nobody_and_can_be_deleted(own: httpx2.C
     assert own.put("/v1/sessions/a", json={"freq": "D"}).status_code == 201
 
 
-def test_a_session_whose_model_is_gone_is_refused(service: Service, models_dir: Path, name: str) -> None:
+def test_a_session_whose_model_is_gone_is_read_and_not_forecast(service: Service, models_dir: Path, name: str) -> None:
     with httpx2.Client(base_url=service.url) as client:
         client.put(f"/v1/sessions/{name}", json={"freq": "D", "model": "tiny@2", "observations": series(1, 3)})
     only_first = Registry([service.registry.models[0]], "tiny")
     with serving(only_first, service.store_url) as other, httpx2.Client(base_url=other.url) as client:
-        problem(client.get(f"/v1/sessions/{name}"), 409, "model-unavailable")
+        assert client.get(f"/v1/sessions/{name}").json()["step"] == 3
+        problem(client.get(f"/v1/sessions/{name}/forecast"), 409, "model-unavailable")
         problem(post(client, name, observation(4)), 409, "model-unavailable")
