@@ -55,24 +55,31 @@ def serve(settings: Settings) -> None:
         if store_url is None:
             store = stack.enter_context(EmbeddedStore(settings.data_dir.expanduser()))
             store_url, revive = store.url, store.revive
-        stack.enter_context(_own_signals())
+        stop = stack.enter_context(_own_signals())
         if settings.workers == 1:
             config = configured(settings, joined(settings, store_url))
-            server = GracefulServer(config, revive)
+            server = GracefulServer(config, revive, stop)
             _spare_what_stays()
             server.run(sockets=[config.bind_socket()])
         else:
             _export(settings, store_url)
             config = configured(settings, "service.app:from_environment")
-            Workers(config, [config.bind_socket()], revive).run()
+            Workers(config, [config.bind_socket()], revive, stop).run()
+
+
+class Stop:
+    """Whether this process was asked to stop before its server took the signals over."""
+
+    asked = False
 
 
 class GracefulServer(uvicorn.Server):
     """Stops without losing a request: it takes no new connection, and closes those it has between two requests."""
 
-    def __init__(self, config: uvicorn.Config, revive: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, revive: Callable[[], None], stop: Stop) -> None:
         super().__init__(config)
         self._revive = revive
+        self._stop = stop
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if isinstance(self.config.loaded_app, Application):
@@ -83,7 +90,7 @@ class GracefulServer(uvicorn.Server):
         self._revive()
         if counter % LOOK_FOR_IDLE_TICKS == 0:
             self._close_idle()
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._stop.asked
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         for server in self.servers:
@@ -118,9 +125,13 @@ class GracefulServer(uvicorn.Server):
 class Workers(Multiprocess):
     """Several processes that answer requests on one socket; this one starts them, and keeps the store alive."""
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket], revive: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket], revive: Callable[[], None], stop: Stop
+    ) -> None:
         super().__init__(config, sockets)
         self._revive = revive
+        if stop.asked:
+            self.should_exit.set()
 
     def init_processes(self) -> None:
         self.processes = [self._started() for _ in range(self.processes_num)]
@@ -151,9 +162,11 @@ class Workers(Multiprocess):
 class _Worker(Process):
     """A worker that ends with its parent."""
 
+    _stop = Stop()
+
     def target(self, sockets: list[socket] | None = None) -> None:
         die_with_parent()
-        with _own_signals():
+        with _own_signals() as self._stop:
             self.config.load()
             _spare_what_stays()
             super().target(sockets)
@@ -161,7 +174,7 @@ class _Worker(Process):
     @property
     def server(self) -> uvicorn.Server:
         if self._server is None:
-            self._server = GracefulServer(self.config, _nothing)
+            self._server = GracefulServer(self.config, _nothing, self._stop)
         return self._server
 
 
@@ -204,14 +217,21 @@ def _export(settings: Settings, store_url: str) -> None:
 
 
 @contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
+def _own_signals() -> Iterator[Stop]:
     """A stop on request is a success, be it before the server listens or after it has stopped.
 
     Without this the server would end itself by the signal it was stopped with.
     """
-    before = {sig: signal.signal(sig, lambda *_: sys.exit(0)) for sig in (signal.SIGTERM, signal.SIGINT)}
+    stop = Stop()
+
+    def ask(*_: object) -> None:
+        # What is raised while an object is being finalised is lost, so it is written down as well.
+        stop.asked = True
+        sys.exit(0)
+
+    before = {sig: signal.signal(sig, ask) for sig in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield stop
     finally:
         for sig, handler in before.items():
             signal.signal(sig, handler)

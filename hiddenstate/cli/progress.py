@@ -1,5 +1,6 @@
 """How far a long run through a file is: rows, rows a second, time left. Shown on a terminal only."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,9 +17,26 @@ class _Speed(ProgressColumn):
 
 @contextmanager
 def rows_done(total: int) -> Iterator[Callable[[int], None]]:
-    """A function to tell numbers of rows that were worked off."""
+    """A function to tell numbers of rows that were worked off; it ends the run where Ctrl-C did not."""
     console = output.messages()
     columns = (BarColumn(bar_width=30), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
-        yield lambda rows: progress.advance(task, rows)
+        interrupted = False
+
+        def interrupt(*_: object) -> None:
+            # What is raised while an object is being finalised is lost, so it is written down as well.
+            nonlocal interrupted
+            interrupted = True
+            raise KeyboardInterrupt
+
+        def done(rows: int) -> None:
+            progress.advance(task, rows)
+            if interrupted:
+                raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGINT, interrupt)
+        try:
+            yield done
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -23,7 +23,7 @@ from service.sessions.registry import Registry
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
 from service.storage.store import SessionStore
-from service.supervisor import GracefulServer, configured
+from service.supervisor import GracefulServer, Stop, configured
 from tests.deployments import free_port
 from tests.faults.wire import LOST, get, request
 
@@ -148,7 +148,7 @@ async def _serving(store_url: str) -> AsyncIterator[tuple[Application, int]]:
     clock = asyncio.get_running_loop().time
     app = create_app(settings, connection, registry, clock=clock, randomness=os.urandom)
     config = configured(settings, app)
-    server = GracefulServer(config, lambda: None)
+    server = GracefulServer(config, lambda: None, Stop())
     serving = asyncio.create_task(server.serve([config.bind_socket()]))
     for _ in range(3000):
         if await _answers(settings.port):

@@ -24,7 +24,7 @@ from service.sessions.registry import Registry
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
 from service.storage.store import SessionStore
-from service.supervisor import GracefulServer, configured
+from service.supervisor import GracefulServer, Stop, configured
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def serving(registry: Registry, store_url: str, **changed: object) -> Iterator[S
     connection = SessionStore.open(store_url, timeout_s=settings.store_timeout_s, demand=settings.demand)
     app = create_app(settings, connection, registry, clock=loop_time, randomness=os.urandom)
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = GracefulServer(configured(settings, app), lambda: None)
+        server = GracefulServer(configured(settings, app), lambda: None, Stop())
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         try:
