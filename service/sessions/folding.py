@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from service.sessions.registry import LoadedModel
 from service.storage.layout import Bytes
 
-STEPS_ALONE = 8
+STEPS_ALONE = 5
 """Steps of a slice where one session folds: less than a millisecond."""
 STEPS_TOGETHER = 3
 """Steps of a slice where many fold together."""
