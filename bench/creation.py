@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ def create_sessions(files: list[Path], store_url: str, model: Path, namespace: s
     for file in files:
         asked = SessionSettings(model=model.parent.name, freq="D" if file.stem == "dated" else None)
         with Failures(file.with_suffix(".refused.csv")) as failures:
-            filled = fill(SeriesFile(file), settings, asked, prefix="", failures=failures, done=lambda _: None)
+            filling = fill(SeriesFile(file), settings, asked, prefix="", failures=failures, done=lambda _: None)
+            filled = asyncio.run(filling)
         if filled.there or filled.refused:
             raise RuntimeError(f"sessions of {file.name} were not created: {filled}")

@@ -5,45 +5,14 @@ from __future__ import annotations
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from service.wire.schemas import Advance, Forecast, Record
+
 app = FastAPI()
 
 
 class Observation(BaseModel):
     value: float | None
     timestamp: str | None = None
-
-
-class Forecast(BaseModel):
-    step: int
-    timestamp: str | None
-    value: float
-    quantiles: dict[str, float]
-
-
-class Record(BaseModel):
-    step: int
-    timestamp: str | None
-    value: float | None
-    covariates: dict[str, float]
-    imputed: bool
-    forecast: Forecast
-    covered: dict[str, bool]
-    original: float | None
-    revised: Forecast | None
-
-
-class Advance(BaseModel):
-    session: str
-    model: str
-    step: int
-    etag: str
-    warmed_up: bool
-    applied: int
-    replayed: int
-    corrected: int
-    imputed: int
-    observed: Record
-    forecast: Forecast
 
 
 FORECAST = Forecast(

@@ -1,6 +1,5 @@
 """A backfill from a file: its series, put together whole, folded straight into a store."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ class Filled:
         self.refused += sum(isinstance(fate, ServiceError) for fate in fates)
 
 
-def fill(
+async def fill(
     file: SeriesFile,
     settings: Settings,
     asked: SessionSettings,
@@ -61,17 +60,6 @@ def fill(
         StoreUnavailable: it does not answer.
     """
     require_together(file)
-    return asyncio.run(_fill(file, settings, asked, prefix, failures, done))
-
-
-async def _fill(
-    file: SeriesFile,
-    settings: Settings,
-    asked: SessionSettings,
-    prefix: str,
-    failures: Failures,
-    done: Callable[[int], None],
-) -> Filled:
     assert settings.store_url is not None, "the caller has asked for one"
     registry = Registry.load(roots(settings), settings.default_model)
     timeout_s = max(settings.store_timeout_s, STORE_TIMEOUT_S)

@@ -1,5 +1,6 @@
 """The backfill command: a file's series straight into the store, beside the service."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,7 @@ def backfill(
         if file.covariates:
             output.messages().print(f"left out, no model takes them: {', '.join(file.covariates)}", markup=False)
         with interruptible(), Failures(failures or beside(data)) as refused, rows_done(file.rows) as done:
-            filled = fill(file, settings, asked, prefix=prefix, failures=refused, done=done)
+            filled = asyncio.run(fill(file, settings, asked, prefix=prefix, failures=refused, done=done))
     except TableError as error:
         raise unusable(error) from error
     except ArtifactError as error:

@@ -18,6 +18,7 @@ CONTINUATION = 0xFFFFFFFF
 SCHEMA, DICTIONARY, RECORD_BATCH = 1, 2, 3
 _PREFIX = Struct("<II")
 TOO_LARGE = f"a record batch of the Arrow stream is larger than {MESSAGE_LIMIT} bytes; write smaller ones"
+UNSUPPORTED = "the Arrow stream uses what this server cannot read; write plain columns, and no extension of the format"
 UNREADABLE = "the body is no Arrow IPC stream, or is damaged"
 
 
@@ -39,7 +40,9 @@ class ArrowMessages:
                 batch = self._taken(message)
                 if batch is not None:
                     batch.validate(full=True)
-            except (pa.ArrowException, ValueError, OSError, NotImplementedError):
+            except pa.ArrowNotImplementedError:
+                raise MalformedRequest(UNSUPPORTED) from None
+            except (pa.ArrowException, OSError):  # what the library calls an input error is an OSError
                 raise MalformedRequest(UNREADABLE) from None
             if batch is not None:
                 yield batch
