@@ -145,7 +145,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
         waves=waves,
-        bulk=Bulk(Parts(store, cache, registry, waves, settings, randomness, bookkeeping.committed)),
+        bulk=Bulk(Parts(store, cache, registry, creator, waves, settings, randomness, bookkeeping.committed)),
         forecasting=Forecasting(views, between),
         records=records,
         sessions=sessions,

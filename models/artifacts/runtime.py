@@ -25,6 +25,7 @@ Of the larger of |forecast| and the session's scale. Two numbers that differ in 
 neighbours in float16, 1/2048 apart.
 """
 
+ALL = slice(None)
 _DTYPES = {"tensor(double)": "<f8", "tensor(float)": "<f4", "tensor(float16)": "<f2"}
 
 
@@ -178,9 +179,16 @@ class Running:
         issued: Doubles = self._blocks[self._model._issued]
         return issued
 
-    def states(self) -> Bytes:
-        """(B, state_bytes) after the steps so far."""
-        return self._model._joined(self._blocks)
+    def states(self, rows: slice | npt.NDArray[np.int64] = ALL) -> Bytes:
+        """(B, state_bytes) after the steps so far, of some of the sessions."""
+        return self._model._joined([block[..., rows, :] for block in self._blocks])
+
+    def finite(self) -> npt.NDArray[np.bool_]:
+        """(B,): whether every number in a state is finite."""
+        finite = np.ones(len(self), np.bool_)
+        for block in self._blocks:
+            finite &= np.isfinite(block).all(axis=-1).reshape(-1)
+        return finite
 
     def keep(self, count: int) -> None:
         """Go on with the first ones only."""

@@ -64,6 +64,11 @@ class Grid:
         return self._period
 
     @property
+    def reading(self) -> tuple[str, bool]:
+        """Grids of which this is the same read each text as the same instant."""
+        return self.timezone, self._frequency.absolute > 0
+
+    @property
     def longest_period_s(self) -> float:
         """Seconds of the longest period."""
         return self._frequency.longest_s

@@ -13,7 +13,7 @@ from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.sessions.bulk import FAILING
 from service.sessions.bulk_planning import Asked
-from service.wire import batch_rows, batch_schemas, headers, media
+from service.wire import batch_parsing, batch_rows, batch_schemas, headers, media
 from service.wire.batch_columns import ArrowReader
 from service.wire.batch_outcomes import Outcomes
 from service.wire.batch_reading import LinesReader, Reader
@@ -118,7 +118,7 @@ class _Batch(Response):
         given, settings = given_headers(scope["headers"]), self._core.settings
         if self._sent is Media.JSON:
             body = await read_body(receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
-            yield batch_rows.of_json(body)
+            yield batch_parsing.of_json(body)
             return
         reader = self._reader()
         async with ReadAhead.of(pieces(receive, given, timeout_s=settings.long_deadline_s)) as ahead:

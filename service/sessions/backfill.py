@@ -26,7 +26,7 @@ from service.sessions.work import NO_DIGEST
 from service.storage.connection import StoreUnavailable
 from service.storage.fresh import FreshRecords
 from service.storage.layout import HEAD_BYTES, HeadFlag, Structured, mark, snapshot_every
-from service.storage.record import Record, heads_of
+from service.storage.record import Record, bump, heads_of
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
 from service.wire.problems import ServiceError, Standing
 from service.wire.schemas import SessionSettings
@@ -279,26 +279,30 @@ class _Folded:
         """The records, their settings those of the template."""
         batch, loaded = self.batch, self._loaded
         everyone = np.arange(len(batch.lengths))
-        records = FreshRecords(template, incarnations, tokens)
+        records = FreshRecords(template, len(everyone))
         heads, last = records.heads, batch.instants[everyone, batch.lengths - 1]
+        no_digests = np.zeros((len(everyone), len(NO_DIGEST)), np.uint8)
+        heads["incarnation"] = incarnations
+        bump(heads, tokens, no_digests)
         heads["step"], heads["last"], heads["anchor"] = batch.lengths, last, batch.instants[:, 0]
         bounds = entries.Bounds.of(heads[:1])
         rows, slots = self._slots(bounds)
         observed = slots[np.cumsum(np.bincount(rows)) - 1]
         records.put_states(self.states)
         records.put_outcomes(
+            everyone,
             entries.outcomes(
                 loaded.layout,
                 heads,
                 observed,
                 status=200,
                 tokens=tokens,
-                digests=np.zeros((len(everyone), len(NO_DIGEST)), np.uint8),
+                digests=no_digests,
                 replayed=batch.again,
                 times=[entries.time_after(grid, at) for grid, at in zip(batch.grids, last.tolist(), strict=True)],
                 forecasts=bounds.cut(self.issued),
                 warmed_up=entries.is_warmed_up(loaded, self.states),
-            )
+            ),
         )
         records.put_slots(rows, slots)
         every = snapshot_every(self._history)

@@ -6,12 +6,13 @@ commit. Every other one goes, alone and in its turn, the way of a single observa
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from service.sessions import bulk_folding
-from service.sessions.bulk_planning import Asked, Line, Parts, Planner, lines_of
+from service.sessions import bulk_folding, bulk_lines
+from service.sessions.bulk_folding import Fold
+from service.sessions.bulk_planning import Asked, Parts, Planner
 from service.sessions.work import NO_DIGEST, Observe, token_of
 from service.storage.store import Outcome
 from service.wire.batch_outcomes import Outcomes
@@ -70,7 +71,8 @@ class _Batch:
         self._asked = asked
         self._stopping = stopping
         self._planner = Planner(parts, rows, asked)
-        self._waiting = deque(lines_of(rows).values())
+        self._lines = self._planner.lines
+        self._waiting = deque(self._lines.waiting())
         self._alone = asyncio.Semaphore(ALONE)
         self.outcomes = Outcomes(rows)
 
@@ -79,7 +81,8 @@ class _Batch:
         while self._waiting:
             most = BESIDE_WAVES if self._parts.waves.is_busy else SESSIONS_AT_ONCE
             lines = [self._waiting.popleft() for _ in range(min(most, len(self._waiting)))]
-            lines = [line for line in lines if not self._has_failed(line)]
+            if self._asked.failing:
+                lines = [line for line in lines if not self._has_failed(line)]
             try:
                 await self._turn()
             except ServiceError as refused:
@@ -89,7 +92,7 @@ class _Batch:
             async with self._under_way:
                 unusual = await self._advance(lines)
             await asyncio.gather(*map(self._singly, unusual))
-            self._waiting.extend(line for line in lines if line.rest)
+            self._waiting.extend(line for line in lines if self._lines.has_more(line))
 
     async def _turn(self) -> None:
         """Wait for a moment at which nobody is refused for want of time. Raises NotReady or Overloaded."""
@@ -104,21 +107,21 @@ class _Batch:
                 raise Overloaded(OVERLOADED)
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    def _has_failed(self, line: Line) -> bool:
-        failed = self._asked.failing.get(line.session)
+    def _has_failed(self, line: int) -> bool:
+        failed = self._asked.failing.get(self._lines.names[line])
         if failed is not None:
             self._fail(line, failed)
         return failed is not None
 
-    def _fail(self, line: Line, problem: ServiceError) -> None:
+    def _fail(self, line: int, problem: ServiceError) -> None:
         """A row was not settled: those of its session that follow must not be applied before it."""
         if problem.retryable:
-            self._asked.failing[line.session] = problem
-        for row in line.rest:
+            self._asked.failing[self._lines.names[line]] = problem
+        for row in self._lines.rest(line):
             self.outcomes.refuse(row, problem)
-        line.at = len(line.rows)
+        self._lines.at[line] = self._lines.end[line]
 
-    async def _advance(self, lines: Sequence[Line]) -> list[Line]:
+    async def _advance(self, lines: Sequence[int]) -> list[int]:
         """Advance each session by what is ordinary; returns those whose next row is not."""
         if not lines:
             return []
@@ -128,93 +131,111 @@ class _Batch:
         planned = self._planner.planned(read)
         for line, problem in planned.refused:
             self._fail(line, problem)
-        by_session = {line.session: line for line in lines}
         unusual, folds = planned.unusual, []
-        for loaded, advances in planned.groups.items():
+        for advances in planned.advances:
             await parts.waves.between()
-            folds.append(bulk_folding.fold(loaded, advances, read.rows, self._rows.values))
-            unusual += [by_session[refused.session] for refused in folds[-1].refused]
+            folds.append(bulk_folding.fold(advances, read.rows, read.now_ms, parts.randomness))
+            unusual += folds[-1].refused
+        for together in _commits(folds):
+            await parts.waves.between()
+            unusual += await self._commit(together, read.cached)
+        return unusual
+
+    async def _commit(self, folds: Sequence[Fold], cached: int) -> list[int]:
+        """Commit and answer; returns the lines that lost a race.
+
+        Args:
+            cached: so many of the sessions that were read came from the cache.
+        """
+        parts = self._parts
         changes = [change for fold in folds for change in fold.changes]
-        if not changes:
-            return unusual
-        await parts.waves.between()
         committed = iter(await parts.store.commit(changes))
         parts.committed([change.session for change in changes], parts.store.now_ms)
+        lost: list[int] = []
         used = stale = 0
         for fold in folds:
             outcomes = [next(committed) for _ in fold.changes]
-            unusual += self._settle(fold, outcomes, by_session)
-            applied = [number for number, outcome in enumerate(outcomes) if outcome is Outcome.APPLIED]
-            parts.cache.put([fold.changes[number].session for number in applied], fold.stored(applied))
-            for advance, outcome in zip(fold.advances, outcomes, strict=True):
-                used += advance.at < read.cached
-                stale += advance.at < read.cached and outcome is Outcome.CONFLICT
+            lost += self._settle(fold, outcomes)
+            applied = np.flatnonzero([outcome is Outcome.APPLIED for outcome in outcomes])
+            parts.cache.put([fold.changes[number].session for number in applied.tolist()], fold.stored(applied))
+            were_cached = fold.advances.origins < cached
+            used += int(were_cached.sum())
+            stale += int(were_cached[[outcome is Outcome.CONFLICT for outcome in outcomes]].sum())
         parts.cache.note(used, stale)
-        return unusual
+        return lost
 
-    def _settle(
-        self, fold: bulk_folding.Fold, committed: Sequence[Outcome], lines: dict[str, Line]
-    ) -> Iterable[Line]:
-        """Note what became of each advance; returns those that lost a race."""
+    def _settle(self, fold: Fold, committed: Sequence[Outcome]) -> list[int]:
+        """Note what became of each advance; returns the lines that lost a race."""
+        advances, lines = fold.advances, self._lines
+        keyed = advances.keyed.tolist()
         applied = np.zeros(len(committed), bool)
         lost = []
-        for number, (advance, change, outcome) in enumerate(zip(fold.advances, fold.changes, committed, strict=True)):
-            line = lines[advance.session]
-            if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and not advance.keyed):
+        for number, (line, change, outcome) in enumerate(zip(advances.lines, fold.changes, committed, strict=True)):
+            if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and not keyed[number]):
                 applied[number] = True
-                line.at += len(advance.rows)
             elif outcome is Outcome.UNCONFIRMED:
-                self._fail(line, DurabilityUnconfirmed(advance.session))
+                self._fail(line, DurabilityUnconfirmed(change.session))
             elif outcome is Outcome.UNAVAILABLE:
                 self._fail(line, StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
                 self._fail(line, DeadlineExceeded(UNCONFIRMED))
             else:
-                line.seen, line.stored = change.expected, outcome is Outcome.REPLAYED
+                if change.expected is not None:
+                    lines.seen[line] = change.expected
+                if outcome is Outcome.REPLAYED:
+                    lines.stored.add(line)
                 lost.append(line)
-        labels = [advance.label for advance in fold.advances]
-        for turn in fold.turns:
-            stays = applied[turn.active]
-            told = [labels[number] for number in turn.active[stays].tolist()]
-            self.outcomes.put_many(turn.rows[stays], told, turn.outcomes[stays])
+        lines.at[advances.lines] += np.bincount(advances.owners, minlength=len(advances)) * applied
+        stays = applied[advances.owners]
+        self.outcomes.put_many(advances.numbers[stays], advances.labels, advances.owners[stays], fold.outcomes[stays])
         return lost
 
-    async def _singly(self, line: Line) -> None:
+    async def _singly(self, line: int) -> None:
         """Take rows of a line one by one, as long as they repeat what is known or are refused."""
         async with self._alone:
             again = True
-            while again and line.rest:
-                again = await self._one(line, line.rows[line.at])
+            while again and self._lines.has_more(line):
+                again = await self._one(line, self._lines.next_row(line))
 
-    async def _one(self, line: Line, row: int) -> bool:
+    async def _one(self, line: int, row: int) -> bool:
         """Take one row as a single observation that is no ordinary case; whether the next one may be another such."""
-        rows, asked, settings = self._rows, self._asked, self._parts.settings
-        key = rows.keys[row]
+        rows, asked, settings, lines = self._rows, self._asked, self._parts.settings, self._lines
+        key, session = rows.keys[row], lines.names[line]
         work = Observe(
-            line.session,
+            session,
             None if key is None else token_of(key),
-            NO_DIGEST if key is None else self._planner.digest(row),
-            rows.if_match[row],
-            line.stored,
+            NO_DIGEST if key is None else bulk_lines.digest(rows, row, correcting=asked.correcting),
+            rows.if_match.get(row),
+            line in lines.stored,
             observations=[rows.observation(row)],
             listed=False,
             creation=asked.creation,
             correcting=asked.correcting,
-            seen=line.seen,
+            seen=lines.seen.pop(line, None),
         )
-        line.seen, line.stored = None, False
+        lines.stored.discard(line)
         timeout_s = settings.long_deadline_s if asked.correcting else settings.deadline_s
         try:
             await self._turn()
-            reply = await self._parts.waves.submit(line.session, work, timeout_s=timeout_s, alone=True)
+            reply = await self._parts.waves.submit(session, work, timeout_s=timeout_s, alone=True)
         except ServiceError as refused:
             if refused.retryable:
                 self._fail(line, refused)
                 return False
             self.outcomes.refuse(row, refused)
-            line.at += 1
+            lines.at[line] += 1
             return True
         assert reply.told is not None, "an observation is answered by an Advance"
         self.outcomes.put(row, reply.status, reply.body, reply.told, replayed=reply.replayed)
-        line.at += 1
+        lines.at[line] += 1
         return reply.replayed
+
+
+def _commits(folds: Sequence[Fold]) -> Iterator[list[Fold]]:
+    """Folds that are committed together: new sessions are written whole, so those go by themselves."""
+    changed = [fold for fold in folds if fold.changes and fold.advances.template is None]
+    if changed:
+        yield changed
+    for fold in folds:
+        if fold.changes and fold.advances.template is not None:
+            yield [fold]

@@ -1,25 +1,32 @@
 """Which rows of a batch are ordinary: they follow what their session holds, and nothing about them needs its history.
 
 What a session holds may come from the cache; the commit then tells whether that was still so, and whatever is not
-ordinary is decided by what is stored.
+ordinary is decided by what is stored. A session that is not there, and is to be created, holds nothing yet.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.sessions import entries
-from service.sessions.bulk_folding import TOKEN_BYTES, Advance
+from models.dates.grid import Grid
+from service.sessions import bulk_lines, bulk_times, entries
+from service.sessions.bulk_creation import Templates
+from service.sessions.bulk_folding import Advances
+from service.sessions.bulk_lines import TOKEN_BYTES, Integers, Keys, Lines
+from service.sessions.bulk_times import Times
 from service.sessions.cache import StateCache
+from service.sessions.creation import Creator
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import differing, follows
+from service.sessions.rules import differing
 from service.sessions.waves import Waves
-from service.sessions.work import NO_DIGEST, Reply, Work, digest_of_observations, token_of
+from service.sessions.work import Reply, Work
 from service.settings import Settings
-from service.storage.layout import HEAD, HEAD_BYTES, NO_TIME, Bytes, position
+from service.storage.answers import Label
+from service.storage.layout import HEAD_BYTES, NO_TIME, Bytes, Structured, position
 from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire.batch_rows import Rows
@@ -29,8 +36,8 @@ from service.wire.session_problems import RecordDamaged, SessionNotFound
 
 ROWS_OF_A_SESSION = 32
 """Rows of one session in one commit."""
-WINDOW_BYTES = HEAD["tokens"].itemsize
-"""Of the tokens of a session's last outcomes, with their digests."""
+STEPS_OF_A_SESSION = 64
+"""Steps of one session in one commit, those that are imputed among them; longer gaps are folded beside the waves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,7 @@ class Parts:
     store: SessionStore
     cache: StateCache
     registry: Registry
+    creator: Creator
     waves: Waves[Work, Reply]
     settings: Settings
     randomness: Callable[[int], bytes]
@@ -63,50 +71,64 @@ class Asked:
     failing: dict[str, ServiceError] = field(default_factory=dict)
 
 
-@dataclass(slots=True, eq=False)
-class Line:
-    """Rows of one session, in order; those before `at` are settled.
-
-    Attributes:
-        seen: the position at which the session was read, where its next row is no ordinary one.
-        stored: the store was found to know that row already.
-    """
-
-    session: str
-    rows: list[int]
-    at: int = 0
-    seen: bytes | None = None
-    stored: bool = False
-
-    @property
-    def rest(self) -> list[int]:
-        return self.rows[self.at :]
-
-
 @dataclass(frozen=True, slots=True)
 class Read:
     """Sessions and what is known of them, of the first `cached` from the cache: their commit tells whether it holds.
 
     Args:
         rows: (B, >= live_bytes) heads and states.
-        found: of `Found`.
+        found: (B,) of `Found`.
         damaged: by row, what is wrong.
+        now_ms: the store's clock, where it was asked.
     """
 
-    lines: list[Line]
+    lines: list[int]
     cached: int
     rows: Bytes
-    found: list[int]
+    found: NDArray[np.uint8]
     damaged: dict[int, str]
+    now_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What is to become of sessions: by model what is folded, what is no ordinary case, what is refused as a whole."""
+    """What is to become of sessions: what is folded, what is no ordinary case, what is refused as a whole."""
 
-    groups: dict[LoadedModel, list[Advance]] = field(default_factory=dict)
-    unusual: list[Line] = field(default_factory=list)
-    refused: list[tuple[Line, ServiceError]] = field(default_factory=list)
+    advances: list[Advances] = field(default_factory=list)
+    unusual: list[int] = field(default_factory=list)
+    refused: list[tuple[int, ServiceError]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Standing:
+    """Sessions whose next rows may be ordinary: where each stands.
+
+    Attributes:
+        read: row of each among those that were read.
+        models: of each; `labels`, with grids that are anchored.
+        steps, lasts: step and instant of the last observation; before the first, where it would have been.
+        gaps: most steps that are imputed at once.
+        fresh: by number, the template of a session to create.
+    """
+
+    read: list[int] = field(default_factory=list)
+    models: list[LoadedModel] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    lasts: list[int] = field(default_factory=list)
+    gaps: list[int] = field(default_factory=list)
+    fresh: list[bool | None] = field(default_factory=list)
+
+    def add(
+        self, read: int, model: LoadedModel, label: Label, step: int, last: int, gap: int, fresh: bool | None = None
+    ) -> None:
+        self.read.append(read)
+        self.models.append(model)
+        self.labels.append(label)
+        self.steps.append(step)
+        self.lasts.append(last)
+        self.gaps.append(gap)
+        self.fresh.append(fresh)
 
 
 class Planner:
@@ -116,122 +138,199 @@ class Planner:
         self._parts = parts
         self._rows = rows
         self._asked = asked
-        self._is_keyed = any(key is not None for key in rows.keys)
+        self._times = Times(rows.texts)
+        self._keys = Keys.of(rows)
+        self._special = np.zeros(len(rows), bool)
+        self._special[[*rows.if_match, *rows.covariates]] = True
+        self._templates = Templates(parts.creator, asked.creation)
+        self.lines = Lines(rows)
 
-    async def read(self, lines: Sequence[Line]) -> Read:
+    async def read(self, lines: Sequence[int]) -> Read:
         """Heads and states: what is cached, and of the others what the store holds."""
-        parts, cache = self._parts, self._parts.cache
-        cached = [line for line in lines if line.session in cache] if cache.is_trusted else []
-        rows = cache.rows([line.session for line in cached])
-        found, damaged = [int(Found.PRESENT)] * len(cached), dict[int, str]()
+        parts, cache, names = self._parts, self._parts.cache, self.lines.names
+        cached = [line for line in lines if names[line] in cache] if cache.is_trusted else []
+        rows = cache.rows([names[line] for line in cached])
+        found = np.full(len(cached), Found.PRESENT, np.uint8)
         if len(cached) == len(lines):
-            return Read(cached, len(cached), rows, found, damaged)
-        others = [line for line in lines if line.session not in cache] if cached else list(lines)
-        reading = await parts.store.read([line.session for line in others], parts.registry.live_bytes)
+            return Read(cached, len(cached), rows, found, {})
+        others = [line for line in lines if names[line] not in cache] if cached else list(lines)
+        reading = await parts.store.read([names[line] for line in others], parts.registry.live_bytes)
         damaged = {row + len(cached): reason for row, reason in find_damage(reading.rows).items()}
         rows = np.concatenate([rows, reading.rows]) if cached else reading.rows
-        return Read([*cached, *others], len(cached), rows, found + reading.found.tolist(), damaged)
+        found = np.concatenate([found, reading.found])
+        return Read([*cached, *others], len(cached), rows, found, damaged, reading.now_ms)
 
     def planned(self, read: Read) -> Planned:
         """What is to be done with the next rows of each session."""
+        planned, standing = Planned(), _Standing()
         heads = heads_of(read.rows)
-        places = Places([line.session for line in read.lines], heads)
-        unsound = {loaded: entries.find_unsound(loaded, read.rows) for loaded in self._parts.registry.models}
-        planned = Planned()
-        known = heads["tokens"].tobytes() if self._is_keyed else b""
-        fresh = self._fresh_tokens(read.lines)
-        for at, (line, found) in enumerate(zip(read.lines, read.found, strict=True)):
+        self._place(read, heads, planned, standing)
+        numbers, owners, instants, ahead = self._ordinary(read, heads, standing)
+        taken = np.bincount(owners, minlength=len(standing.read))
+        for number in np.flatnonzero(taken == 0).tolist():
+            self._put_aside(read, standing.read[number], planned)
+        starts = np.cumsum(taken) - taken
+        kinds: dict[tuple[LoadedModel, bool | None], list[int]] = {}
+        for number in np.flatnonzero(taken).tolist():
+            kinds.setdefault((standing.models[number], standing.fresh[number]), []).append(number)
+        for (loaded, fresh), group in kinds.items():
+            counts = taken[group]
+            places = np.repeat(starts[group] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+            rows = numbers[places], instants[places], ahead[places]
+            planned.advances.append(self._advances(read, standing, loaded, fresh, group, counts, rows))
+        return planned
+
+    def _put_aside(self, read: Read, row: int, planned: Planned) -> None:
+        line = read.lines[row]
+        if read.found[row] == Found.PRESENT:
+            self.lines.seen[line] = position(read.rows[row, :HEAD_BYTES].tobytes())
+        planned.unusual.append(line)
+
+    def _place(self, read: Read, heads: Structured, planned: Planned, standing: _Standing) -> None:
+        """Sort out the sessions of which no row can be ordinary; tell where the others stand."""
+        places = Places([self.lines.names[line] for line in read.lines], heads)
+        unsound: dict[LoadedModel, NDArray[np.bool_]] = {}
+        rejects, limits = heads["gaps"].tolist(), heads["max_gap"].tolist()
+        for row, (line, found) in enumerate(zip(read.lines, read.found.tolist(), strict=True)):
             if found == Found.UNAVAILABLE:
                 planned.refused.append((line, StoreUnavailable("the store did not answer; nothing was changed")))
             elif found == Found.ABSENT:
-                if self._asked.creation is None:
-                    planned.refused.append((line, SessionNotFound(line.session)))
-                else:
-                    planned.unusual.append(line)
+                self._place_new(line, row, planned, standing)
             else:
                 try:
-                    loaded = places.sound_model(at, self._parts.registry, read.damaged)
-                    if unsound[loaded][at]:
-                        raise RecordDamaged(line.session)
+                    loaded = places.sound_model(row, self._parts.registry, read.damaged)
+                    if row >= read.cached:  # those that are cached were written by this process
+                        if loaded not in unsound:
+                            unsound[loaded] = entries.find_unsound(loaded, read.rows)
+                        if unsound[loaded][row]:
+                            raise RecordDamaged(self.lines.names[line])
                 except ServiceError as refused:
                     planned.refused.append((line, refused))
                     continue
-                advance = self._ordinary(line, at, places, known[at * WINDOW_BYTES : (at + 1) * WINDOW_BYTES], fresh)
-                if advance is None:
-                    line.seen = position(read.rows[at, :HEAD_BYTES].tobytes())
-                    planned.unusual.append(line)
+                label, step = places.label(row), places.steps[row]
+                if not step or places.requires_match[row] or differing(label, self._asked.creation):
+                    self._put_aside(read, row, planned)
                 else:
-                    planned.groups.setdefault(loaded, []).append(advance)
-        return planned
+                    standing.add(row, loaded, label, step, places.lasts[row], 0 if rejects[row] else limits[row])
 
-    def _fresh_tokens(self, lines: Sequence[Line]) -> Iterator[bytes]:
-        """Random ones, for rows without a key."""
-        count = sum(min(len(line.rows) - line.at, ROWS_OF_A_SESSION) for line in lines)
-        random = self._parts.randomness(TOKEN_BYTES * count)
-        return (random[at : at + TOKEN_BYTES] for at in range(0, len(random), TOKEN_BYTES))
+    def _place_new(self, line: int, row: int, planned: Planned, standing: _Standing) -> None:
+        """A session that is not there: its first row decides how it begins."""
+        if self._asked.creation is None:
+            planned.refused.append((line, SessionNotFound(self.lines.names[line])))
+            return
+        time = self._rows.times[self.lines.next_row(line)]
+        template = self._templates.of(dated=bool(time >= 0))
+        begun = None if template is None else template.begun(self._times, time)
+        if template is None or begun is None:
+            planned.unusual.append(line)
+            return
+        label = Label(self.lines.names[line], template.loaded.spec.label, begun.grid)
+        standing.add(row, template.loaded, label, 0, begun.before, template.max_gap, begun.grid is not None)
 
     def _ordinary(
-        self, line: Line, at: int, places: Places, known: bytes, fresh: Iterator[bytes]
-    ) -> Advance | None:
-        """The rows of a line that follow what the session holds; None = the next one does not.
+        self, read: Read, heads: Structured, standing: _Standing
+    ) -> tuple[Integers, Integers, Integers, Integers]:
+        """The rows that follow what their sessions hold.
 
-        Args:
-            known: the tokens of the session's last outcomes.
-            fresh: tokens for rows without a key.
+        Returns:
+            (n,) their numbers in the batch, the number of the session of each among those that stand, their instants,
+            and how many steps each is after the last one that the session holds.
         """
-        rows, step, last = self._rows, places.steps[at], places.lasts[at]
-        label = places.label(at)
-        grid = label.grid
-        taken: list[int] = []
-        instants: list[int] = []
-        tokens: list[bytes] = []
-        digests: list[bytes] = []
-        keyed = False
-        if step and not places.requires_match[at] and not differing(label, self._asked.creation):
-            for row in line.rows[line.at : line.at + ROWS_OF_A_SESSION]:
-                if rows.if_match[row] is not None or row in rows.covariates:
-                    break
-                timestamp, sent = rows.timestamps[row], rows.steps[row]
-                if grid is None:
-                    instant = NO_TIME if timestamp is None and (sent is None or sent == step + 1) else None
-                else:
-                    instant = None if timestamp is None else follows(grid, last, timestamp)
-                if instant is None:
-                    break
-                key = rows.keys[row]
-                if key is None:
-                    tokens.append(next(fresh))
-                    digests.append(NO_DIGEST)
-                    keyed = False
-                else:
-                    token = token_of(key)
-                    if token in known:
-                        break
-                    known += token
-                    tokens.append(token)
-                    digests.append(self.digest(row))
-                    keyed = True
-                taken.append(row)
-                instants.append(instant)
-                step, last = step + 1, instant
-        if not taken:
-            return None
-        return Advance(line.session, at, label, taken, instants, tokens, digests, keyed)
+        lines = np.array([read.lines[row] for row in standing.read], np.int64)
+        numbers, owners = self.lines.first(lines, ROWS_OF_A_SESSION)
+        if not len(numbers):
+            return numbers, owners, numbers, numbers
+        instants, ahead = self._ahead(standing, numbers, owners)
+        starts = np.flatnonzero(np.diff(owners, prepend=-1))
+        gaps = np.diff(ahead, prepend=0) - 1
+        gaps[starts] = ahead[starts] - 1
+        odd = self._special[numbers] | (ahead < 1) | (ahead > STEPS_OF_A_SESSION)
+        odd |= (gaps < 0) | (gaps > np.array(standing.gaps)[owners])
+        odd |= self._known(read, heads, standing, numbers, owners)
+        before = np.cumsum(odd)
+        first: Integers = np.repeat(before[starts] - odd[starts], np.diff(starts, append=len(owners)))
+        ordinary = before == first
+        return numbers[ordinary], owners[ordinary], instants[ordinary], ahead[ordinary]
 
-    def digest(self, row: int) -> bytes:
-        """Of the payload of a row that has a key."""
-        return digest_of_observations([self._rows.observation(row)], listed=False, correcting=self._asked.correcting)
+    def _ahead(self, standing: _Standing, numbers: Integers, owners: Integers) -> tuple[Integers, Integers]:
+        """(n,) instants, and how many steps each row is after what its session holds; 0 where that cannot be told."""
+        grids = [label.grid for label in standing.labels]
+        times, steps = self._rows.times[numbers], self._rows.steps[numbers]
+        instants = np.full(len(numbers), NO_TIME)
+        for grid, alike in _read_alike(grids).items():
+            of_these = np.isin(owners, alike)
+            instants[of_these] = self._times.instants(grid, times[of_these])
+        dated = np.array([grid is not None for grid in grids])[owners]
+        by_time = bulk_times.ahead(grids, owners, np.array(standing.lasts), instants)
+        by_step = _counted(steps, np.array(standing.steps)[owners], owners)
+        return instants, np.where(dated, by_time, np.where(times >= 0, 0, by_step))
+
+    def _known(
+        self, read: Read, heads: Structured, standing: _Standing, numbers: Integers, owners: Integers
+    ) -> NDArray[np.bool_]:
+        """(n,) whether a row's key is among those of its session's last outcomes, or of a row before it."""
+        keys = self._keys
+        known: NDArray[np.bool_] = keys.again[numbers].copy()
+        keyed = np.flatnonzero(keys.sent[numbers])
+        if len(keyed):
+            windows = np.ascontiguousarray(heads["tokens"]["token"][standing.read]).view(np.uint64)
+            tokens = np.ascontiguousarray(keys.tokens[numbers[keyed]]).view(np.uint64)
+            known[keyed] |= (windows[owners[keyed]] == tokens[:, None, :]).all(axis=2).any(axis=1)
+        return known
+
+    def _advances(
+        self,
+        read: Read,
+        standing: _Standing,
+        loaded: LoadedModel,
+        fresh: bool | None,
+        group: list[int],
+        counts: Integers,
+        taken: tuple[Integers, Integers, Integers],
+    ) -> Advances:
+        numbers, instants, ahead = taken
+        keyed = self._keys.sent[numbers]
+        random = np.frombuffer(self._parts.randomness(TOKEN_BYTES * len(numbers)), np.uint8)
+        tokens = np.where(keyed[:, None], self._keys.tokens[numbers], random.reshape(-1, TOKEN_BYTES))
+        rows = [standing.read[number] for number in group]
+        return Advances(
+            loaded=loaded,
+            template=None if fresh is None else self._templates.of(dated=fresh),
+            lines=[read.lines[row] for row in rows],
+            origins=np.array(rows),
+            labels=[standing.labels[number] for number in group],
+            owners=np.repeat(np.arange(len(group)), counts),
+            numbers=numbers,
+            values=self._rows.values[numbers],
+            instants=instants,
+            ahead=ahead,
+            tokens=tokens,
+            digests=bulk_lines.digests(
+                self._rows, numbers.tolist(), self._keys.sent, correcting=self._asked.correcting
+            ),
+            keyed=keyed[np.cumsum(counts) - 1],
+        )
 
 
-def lines_of(rows: Rows) -> dict[str, Line]:
-    """The rows that can be read, by session."""
-    lines: dict[str, Line] = {}
-    refused = rows.refused
-    for row, session in enumerate(rows.sessions):
-        if row not in refused:
-            line = lines.get(session)
-            if line is None:
-                lines[session] = Line(session, [row])
-            else:
-                line.rows.append(row)
-    return lines
+def _read_alike(grids: Sequence[Grid | None]) -> dict[Grid, list[int]]:
+    """By one of the grids that read texts alike, the numbers of them all."""
+    kinds: dict[tuple[str, bool], list[int]] = {}
+    for number, grid in enumerate(grids):
+        if grid is not None:
+            kinds.setdefault(grid.reading, []).append(number)
+    return {grid: alike for alike in kinds.values() if (grid := grids[alike[0]]) is not None}
+
+
+def _counted(steps: Integers, bases: Integers, owners: Integers) -> Integers:
+    """(n,) how many steps each row is after what its session holds, where a row without a step is the one that follows.
+
+    Args:
+        steps: (n,) as sent, 0 = none.
+        bases: (n,) the step that the session of each row holds.
+    """
+    places = np.arange(len(steps))
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    first: Integers = np.repeat(starts, np.diff(starts, append=len(steps)))
+    sent = np.maximum.accumulate(np.where(steps > 0, places, -1))  # the last row so far that has a step
+    own = sent >= first
+    return np.where(own, steps[sent] - bases[np.maximum(sent, 0)] + places - sent, places - first + 1)

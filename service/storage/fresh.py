@@ -5,26 +5,21 @@ from numpy.typing import NDArray
 
 from service.storage.checksums import live_crc, seal
 from service.storage.layout import WINDOW, Bytes, Structured
-from service.storage.record import Record, bump
-
-NO_DIGEST = bytes(8)
+from service.storage.record import Record
 
 
 class FreshRecords:
-    """B records at revision 1, made from the same settings: `heads` (B,) to fill in, then the parts.
+    """B records made from the same settings: `heads` (B,) to fill in, then the parts.
 
     Args:
         template: a session without observations, at revision 0.
-        incarnations: (B, 8); `tokens` (B, 16) of the commits that will store them.
     """
 
-    def __init__(self, template: Record, incarnations: Bytes, tokens: Bytes) -> None:
+    def __init__(self, template: Record, count: int) -> None:
         self._tail = template.render()[template.parts.nbytes :]  # and what stays as it is has its checksums now
         self._layout = template.layout
         self._history = template.history
-        self._records: Structured = np.full(len(tokens), template.parts)
-        self.heads["incarnation"] = incarnations
-        bump(self.heads, tokens, np.zeros((len(tokens), len(NO_DIGEST)), np.uint8))
+        self._records: Structured = np.full(count, template.parts)
 
     @property
     def heads(self) -> Structured:
@@ -35,11 +30,11 @@ class FreshRecords:
         """(B, S), the live ones."""
         self._records["state"] = states
 
-    def put_outcomes(self, outcomes: Structured) -> None:
-        """(B,), the answers to the commits."""
+    def put_outcomes(self, rows: NDArray[np.int64], outcomes: Structured) -> None:
+        """(N,) the last answers, and the record of each."""
         seal(outcomes["observed"])
         seal(outcomes)
-        self._records["outcomes"][:, 1 % WINDOW] = outcomes
+        self._records["outcomes"][rows, outcomes["revision"].astype(np.int64) % WINDOW] = outcomes
 
     def put_slots(self, rows: NDArray[np.int64], slots: Structured) -> None:
         """(N,) retained observations, and the record of each."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.wire import schemas
 from service.wire.arrow_messages import ArrowMessages
-from service.wire.batch_rows import BLOCK, OF_TABLES, Rows, checked
+from service.wire.batch_rows import BLOCK, OF_TABLES, Integers, Rows, checked
 from service.wire.problems import Fault, InvalidRequest, ServiceError, pointer
 
 Column = Any
@@ -67,21 +67,23 @@ class _Columns:
     def rows(self) -> Rows:
         for name in self._twice:
             self._refuse_all(name, "given twice")
-        timestamps, steps = self._times()
-        times = self._given.get("ds")
+        names, sessions = self._sessions()
+        texts, times, steps = self._times()
+        ds = self._given.get("ds")
         rows = Rows(
             self._first,
-            self._sessions(),
+            names,
+            sessions,
             self._values(),
-            timestamps,
+            texts,
+            times,
             steps,
             self._texts("idempotency_key"),
-            [None] * self._count,
-            [True] * self._count,
+            np.ones(self._count, bool),
             refused=self._refused,
-            times=None if times is None else times.type,
+            ds=None if ds is None else ds.type,
         )
-        conditions = self._texts("if_match")
+        conditions = [(row, tags) for row, tags in enumerate(self._texts("if_match")) if tags is not None]
         self._take_covariates(rows)
         return checked(rows, conditions)
 
@@ -93,20 +95,19 @@ class _Columns:
         for row in range(self._count):
             self._refused.setdefault(row, problem)
 
-    def _sessions(self) -> list[str]:
+    def _sessions(self) -> tuple[list[str], Integers]:
+        """The different ones, and (n,) which of them each row is of."""
         column = self._given.get("unique_id")
         if column is None or not (_is_text(column.type) or pa.types.is_integer(column.type)):
             self._refuse_all("session", "required" if column is None else "must be text or a whole number")
-            return [""] * self._count
-        sessions: list[Any] = column.to_pylist()
-        if pa.types.is_integer(column.type):
-            sessions = [None if number is None else str(number) for number in sessions]
+            return [""], np.zeros(self._count, np.int64)
+        names, sessions = _coded(column)
+        texts = [str(name) for name in names.to_pylist()]
         if column.null_count:
-            for row, session in enumerate(sessions):
-                if session is None:
-                    self._refuse(row, "session", "required")
-                    sessions[row] = ""
-        return sessions
+            for row in np.flatnonzero(sessions < 0).tolist():
+                self._refuse(row, "session", "required")
+            texts, sessions = [*texts, ""], np.where(sessions < 0, len(texts), sessions)
+        return texts, sessions
 
     def _values(self) -> NDArray[np.float64]:
         """(n,) float64, NaN = missing."""
@@ -123,43 +124,44 @@ class _Columns:
                 self._refuse(row, "value", "must be finite")
         return values
 
-    def _times(self) -> tuple[list[str | None], list[int | None]]:
-        """Timestamps and steps; None where there is none."""
+    def _times(self) -> tuple[list[str], Integers, Integers]:
+        """The different timestamps, (n,) which of them each row has (-1 = none), and (n,) steps (0 = none)."""
         column = self._given.get("ds")
-        nothing: list[Any] = [None] * self._count
+        texts: list[str] = []
+        times, steps = np.full(self._count, -1), np.zeros(self._count, np.int64)
         if column is None or pa.types.is_null(column.type):
-            return nothing, nothing
+            return texts, times, steps
         if pa.types.is_integer(column.type):
-            steps = column.to_pylist()
-            for row, step in enumerate(steps):
-                if step is not None and not 1 <= step <= schemas.STEP_LIMIT:
-                    self._refuse(row, "step", "must be 1 or more")
-            return nothing, steps
-        if _is_text(column.type):
-            return column.to_pylist(), nothing
-        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-            return self._written(column), nothing
-        self._refuse_all("timestamp", "must be a timestamp, a date, text, or a step (a whole number from 1)")
-        return nothing, nothing
+            steps = column.cast(pa.int64(), safe=False).fill_null(0).to_numpy(zero_copy_only=False)
+            sent = column.is_valid().to_numpy(zero_copy_only=False)
+            for row in np.flatnonzero(sent & ((steps < 1) | (steps > schemas.STEP_LIMIT))).tolist():
+                self._refuse(row, "step", "must be 1 or more")
+        elif _is_text(column.type):
+            different, times = _coded(column)
+            texts = different.to_pylist()
+        elif pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+            texts, times = self._written(column)
+        else:
+            self._refuse_all("timestamp", "must be a timestamp, a date, text, or a step (a whole number from 1)")
+        return texts, times, steps
 
-    def _written(self, column: Column) -> list[str | None]:
+    def _written(self, column: Column) -> tuple[list[str], Integers]:
         """Dates and times as texts; each different one is written once."""
         if pa.types.is_timestamp(column.type):
             column = self._in_microseconds(column)
-        distinct = column.dictionary_encode()
-        texts: list[str | None] = []
+        different, times = _coded(column)
+        texts: list[str] = []
         unread = set()
-        for number, moment in enumerate(distinct.dictionary):
+        for number, moment in enumerate(different):
             try:
                 texts.append(moment.as_py().isoformat())
             except (ValueError, OverflowError):
-                texts.append(None)
+                texts.append("")
                 unread.add(number)
-        indices = distinct.indices.to_pylist()
-        for row, index in enumerate(indices if unread else ()):
-            if index in unread:
+        for row, number in enumerate(times.tolist() if unread else ()):
+            if number in unread:
                 self._refuse(row, "timestamp", "must lie in the years 1 to 9999")
-        return [None if index is None else texts[index] for index in indices]
+        return texts, times
 
     def _in_microseconds(self, column: Column) -> Column:
         """Times in a unit, and where they have an offset in a zone, that anyone can write."""
@@ -185,6 +187,15 @@ class _Columns:
         numbers = {name: column.to_pylist() for name, column in columns.items() if _is_number(column.type)}
         for row in range(self._count if numbers else 0):
             rows.covariates[row] = {name: numbers[name][row] for name in numbers}, None
+
+
+def _coded(column: Column) -> tuple[Column, Integers]:
+    """The different values of a column, and (n,) which of them each row has; -1 = none."""
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.string())
+    found = column.dictionary_encode()
+    codes: Integers = found.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return found.dictionary, codes
 
 
 def _plain(column: Column) -> Column:

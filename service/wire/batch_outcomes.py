@@ -1,20 +1,56 @@
 """What became of the rows of a batch, and how it is written: objects, table rows, or columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from itertools import groupby
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from models.dates.grid import Grid
 from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import NO_TIME, QUANTILES, Structured
 from service.wire import render
-from service.wire.batch_rows import Rows, in_table_terms
+from service.wire.batch_parsing import in_table_terms
+from service.wire.batch_rows import Rows
 from service.wire.problems import ServiceError
 from service.wire.tables import MEDIAN_FIRST, YHAT
 
 OPEN = 0
 """Status of a row that is not settled yet."""
+
+
+class Answers:
+    """The numbers of answers, of which each has a place: B of them are added, or read, at once."""
+
+    def __init__(self) -> None:
+        self._arrays: list[Structured] = []
+        self._count = 0
+
+    def add(self, outcomes: Structured) -> int:
+        """Returns the place of the first one; the others follow it."""
+        self._arrays.append(outcomes)
+        self._count += len(outcomes)
+        return self._count - len(outcomes)
+
+    def read(self, places: NDArray[np.int64]) -> list[Answer]:
+        """(n,) in the order of the places."""
+        self._join()
+        found: dict[int, Answer] = {}
+        start = 0
+        for array in self._arrays:
+            own = places[(places >= start) & (places < start + len(array))]
+            found.update(zip(own.tolist(), read_answers(array[own - start]), strict=True))
+            start += len(array)
+        return [found[place] for place in places.tolist()]
+
+    def _join(self) -> None:
+        """Those of one kind that follow each other become one array."""
+        kinds = groupby(self._arrays, key=lambda array: array.dtype)
+        self._arrays = [arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in (
+            list(alike) for _, alike in kinds
+        )]
 
 
 class Outcomes:
@@ -23,6 +59,7 @@ class Outcomes:
     Attributes:
         status: (n,) HTTP statuses; OPEN = not settled.
         step, revision, incarnation, time, cutoff, forecast: of the answers; `time` is that of the step forecast for.
+        labels: of sessions; `label` (n,) says which of them is that of each answer, -1 = there is none.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -36,10 +73,12 @@ class Outcomes:
         self.time = np.full(count, NO_TIME)
         self.cutoff = np.full(count, NO_TIME)
         self.forecast = np.full((count, len(QUANTILES)), np.nan)
-        self.labels: list[Label | None] = [None] * count
+        self.labels: list[Label] = []
+        self.label = np.full(count, -1)
         self.problems: dict[int, ServiceError] = {}
         self._bodies: dict[int, bytes] = {}
-        self._arrays: list[tuple[NDArray[np.int64], Structured]] = []
+        self._answers = Answers()
+        self._place = np.full(count, -1)
         for row, problem in rows.refused.items():
             self.refuse(row, problem)
 
@@ -50,62 +89,53 @@ class Outcomes:
     def put(self, row: int, status: int, body: bytes, told: tuple[Label, Answer], *, replayed: bool) -> None:
         """The answer to this row, as it was given to a single observation."""
         label, answer = told
-        self.status[row], self.replayed[row], self.labels[row] = status, replayed, label
+        self.status[row], self.replayed[row], self.label[row] = status, replayed, len(self.labels)
+        self.labels.append(label)
         self.step[row], self.revision[row] = answer.step, answer.revision
         self.incarnation[row] = np.frombuffer(answer.incarnation, np.uint8)
         self.time[row], self.cutoff[row] = answer.forecast_time, answer.observed.timestamp
         self.forecast[row] = answer.forecast
         self._bodies[row] = body
 
-    def put_many(self, rows: NDArray[np.int64], labels: Sequence[Label], outcomes: Structured) -> None:
-        """The answers (n,) to these rows (n,), committed now."""
+    def put_many(
+        self, rows: NDArray[np.int64], labels: Sequence[Label], owners: NDArray[np.int64], outcomes: Structured
+    ) -> None:
+        """The answers (n,) to these rows (n,), committed now; `owners` (n,) says whose of the labels each is."""
         self.status[rows] = outcomes["status"]
         self.step[rows], self.revision[rows] = outcomes["step"], outcomes["revision"]
         self.incarnation[rows] = outcomes["incarnation"]
         self.time[rows], self.cutoff[rows] = outcomes["forecast_time"], outcomes["observed"]["timestamp"]
         self.forecast[rows] = outcomes["forecast"]
-        for row, label in zip(rows.tolist(), labels, strict=True):
-            self.labels[row] = label
-        self._arrays.append((rows, outcomes))
+        self.label[rows] = owners + len(self.labels)
+        self.labels += labels
+        self._place[rows] = self._answers.add(outcomes) + np.arange(len(rows))
 
     def parts(self, size: int) -> "Iterator[Outcomes]":
         """The same outcomes, so many at a time."""
-        arrays = [_sorted(rows, outcomes) for rows, outcomes in self._by_kind()]
         for at in range(0, len(self.status), size):
-            yield self._part(slice(at, min(at + size, len(self.status))), arrays)
+            yield self._part(slice(at, min(at + size, len(self.status))))
 
-    def _part(self, part: slice, arrays: Sequence[tuple[NDArray[np.int64], Structured]]) -> "Outcomes":
-        outcomes = Outcomes(self.rows.part(part))
-        for name in ("status", "replayed", "step", "revision", "incarnation", "time", "cutoff", "forecast"):
+    def _part(self, part: slice) -> "Outcomes":
+        outcomes = copy(self)
+        outcomes.rows = self.rows.part(part)
+        for name in COLUMNS:
             setattr(outcomes, name, getattr(self, name)[part])
-        outcomes.labels = self.labels[part]
         outcomes.problems = {row - part.start: self.problems[row] for row in _within(self.problems, part)}
         outcomes._bodies = {row - part.start: self._bodies[row] for row in _within(self._bodies, part)}
-        for rows, told in arrays:
-            first, stop = np.searchsorted(rows, (part.start, part.stop))
-            outcomes._arrays.append((rows[first:stop] - part.start, told[first:stop]))
         return outcomes
-
-    def _by_kind(self) -> Iterator[tuple[NDArray[np.int64], Structured]]:
-        """What `put_many` got, joined where the numbers are of one kind."""
-        kinds = {outcomes.dtype for _, outcomes in self._arrays}
-        for kind in kinds:
-            same = [(rows, outcomes) for rows, outcomes in self._arrays if outcomes.dtype == kind]
-            yield np.concatenate([rows for rows, _ in same]), np.concatenate([outcomes for _, outcomes in same])
 
     def bodies(self) -> dict[int, bytes]:
         """The Advance of each row that was not refused."""
-        for rows, outcomes in self._arrays:
-            for row, answer in zip(rows.tolist(), read_answers(outcomes), strict=True):
-                label = self.labels[row]
-                assert label is not None
-                self._bodies[row] = render.advance(label, answer)
+        rows = np.flatnonzero(self._place >= 0)
+        labels = self.label[rows].tolist()
+        for row, label, answer in zip(rows.tolist(), labels, self._answers.read(self._place[rows]), strict=True):
+            self._bodies[row] = render.advance(self.labels[label], answer)
         return self._bodies
 
 
-def _sorted(rows: NDArray[np.int64], outcomes: Structured) -> tuple[NDArray[np.int64], Structured]:
-    order = np.argsort(rows)
-    return rows[order], outcomes[order]
+COLUMNS = (
+    *("status", "replayed", "step", "revision", "incarnation", "time", "cutoff", "forecast", "label", "_place"),
+)
 
 
 def _within(rows: Mapping[int, object], part: slice) -> list[int]:
@@ -130,7 +160,7 @@ def objects(outcomes: Outcomes, instance: str | None) -> list[bytes]:
 
 def minimal(outcomes: Outcomes) -> list[bytes]:
     """One JSON object of each row that says no more than whether it was taken."""
-    first, problems, tabular = outcomes.rows.first, outcomes.problems, outcomes.rows.tabular
+    first, problems, tabular = outcomes.rows.first, outcomes.problems, outcomes.rows.tabular.tolist()
     status, replayed, step = outcomes.status.tolist(), outcomes.replayed.tolist(), outcomes.step.tolist()
     written = []
     for row in range(len(status)):
@@ -154,7 +184,7 @@ def table_rows(outcomes: Outcomes) -> list[bytes]:
         range(rows.first, rows.first + len(rows)),
         outcomes.status.tolist(),
         outcomes.replayed.tolist(),
-        rows.sessions,
+        [rows.names[session] for session in rows.sessions.tolist()],
         outcomes.step.tolist(),
         etags(outcomes),
         *times(outcomes),
@@ -190,18 +220,21 @@ def etags(outcomes: Outcomes) -> list[str | None]:
 
 def times(outcomes: Outcomes) -> tuple[list[str | int | None], list[str | int | None]]:
     """(n,) the time forecast for, and the last observed one: text, or the step where steps are counted."""
-    labels, steps = outcomes.labels, outcomes.step.tolist()
-    ahead, last = outcomes.time.tolist(), outcomes.cutoff.tolist()
+    steps, labels = outcomes.step.tolist(), outcomes.label.tolist()
+    grids = [outcomes.labels[label].grid if label >= 0 else None for label in labels]
     return (
-        [_time(label, instant, step + 1) for label, instant, step in zip(labels, ahead, steps, strict=True)],
-        [_time(label, instant, step) for label, instant, step in zip(labels, last, steps, strict=True)],
+        _times(labels, grids, outcomes.time.tolist(), [step + 1 for step in steps]),
+        _times(labels, grids, outcomes.cutoff.tolist(), steps),
     )
 
 
-def _time(label: Label | None, instant: int, step: int) -> str | int | None:
-    if label is None:
-        return None
-    return step if label.grid is None else render.written(label.grid, instant)
+def _times(
+    labels: Sequence[int], grids: Sequence[Grid | None], instants: Sequence[int], steps: Sequence[int]
+) -> list[str | int | None]:
+    return [
+        None if label < 0 else step if grid is None else render.written(grid, instant)
+        for label, grid, instant, step in zip(labels, grids, instants, steps, strict=True)
+    ]
 
 
 def step_of(problem: ServiceError) -> int | None:

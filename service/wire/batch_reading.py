@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Protocol
 
-from service.wire import batch_rows
-from service.wire.batch_rows import BLOCK, LINE_LIMIT, Rows
+from service.wire.batch_parsing import LINE_LIMIT, of_lines
+from service.wire.batch_rows import BLOCK, Rows
 
 
 class Reader(Protocol):
@@ -39,7 +39,7 @@ class LinesReader:
     def _rows(self, lines: list[bytes]) -> Iterator[Rows]:
         lines = [line for line in lines if line and not line.isspace()]
         for at in range(0, len(lines), BLOCK):
-            rows = batch_rows.of_lines(self._count, lines[at : at + BLOCK], tabular=self._tabular)
+            rows = of_lines(self._count, lines[at : at + BLOCK], tabular=self._tabular)
             self._count += len(rows)
-            self._tabular = rows.tabular[-1]
+            self._tabular = bool(rows.tabular[-1])
             yield rows

@@ -1,57 +1,28 @@
-"""The rows of a batch as they were sent: JSON objects and table rows -> columns, each faulty row with its own problem.
-
-A plain row takes the fast way, a typed decoder; whatever that does not plainly accept is read again by the slow way,
-which decides and explains, as for single observations.
-"""
+"""The rows of a batch as columns, whatever they were sent as; each faulty row has its own problem."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import isnan, nan
-from typing import Annotated
+from math import isnan
+from typing import TypeVar
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from service.wire import batch_schemas, headers, parsing, schemas
+from service.wire import headers, parsing
 from service.wire.parsing import Covariates, Observation
 from service.wire.problems import Fault, InvalidRequest, MalformedRequest, ServiceError, pointer
 
 ROWS_LIMIT = BLOCK = 50_000
 """Rows of one JSON body, and most rows of any that are worked on at once."""
-LINE_LIMIT = 64 * 1024
-"""Bytes of one line."""
 SESSION_IDS = re.compile(r"(?:[A-Za-z0-9._~-]{1,128}\n)*")
 OF_TABLES = ("unique_id", "ds", "y", "idempotency_key", "if_match")
 """Columns of a table row; all others are covariates."""
 
-Step = Annotated[int, msgspec.Meta(ge=1, le=schemas.STEP_LIMIT)]
+Integers = NDArray[np.int64]
 Tags = tuple[str, ...]
-
-
-class ObjectRow(Observation, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An Observation and its session."""
-
-    session: str
-    idempotency_key: str | None = None
-    if_match: str | None = None
-
-
-class TableRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A row of a table without covariates."""
-
-    unique_id: str
-    y: float | None
-    ds: str | Step | None = None
-    idempotency_key: str | None = None
-    if_match: str | None = None
-
-
-class _Batch(msgspec.Struct, forbid_unknown_fields=True):
-    observations: list[ObjectRow]
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(slots=True)
@@ -60,35 +31,40 @@ class Rows:
 
     Args:
         first: number of the first row in the whole batch.
-        values: NaN = missing.
-        timestamps, steps: at most one of the two is given for a row.
+        names: the different sessions; `sessions` (n,) says which of them each row is of.
+        values: (n,) NaN = missing.
+        texts: the different timestamps as they were sent; `times` (n,) says which of them each row has, -1 = none.
+        steps: (n,) 0 = none. A row has a timestamp or a step, never both.
+        tabular: (n,) whether a row is to be answered as a table row.
+        if_match: of the few rows that have it.
         covariates: those of the few rows that have any: at the observation, and at the steps that follow.
-        tabular: whether a row is to be answered as a table row.
         refused: rows that cannot be read, and why.
-        times: type of the column `ds`, where it came from Arrow.
+        ds: type of the column of that name, where it came from Arrow.
     """
 
     first: int
-    sessions: list[str]
+    names: list[str]
+    sessions: Integers
     values: NDArray[np.float64]
-    timestamps: Sequence[str | None]
-    steps: Sequence[int | None]
+    texts: list[str]
+    times: Integers
+    steps: Integers
     keys: list[str | None]
-    if_match: list[Tags | None]
-    tabular: list[bool]
+    tabular: NDArray[np.bool_]
+    if_match: dict[int, Tags] = field(default_factory=dict)
     covariates: dict[int, tuple[Covariates | None, list[Covariates] | None]] = field(default_factory=dict)
     refused: dict[int, ServiceError] = field(default_factory=dict)
-    times: pa.DataType | None = None
+    ds: pa.DataType | None = None
 
     def __len__(self) -> int:
         return len(self.sessions)
 
     def observation(self, row: int) -> Observation:
         """A row as the observation that it is."""
-        value = float(self.values[row])
+        value, time, step = float(self.values[row]), int(self.times[row]), int(self.steps[row])
         covariates, future = self.covariates.get(row, (None, None))
         return Observation(
-            None if isnan(value) else value, self.timestamps[row], self.steps[row], covariates, future
+            None if isnan(value) else value, self.texts[time] if time >= 0 else None, step or None, covariates, future
         )
 
     def part(self, part: slice) -> "Rows":
@@ -107,283 +83,87 @@ class Rows:
         self.keys = [own or f"{key}/{row}" for row, own in enumerate(self.keys, self.first)]
 
 
+def coded(texts: Iterable[str | None]) -> tuple[list[str], Integers]:
+    """The different texts in the order in which they come first, and (n,) which of them each is; -1 = none."""
+    index: dict[str | None, int] = {None: -1}
+    codes = [index.setdefault(text, len(index) - 1) for text in texts]
+    return [text for text in index if text is not None], np.array(codes, np.int64)
+
+
 def joined(parts: Sequence[Rows]) -> Rows:
     """Rows that follow each other, as one."""
-    whole = parts[0]
-    for part in parts[1:]:
-        before = len(whole.sessions)
-        whole.sessions += part.sessions
-        whole.timestamps = [*whole.timestamps, *part.timestamps]
-        whole.steps = [*whole.steps, *part.steps]
-        whole.keys += part.keys
-        whole.if_match += part.if_match
-        whole.tabular += part.tabular
-        whole.covariates |= {before + row: names for row, names in part.covariates.items()}
-        whole.refused |= {before + row: problem for row, problem in part.refused.items()}
-    whole.values = np.concatenate([part.values for part in parts])
+    if len(parts) == 1:
+        return parts[0]
+    names, sessions = _joined_codes([(part.names, part.sessions) for part in parts])
+    texts, times = _joined_codes([(part.texts, part.times) for part in parts])
+    starts = np.cumsum([0, *map(len, parts)]).tolist()
+    whole = Rows(
+        parts[0].first,
+        names,
+        sessions,
+        np.concatenate([part.values for part in parts]),
+        texts,
+        times,
+        np.concatenate([part.steps for part in parts]),
+        [key for part in parts for key in part.keys],
+        np.concatenate([part.tabular for part in parts]),
+        ds=parts[0].ds,
+    )
+    for start, part in zip(starts, parts, strict=False):
+        whole.if_match |= _moved(part.if_match, start)
+        whole.covariates |= _moved(part.covariates, start)
+        whole.refused |= _moved(part.refused, start)
     return whole
 
 
-class _Row(msgspec.Struct, frozen=True):
-    """A row that was read the slow way."""
-
-    session: str
-    observation: Observation
-    key: str | None
-    if_match: str | None
-    tabular: bool
-
-
-class _Refused(msgspec.Struct, frozen=True):
-    """A row that cannot be taken; `session` is empty where not even that can be read."""
-
-    problem: ServiceError
-    session: str = ""
-    tabular: bool | None = None
-    """None = it cannot be told."""
+def _joined_codes(parts: Sequence[tuple[list[str], Integers]]) -> tuple[list[str], Integers]:
+    index: dict[str, int] = {}
+    codes = []
+    for texts, own in parts:
+        places = np.array([*(index.setdefault(text, len(index)) for text in texts), -1])
+        codes.append(places[own])  # -1, where there is none, is the last
+    return list(index), np.concatenate(codes)
 
 
-_decode_batch = msgspec.json.Decoder(_Batch).decode
-_decode_table = msgspec.json.Decoder(TableRow).decode
-_decode_object = msgspec.json.Decoder(ObjectRow).decode
-_decode_raw_batch = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
-UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+def _moved(rows: Mapping[int, ValueT], by: int) -> dict[int, ValueT]:
+    return {by + row: value for row, value in rows.items()}
 
 
-def of_json(body: bytes) -> Rows:
-    """The rows of a JSON body.
-
-    Raises:
-        MalformedRequest: it is not JSON.
-        InvalidRequest: it is not {"observations": [...]}, or has too many rows.
-    """
-    try:
-        batch = _decode_batch(body)
-    except UNDECODED:
-        return _explained_json(body)
-    _require_few(len(batch.observations))
-    if body.count(b'"') != 2 + sum(map(_object_quotes, batch.observations)):
-        return _explained_json(body)
-    return _of_objects(0, batch.observations)
-
-
-def _require_few(count: int) -> None:
-    if count > ROWS_LIMIT:
-        detail = f"must hold at most {ROWS_LIMIT} rows; send JSON Lines or Arrow, which have no limit"
-        raise InvalidRequest([Fault(detail, pointer("observations"))])
-
-
-def _explained_json(body: bytes) -> Rows:
-    try:
-        raw = _decode_raw_batch(body)
-    except UNDECODED:
-        raw = {}
-    found: list[_Row | _Refused]
-    rows = raw.get("observations", ())
-    if raw.keys() == {"observations"} and body.count(b'"') == 2 + sum(bytes(row).count(b'"') for row in rows):
-        _require_few(len(rows))
-        found = [_read(bytes(row), _from_object) for row in rows]
-    else:
-        tree = parsing.read_json(body)
-        if not isinstance(tree, dict) or not isinstance(tree.get("observations"), list):
-            raise InvalidRequest([Fault('must be {"observations": [...]}', pointer())])
-        unknown = [Fault("unknown key", pointer(name)) for name in tree if name != "observations"]
-        if unknown:
-            raise InvalidRequest(unknown[: parsing.FAULT_LIMIT])
-        _require_few(len(tree["observations"]))
-        found = [_or_refusal(row, _from_object) for row in tree["observations"]]
-    return _of_found(0, found, tabular=False)
-
-
-def of_lines(first: int, lines: Sequence[bytes], *, tabular: bool) -> Rows:
-    """Rows of JSON Lines.
+def checked(rows: Rows, conditions: Iterable[tuple[int, str]]) -> Rows:
+    """The same rows, with those refused whose session, key or condition cannot be.
 
     Args:
-        tabular: whether lines that cannot be read are to be answered as table rows.
+        conditions: what rows that have it say in `if_match`.
     """
-    try:
-        found = [_decode_table(line) for line in lines]
-        if sum([line.count(b'"') for line in lines]) == sum(map(_table_quotes, found)):
-            return _of_table(first, found)
-    except UNDECODED:
-        pass
-    return _of_found(first, [_line(line) for line in lines], tabular=tabular)
-
-
-def _line(line: bytes) -> "_Row | _Refused":
-    if len(line) > LINE_LIMIT:
-        return _Refused(MalformedRequest(f"the line is longer than {LINE_LIMIT} bytes"))
-    try:
-        row = _decode_object(line)
-        if line.count(b'"') == _object_quotes(row) and (row.timestamp is None or row.step is None):
-            observation = Observation(row.value, row.timestamp, row.step, row.covariates, row.future)
-            return _Row(row.session, observation, row.idempotency_key, row.if_match, False)
-    except UNDECODED:
-        pass
-    return _read(line, _from_any)
-
-
-def _table_quotes(row: TableRow) -> int:
-    """Fewest quotation marks that this row can have been written with."""
-    quotes = 6
-    if row.ds is not None:
-        quotes += 4 if type(row.ds) is str else 2
-    if row.idempotency_key is not None:
-        quotes += 4
-    if row.if_match is not None:
-        quotes += 4
-    return quotes
-
-
-def _object_quotes(row: ObjectRow) -> int:
-    return row.quotes + 4 + 4 * ((row.idempotency_key is not None) + (row.if_match is not None))
-
-
-def _read(text: bytes, made: Callable[[object], _Row]) -> "_Row | _Refused":
-    try:
-        tree = parsing.read_json(text)
-    except ServiceError as refused:
-        return _Refused(refused)
-    return _or_refusal(tree, made)
-
-
-def _or_refusal(tree: object, made: Callable[[object], _Row]) -> "_Row | _Refused":
-    try:
-        return made(tree)
-    except ServiceError as refused:
-        if not isinstance(tree, dict):
-            return _Refused(refused)
-        tabular = _is_tabular(tree)
-        session = tree.get("unique_id" if tabular else "session")
-        return _Refused(refused, session if isinstance(session, str) else "", tabular)
-
-
-def _from_any(tree: object) -> _Row:
-    return _from_table(tree) if isinstance(tree, dict) and _is_tabular(tree) else _from_object(tree)
-
-
-def _is_tabular(tree: dict[str, object]) -> bool:
-    """A row with `session` is an object, one with `unique_id` or another column of tables a table row."""
-    return "session" not in tree and not tree.keys().isdisjoint(OF_TABLES[:3])
-
-
-def _from_object(tree: object) -> _Row:
-    try:
-        row = batch_schemas.BatchObservation.model_validate(tree)
-    except ValidationError as error:
-        raise InvalidRequest(parsing.faults(error, batch_schemas.BatchObservation)) from None
-    observation = Observation(row.value, row.timestamp, row.step, row.covariates, row.future)
-    return _Row(row.session, observation, row.idempotency_key, row.if_match, False)
-
-
-def _from_table(tree: dict[str, object]) -> _Row:
-    covariates = {name: number for name, number in tree.items() if name not in OF_TABLES}
-    known = {name: tree[name] for name in OF_TABLES if name in tree}
-    try:
-        row = batch_schemas.TableRow.model_validate({**known, "covariates": covariates})
-    except ValidationError as error:
-        faults = parsing.faults(error, batch_schemas.TableRow)
-        raise InvalidRequest([_in_table(fault) for fault in faults]) from None
-    timestamp, step = (row.ds, None) if isinstance(row.ds, str) else (None, row.ds)
-    observation = Observation(row.y, timestamp, step, covariates=row.covariates or None)
-    return _Row(row.unique_id, observation, row.idempotency_key, row.if_match, True)
-
-
-COLUMNS = {"/session": "/unique_id", "/timestamp": "/ds", "/step": "/ds", "/value": "/y"}
-"""Members of an Observation as the columns of a table row that they are."""
-
-
-def _in_table(fault: Fault) -> Fault:
-    where = fault.pointer or ""
-    column = where.removeprefix("/covariates") if where.startswith("/covariates/") else COLUMNS.get(where, where)
-    return fault._replace(pointer=column)
-
-
-def in_table_terms(problem: ServiceError) -> str:
-    """A problem's detail as it concerns a table row: columns in place of members."""
-    if isinstance(problem, InvalidRequest) and problem.errors and problem.errors[0].pointer:
-        first = _in_table(problem.errors[0])
-        more = f" (and {len(problem.errors) - 1} more)" if len(problem.errors) > 1 else ""
-        return f"{(first.pointer or '').lstrip('/')}: {first.detail}{more}"
-    return problem.detail
-
-
-def _of_table(first: int, found: Sequence[TableRow]) -> Rows:
-    times = [row.ds for row in found]
-    rows = Rows(
-        first,
-        [row.unique_id for row in found],
-        np.array([row.y for row in found], np.float64),
-        [time if type(time) is str else None for time in times],
-        [time if type(time) is int else None for time in times],
-        [row.idempotency_key for row in found],
-        [None] * len(found),
-        [True] * len(found),
-    )
-    return checked(rows, [row.if_match for row in found])
-
-
-def _of_objects(first: int, found: Sequence[ObjectRow]) -> Rows:
-    rows = Rows(
-        first,
-        [row.session for row in found],
-        np.array([row.value for row in found], np.float64),
-        [row.timestamp for row in found],
-        [row.step for row in found],
-        [row.idempotency_key for row in found],
-        [None] * len(found),
-        [False] * len(found),
-    )
-    for number, row in enumerate(found):
-        if row.covariates or row.future:
-            rows.covariates[number] = row.covariates, row.future
-        if row.timestamp is not None and row.step is not None:
-            rows.refused[number] = InvalidRequest([Fault("give a timestamp or a step, not both", pointer())])
-    return checked(rows, [row.if_match for row in found])
-
-
-def _of_found(first: int, found: "Sequence[_Row | _Refused]", *, tabular: bool) -> Rows:
-    read = [one if isinstance(one, _Row) else _blank(one, tabular) for one in found]
-    rows = Rows(
-        first,
-        [row.session for row in read],
-        np.array([nan if row.observation.value is None else row.observation.value for row in read], np.float64),
-        [row.observation.timestamp for row in read],
-        [row.observation.step for row in read],
-        [row.key for row in read],
-        [None] * len(read),
-        [row.tabular for row in read],
-    )
-    for number, one in enumerate(found):
-        if isinstance(one, _Refused):
-            rows.refused[number] = one.problem
-        elif one.observation.covariates or one.observation.future:
-            rows.covariates[number] = one.observation.covariates, one.observation.future
-    return checked(rows, [row.if_match for row in read])
-
-
-def _blank(refused: _Refused, tabular: bool) -> _Row:
-    """A row that stands where one was refused."""
-    tabular = tabular if refused.tabular is None else refused.tabular
-    return _Row(refused.session, Observation(None), None, None, tabular)
-
-
-def checked(rows: Rows, if_match: Sequence[str | None]) -> Rows:
-    """The same rows, with those refused whose session, key or condition cannot be."""
-    joined = "\n".join(rows.sessions) + "\n" if rows.sessions else ""
-    if SESSION_IDS.fullmatch(joined) is None or joined.count("\n") != len(rows):
-        for row, session in enumerate(rows.sessions):
-            try:
-                parsing.session_id(session)
-            except InvalidRequest as refused:
-                [fault] = refused.errors
-                rows.refused.setdefault(row, InvalidRequest([Fault(fault.detail, pointer("session"))]))
-    for row, (key, tags) in enumerate(zip(rows.keys, if_match, strict=True)):
+    if SESSION_IDS.fullmatch("".join(f"{name}\n" for name in rows.names)) is None or any("\n" in n for n in rows.names):
+        _refuse_sessions(rows)
+    read: dict[str, str | None] = {}
+    for row, key in enumerate(rows.keys):
+        if key is None:
+            continue
         try:
-            if key is not None:
-                rows.keys[row] = headers.idempotency_key(key)
-            if tags is not None:
-                rows.if_match[row] = headers.entity_tags(tags, "If-Match")
+            if key not in read:
+                read[key] = headers.idempotency_key(key)
+            rows.keys[row] = read[key]
+        except MalformedRequest as refused:
+            rows.refused.setdefault(row, refused)
+    for row, tags in conditions:
+        try:
+            if (wanted := headers.entity_tags(tags, "If-Match")) is not None:
+                rows.if_match[row] = wanted
         except MalformedRequest as refused:
             rows.refused.setdefault(row, refused)
     return rows
+
+
+def _refuse_sessions(rows: Rows) -> None:
+    problems: dict[int, ServiceError] = {}
+    for number, name in enumerate(rows.names):
+        try:
+            parsing.session_id(name)
+        except InvalidRequest as refused:
+            [fault] = refused.errors
+            problems[number] = InvalidRequest([Fault(fault.detail, pointer("session"))])
+    for row, number in enumerate(rows.sessions.tolist()):
+        if number in problems:
+            rows.refused.setdefault(row, problems[number])

@@ -19,6 +19,7 @@ from service.wire.batch_outcomes import (
     step_of,
     table_rows,
 )
+from service.wire.batch_rows import Rows
 from service.wire.problems import ServiceError
 from service.wire.tables import MEDIAN_FIRST, YHAT
 
@@ -72,7 +73,7 @@ class LinesWriter:
         self._tabular = True
 
     def part(self, outcomes: Outcomes) -> bytes:
-        tabular = outcomes.rows.tabular
+        tabular = outcomes.rows.tabular.tolist()
         self._tabular = tabular[-1]
         if self._is_minimal:
             written = minimal(outcomes)
@@ -112,7 +113,7 @@ class ArrowWriter:
         self._schema = pa.schema([])
 
     def part(self, outcomes: Outcomes) -> bytes:
-        self._begin(outcomes.rows.times)
+        self._begin(outcomes.rows.ds)
         columns = _columns(outcomes, self._schema)
         self._stream.write_batch(pa.record_batch(columns, schema=self._schema))
         return self._written()
@@ -171,13 +172,19 @@ def _columns(outcomes: Outcomes, schema: pa.Schema) -> list[Any]:
     }
     if "etag" in schema.names:
         told = outcomes.revision > 0
-        columns["unique_id"] = pa.array([session or None for session in rows.sessions], pa.string())
+        columns["unique_id"] = _names(rows)
         columns["etag"] = pa.array(etags(outcomes), pa.string())
         kind = schema.field("ds").type
-        grids = [None if label is None else label.grid for label in outcomes.labels]
+        grids = [outcomes.labels[label].grid if label >= 0 else None for label in outcomes.label.tolist()]
         columns["ds"] = time_column(kind, grids, outcomes.time, outcomes.step + 1, told)
         columns["cutoff"] = time_column(kind, grids, outcomes.cutoff, outcomes.step, told)
         for name, quantile in zip(YHAT, MEDIAN_FIRST, strict=True):
             numbers = outcomes.forecast[:, quantile]
             columns[name] = pa.array(numbers, mask=np.isnan(numbers))
     return [columns[name] for name in schema.names]
+
+
+def _names(rows: Rows) -> Any:  # noqa: ANN401 - a pyarrow.Array
+    """(n,) the session of each row; null where it could not be read."""
+    names = pa.array([name or None for name in rows.names], pa.string())
+    return names.take(pa.array(rows.sessions, pa.int64()))

@@ -1,0 +1,115 @@
+"""The rows of each session in a batch, in their order, and how far each session is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.sessions.work import NO_DIGEST, digest_of_observations, token_of
+from service.wire.batch_rows import Rows
+
+Integers = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+TOKEN_BYTES = 16
+
+
+class Lines:
+    """The rows that can be read, by session: line i is that of session i of the batch.
+
+    Attributes:
+        names: of the sessions.
+        order: numbers of the rows, those of one line together and in their order.
+        at, end: (L,) where in `order` the rows of each line that are not settled begin, and end.
+        seen: by line, the position at which the session was read, where its next row is no ordinary one.
+        stored: lines whose next row the store was found to know already.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        readable = np.ones(len(rows), bool)
+        readable[list(rows.refused)] = False
+        numbers = np.flatnonzero(readable)
+        sessions = rows.sessions[numbers]
+        counts = np.bincount(sessions, minlength=len(rows.names))
+        self.names = rows.names
+        self.order = numbers[np.argsort(sessions, kind="stable")]
+        self.end: Integers = np.cumsum(counts)
+        self.at: Integers = self.end - counts
+        self.seen: dict[int, bytes] = {}
+        self.stored: set[int] = set()
+
+    def waiting(self) -> list[int]:
+        """Lines that have rows which are not settled."""
+        lines: list[int] = np.flatnonzero(self.at < self.end).tolist()
+        return lines
+
+    def has_more(self, line: int) -> bool:
+        """Whether a line has a row that is not settled."""
+        return bool(self.at[line] < self.end[line])
+
+    def next_row(self, line: int) -> int:
+        """The first row of a line that is not settled."""
+        return int(self.order[self.at[line]])
+
+    def rest(self, line: int) -> list[int]:
+        """The rows of a line that are not settled."""
+        rows: list[int] = self.order[self.at[line] : self.end[line]].tolist()
+        return rows
+
+    def first(self, lines: Integers, most: int) -> tuple[Integers, Integers]:
+        """The first rows of these lines that are not settled, `most` of each.
+
+        Returns:
+            (n,) their numbers, and (n,) which of the lines given each is of.
+        """
+        counts = np.minimum(self.end[lines] - self.at[lines], most)
+        owners = np.repeat(np.arange(len(lines)), counts)
+        within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return self.order[self.at[lines][owners] + within], owners
+
+
+@dataclass(slots=True)
+class Keys:
+    """The Idempotency-Keys of a batch.
+
+    Attributes:
+        sent: (n,) rows that have one.
+        again: (n,) rows that have one which an earlier row of the same session has.
+        tokens: (n, 16) zeros where there is none.
+    """
+
+    sent: NDArray[np.bool_]
+    again: NDArray[np.bool_]
+    tokens: Bytes
+
+    @classmethod
+    def of(cls, rows: Rows) -> "Keys":
+        count = len(rows)
+        sent = np.array([key is not None for key in rows.keys], bool)
+        again, tokens = np.zeros(count, bool), np.zeros((count, TOKEN_BYTES), np.uint8)
+        if sent.any():
+            numbers = np.flatnonzero(sent).tolist()
+            given = [key for key in rows.keys if key is not None]
+            named = {key: token_of(key) for key in dict.fromkeys(given)}
+            tokens[sent] = np.frombuffer(b"".join([named[key] for key in given]), np.uint8).reshape(-1, TOKEN_BYTES)
+            known: set[tuple[int, str]] = set()
+            pairs = zip(rows.sessions[sent].tolist(), given, strict=True)
+            for number, pair in zip(numbers, pairs, strict=True):
+                again[number] = pair in known
+                known.add(pair)
+        return cls(sent, again, tokens)
+
+
+def digests(rows: Rows, numbers: Sequence[int], sent: NDArray[np.bool_], *, correcting: bool) -> Bytes:
+    """(n, 8) payload digests of these rows; those of rows without a key are zeros."""
+    found = np.zeros((len(numbers), len(NO_DIGEST)), np.uint8)
+    keyed = np.flatnonzero(sent[numbers])
+    if len(keyed):
+        written = [digest(rows, numbers[place], correcting=correcting) for place in keyed.tolist()]
+        found[keyed] = np.frombuffer(b"".join(written), np.uint8).reshape(len(keyed), -1)
+    return found
+
+
+def digest(rows: Rows, row: int, *, correcting: bool) -> bytes:
+    """Of the payload of a row."""
+    return digest_of_observations([rows.observation(row)], listed=False, correcting=correcting)
