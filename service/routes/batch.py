@@ -28,8 +28,6 @@ router = APIRouter(tags=["batch"], responses=PROBLEMS)
 
 READ = 64 * 1024
 """Bytes of rows that are read before a wave may go on."""
-RENDERED = 256
-"""Outcomes that are written before a wave may go on."""
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class _Batch(Response):
             async for rows in self._rows(scope, receive):
                 self._require_going_on()
                 outcomes = await self._outcomes(rows)
-                for part in outcomes.parts(RENDERED):
+                for part in outcomes.parts(writer.at_once):
                     await self._part(send, writer.part(part))
                     await self._core.waves.between()
         except ClientGone:

@@ -1,7 +1,6 @@
 """The time rules: what the observations of one request mean for a session that stands where it stands."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from math import isnan, nan
 from typing import NamedTuple
 
@@ -120,16 +119,6 @@ def require_no_regress(place: Place, position: bytes, seen: bytes | None) -> Non
         return
     if int.from_bytes(position[8:12], "little") <= int.from_bytes(seen[8:12], "little"):
         raise StateRegressed(place.standing())
-
-
-@lru_cache(maxsize=2**16)
-def follows(grid: Grid, last: int, timestamp: str) -> int | None:
-    """The instant of a timestamp that is the next one after the last; None = a plan must say what it means."""
-    try:
-        instant = grid.parse(timestamp)
-        return instant if instant == grid.next(last) else None
-    except TimestampError:
-        return None
 
 
 class Plan:

@@ -59,9 +59,10 @@ def _on_clocks(
 ) -> NDArray[np.int64]:
     """What the clocks of the sessions' zones show, as if it were UTC."""
     shown = instants.copy()
-    for row in np.flatnonzero(known).tolist():
+    shifted = {grid for grid in set(grids) if grid is not None and grid.timezone not in UTC_NAMES}
+    for row in np.flatnonzero(known).tolist() if shifted else ():
         grid = grids[row]
-        if grid is not None and grid.timezone not in UTC_NAMES:
+        if grid is not None and grid in shifted:
             local = grid.local(int(instants[row]))
             offset = local.utcoffset()
             assert offset is not None, "a zone's clock has an offset"

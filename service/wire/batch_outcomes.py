@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from itertools import groupby
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from models.dates.grid import Grid
-from service.storage.answers import Answer, Label, read_answers
+from service.storage.answers import Answer, Label
 from service.storage.layout import NO_TIME, QUANTILES, Structured
-from service.wire import render
+from service.wire import batch_rendering, render
 from service.wire.batch_parsing import in_table_terms
 from service.wire.batch_rows import Rows
 from service.wire.problems import ServiceError
@@ -22,7 +21,7 @@ OPEN = 0
 
 
 class Answers:
-    """The numbers of answers, of which each has a place: B of them are added, or read, at once."""
+    """The numbers of answers, of which each has a place."""
 
     def __init__(self) -> None:
         self._arrays: list[Structured] = []
@@ -34,23 +33,12 @@ class Answers:
         self._count += len(outcomes)
         return self._count - len(outcomes)
 
-    def read(self, places: NDArray[np.int64]) -> list[Answer]:
-        """(n,) in the order of the places."""
-        self._join()
-        found: dict[int, Answer] = {}
-        start = 0
-        for array in self._arrays:
-            own = places[(places >= start) & (places < start + len(array))]
-            found.update(zip(own.tolist(), read_answers(array[own - start]), strict=True))
-            start += len(array)
-        return [found[place] for place in places.tolist()]
-
-    def _join(self) -> None:
-        """Those of one kind that follow each other become one array."""
-        kinds = groupby(self._arrays, key=lambda array: array.dtype)
-        self._arrays = [arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in (
-            list(alike) for _, alike in kinds
-        )]
+    def at(self, places: NDArray[np.int64]) -> Structured:
+        """(n,) those at these places."""
+        if len(self._arrays) > 1:
+            self._arrays = [np.concatenate(self._arrays)]
+        outcomes: Structured = self._arrays[0][places]
+        return outcomes
 
 
 class Outcomes:
@@ -127,9 +115,10 @@ class Outcomes:
     def bodies(self) -> dict[int, bytes]:
         """The Advance of each row that was not refused."""
         rows = np.flatnonzero(self._place >= 0)
-        labels = self.label[rows].tolist()
-        for row, label, answer in zip(rows.tolist(), labels, self._answers.read(self._place[rows]), strict=True):
-            self._bodies[row] = render.advance(self.labels[label], answer)
+        if len(rows):
+            labels = [self.labels[label] for label in self.label[rows].tolist()]
+            written = batch_rendering.advances(labels, self._answers.at(self._place[rows]))
+            self._bodies.update(zip(rows.tolist(), written, strict=True))
         return self._bodies
 
 

@@ -7,12 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.ipc
+from numpy.typing import NDArray
 
 from service.wire.arrow_tables import time_column, time_type
 from service.wire.batch_outcomes import (
     Outcomes,
-    etags,
     minimal,
     objects,
     refusal,
@@ -23,9 +24,18 @@ from service.wire.batch_rows import Rows
 from service.wire.problems import ServiceError
 from service.wire.tables import MEDIAN_FIRST, YHAT
 
+pc: Any = pyarrow.compute
+"""Its stubs do not know all of it."""
+
 
 class Writer(Protocol):
-    """Writes outcomes in the order of their rows."""
+    """Writes outcomes in the order of their rows.
+
+    Attributes:
+        at_once: outcomes that take less than a millisecond.
+    """
+
+    at_once: int
 
     def part(self, outcomes: Outcomes) -> bytes:
         """The next outcomes."""
@@ -38,6 +48,8 @@ class Writer(Protocol):
 
 class JsonWriter:
     """One JSON document, with the counts of the statuses at its end."""
+
+    at_once: int = 256
 
     def __init__(self, instance: str | None, *, is_minimal: bool) -> None:
         self._instance = instance
@@ -66,6 +78,8 @@ class JsonWriter:
 
 class LinesWriter:
     """JSON Lines: objects for rows that were objects, table rows for table rows."""
+
+    at_once: int = 256
 
     def __init__(self, instance: str | None, *, is_minimal: bool) -> None:
         self._instance = instance
@@ -105,6 +119,8 @@ def of_no_row(problem: ServiceError, instance: str | None, *, is_minimal: bool) 
 
 class ArrowWriter:
     """An Arrow IPC stream of table rows, one record batch for each part; times have the type that they were sent in."""
+
+    at_once: int = 1024
 
     def __init__(self, *, is_minimal: bool) -> None:
         self._is_minimal = is_minimal
@@ -153,27 +169,29 @@ def _schema(times: pa.DataType, *, is_minimal: bool) -> pa.Schema:
 
 def _columns(outcomes: Outcomes, schema: pa.Schema) -> list[Any]:
     rows, problems, count = outcomes.rows, outcomes.problems, len(outcomes.rows)
-    slugs: list[str | None] = [None] * count
-    details: list[str | None] = [None] * count
     steps: Any = pa.array(outcomes.step)
+    slugs: Any = pa.nulls(count, pa.string())
+    details: Any = slugs
     if problems:
         known: list[Any] = outcomes.step.tolist()
+        said: list[list[str | None]] = [[None] * count, [None] * count]
         for row, problem in problems.items():
-            slugs[row], details[row] = refusal(problem, tabular=True).values()
+            said[0][row], said[1][row] = refusal(problem, tabular=True).values()
             known[row] = step_of(problem)
         steps = pa.array(known, pa.int64())
+        slugs, details = (pa.array(column, pa.string()) for column in said)
     columns: dict[str, Any] = {
         "row": pa.array(np.arange(rows.first, rows.first + count)),
         "status": pa.array(outcomes.status),
         "replayed": pa.array(outcomes.replayed),
         "step": steps,
-        "problem": pa.array(slugs, pa.string()),
-        "detail": pa.array(details, pa.string()),
+        "problem": slugs,
+        "detail": details,
     }
     if "etag" in schema.names:
         told = outcomes.revision > 0
         columns["unique_id"] = _names(rows)
-        columns["etag"] = pa.array(etags(outcomes), pa.string())
+        columns["etag"] = _etags(outcomes, told)
         kind = schema.field("ds").type
         grids = [outcomes.labels[label].grid if label >= 0 else None for label in outcomes.label.tolist()]
         columns["ds"] = time_column(kind, grids, outcomes.time, outcomes.step + 1, told)
@@ -184,7 +202,15 @@ def _columns(outcomes: Outcomes, schema: pa.Schema) -> list[Any]:
     return [columns[name] for name in schema.names]
 
 
+def _etags(outcomes: Outcomes, told: NDArray[np.bool_]) -> Any:  # noqa: ANN401 - a pyarrow.Array
+    """(n,) as `render.etag` writes them; null where a row was refused."""
+    lives = outcomes.incarnation.tobytes().hex().encode()
+    ends = np.arange(len(told) + 1, dtype=np.int32) * 2 * outcomes.incarnation.shape[1]
+    texts = pa.StringArray.from_buffers(len(told), pa.py_buffer(ends.tobytes()), pa.py_buffer(lives))
+    revisions = pc.cast(pa.array(outcomes.revision), pa.string())
+    return pc.if_else(pa.array(told), pc.binary_join_element_wise(texts, revisions, "-"), None)
+
+
 def _names(rows: Rows) -> Any:  # noqa: ANN401 - a pyarrow.Array
     """(n,) the session of each row; null where it could not be read."""
-    names = pa.array([name or None for name in rows.names], pa.string())
-    return names.take(pa.array(rows.sessions, pa.int64()))
+    return pa.array([rows.names[session] or None for session in rows.sessions.tolist()], pa.string())

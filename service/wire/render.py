@@ -34,6 +34,7 @@ def etag(incarnation: bytes, revision: int) -> str:
     return f"{incarnation.hex()}-{revision}"
 
 
+@lru_cache(maxsize=2**16)  # many sessions stand at the same few times
 def written(grid: Grid | None, instant: int) -> str | None:
     """A timestamp of a session in its one written form; null where steps are counted."""
     return None if grid is None or instant == NO_TIME else grid.format(instant)
