@@ -9,6 +9,7 @@ from service.storage.answers import WARMED_UP, Label, read_answers
 from service.storage.layout import NO_TIME, Structured, outcome_dtype
 from service.wire import batch_rendering, render
 
+Row = tuple[int, int, int, float | None, list[float] | None, list[float] | None, int, bool]
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 QUANTILES = st.none() | st.lists(NUMBERS, min_size=5, max_size=5).map(sorted)
 DAY = 86_400_000_000
@@ -25,7 +26,7 @@ ROW = st.tuples(
 )
 
 
-def outcome_of(row: tuple[int, int, int, float | None, list[float] | None, list[float] | None, int, bool]) -> Structured:
+def outcome_of(row: Row) -> Structured:
     number, step, day, value, issued, forecast, imputed, is_warm = row
     outcome: Structured = np.zeros((), outcome_dtype(0))
     observed = outcome["observed"]
@@ -44,7 +45,7 @@ def outcome_of(row: tuple[int, int, int, float | None, list[float] | None, list[
 
 @given(st.lists(ROW, min_size=1, max_size=20))
 def test_by_column_or_one_by_one_the_bytes_are_the_same(
-    rows: list[tuple[int, int, int, float | None, list[float] | None, list[float] | None, int, bool]],
+    rows: list[Row],
 ) -> None:
     outcomes = np.stack([outcome_of(row) for row in rows])
     labels = [Label(f"a.{number}", "daily@1", GRIDS[row[0]]) for number, row in enumerate(rows)]
