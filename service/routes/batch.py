@@ -12,7 +12,7 @@ from service.readiness import Readiness
 from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.sessions.bulk import FAILING
-from service.sessions.bulk_planning import Asked
+from service.sessions.bulk_lines import Asked
 from service.wire import batch_parsing, batch_rows, batch_schemas, headers, media
 from service.wire.batch_columns import ArrowReader
 from service.wire.batch_outcomes import Outcomes

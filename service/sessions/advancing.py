@@ -69,25 +69,15 @@ class Advancing:
 
     async def _advanced(self, whole: Whole, work: Observe, token: bytes) -> Reply | None:
         """The answer; None = the session changed meanwhile."""
-        place = whole.place
-        if whole.expected is not None:
-            require_settings(place, work.creation)
-        plan = Plan(
-            place, whole.retained, correcting=work.correcting, correctable_from=whole.correctable_from()
-        )
+        plan = begun(whole, work)
         refused = None
         try:
             await self.plan(plan, work.observations, work.where)
         except ServiceError as error:
             refused = error
-        if refused is None and not plan.changes:
-            return replay(place, _first_answer(whole, plan, len(work.observations)))
-        if whole.expected is not None:
-            require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
-            if work.is_placed:  # what names its place is never folded after a tail that was lost
-                require_no_regress(place, whole.expected, work.seen)
-        if refused is not None:
-            raise refused
+        reply = settled(whole, work, plan, refused)
+        if reply is not None:
+            return reply
         status = 200 if whole.expected is not None else 201
         answer = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=status)
         if work.creation is not None and whole.expected is None:
@@ -100,6 +90,34 @@ class Advancing:
             plan.add(observation, where(index))
             if index % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
                 await self._between()
+
+
+def begun(whole: Whole, work: Observe) -> Plan:
+    """A plan to add the observations of a request to. Raises SessionExists: it would have created another session."""
+    place = whole.place
+    if whole.expected is not None:
+        require_settings(place, work.creation)
+    return Plan(place, whole.retained, correcting=work.correcting, correctable_from=whole.correctable_from())
+
+
+def settled(whole: Whole, work: Observe, plan: Plan, refused: ServiceError | None) -> Reply | None:
+    """The answer to a request of which everything was folded before; None = something is to be folded.
+
+    Args:
+        refused: why the time rules refuse the request.
+    Raises:
+        ServiceError: that, or that the session does not stand where it must.
+    """
+    place = plan.place
+    if refused is None and not plan.changes:
+        return replay(place, _first_answer(whole, plan, len(work.observations)))
+    if whole.expected is not None:
+        require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
+        if work.is_placed:  # what names its place is never folded after a tail that was lost
+            require_no_regress(place, whole.expected, work.seen)
+    if refused is not None:
+        raise refused
+    return None
 
 
 async def committed(

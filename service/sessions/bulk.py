@@ -6,15 +6,16 @@ commit. Every other one goes, alone and in its turn, the way of a single observa
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from service.sessions import bulk_folding, bulk_lines
+from service.sessions import bulk_folding
 from service.sessions.bulk_folding import Fold
-from service.sessions.bulk_planning import Asked, Parts, Planner
-from service.sessions.work import NO_DIGEST, Observe, token_of
-from service.storage.store import Outcome
+from service.sessions.bulk_known import Recalled, whole_of
+from service.sessions.bulk_lines import Asked
+from service.sessions.bulk_planning import Parts, Planner
+from service.storage.store import Outcome, confirmation
 from service.wire.batch_outcomes import Outcomes
 from service.wire.batch_rows import Rows
 from service.wire.problems import (
@@ -33,6 +34,10 @@ BESIDE_WAVES = 128
 """The same while single observations are served: to fold more at once would keep them waiting."""
 UNDER_WAY = 2
 """Commits under way at once, over all batches: while one waits for the store, the other folds."""
+RECORDS_AT_ONCE = 128
+"""Whole records that are read in one round trip."""
+RECORDS_BETWEEN = 4
+"""Whole records that are compared before a wave may go on: some two milliseconds."""
 ALONE = 32
 """Rows of one batch that go the way of a single observation at once."""
 FAILING = 10_000
@@ -90,7 +95,7 @@ class _Batch:
                     self._fail(line, refused)
                 continue
             async with self._under_way:
-                unusual = await self._advance(lines)
+                unusual = await self._recall(await self._advance(lines))
             await asyncio.gather(*map(self._singly, unusual))
             self._waiting.extend(line for line in lines if self._lines.has_more(line))
 
@@ -187,8 +192,76 @@ class _Batch:
                 lost.append(line)
         lines.at[advances.lines] += np.bincount(advances.owners, minlength=len(advances)) * applied
         stays = applied[advances.owners]
-        self.outcomes.put_many(advances.numbers[stays], advances.labels, advances.owners[stays], fold.outcomes[stays])
+        rows, owners = advances.numbers[stays], advances.owners[stays]
+        self.outcomes.put_many(rows, advances.labels, owners, fold.outcomes[stays], replayed=False)
         return lost
+
+    async def _recall(self, lines: Sequence[int]) -> list[int]:
+        """Settle what sessions know already, or refuse; returns the lines of which nothing could be settled so."""
+        rest: list[int] = []
+        for at in range(0, len(lines), RECORDS_AT_ONCE):
+            rest += await self._recall_some(lines[at : at + RECORDS_AT_ONCE])
+        return rest
+
+    async def _recall_some(self, lines: Sequence[int]) -> list[int]:
+        parts, names = self._parts, self._lines.names
+        reading = await parts.store.read_whole([names[line] for line in lines])
+        found: dict[int, Recalled] = {}
+        rest: list[int] = []
+        for number, (line, blob) in enumerate(zip(lines, reading.blobs, strict=True)):
+            if number % RECORDS_BETWEEN == 0:
+                await parts.waves.between()
+            if blob is None:
+                rest.append(line)
+                continue
+            try:
+                whole = whole_of(names[line], blob, parts.registry, reading.now_ms)
+            except ServiceError:
+                rest.append(line)
+                continue
+            found[line] = self._planner.recalling.recall(whole, line)
+            if not found[line].count:
+                rest.append(line)
+        for line, problem in (await self._unconfirmed(found)).items():
+            self._lines.at[line] -= found.pop(line).count
+            if problem is None:
+                rest.append(line)
+            else:
+                self._fail(line, problem)
+        self._tell(list(found.values()))
+        return rest
+
+    async def _unconfirmed(self, found: Mapping[int, Recalled]) -> dict[int, ServiceError | None]:
+        """Lines whose replays must not be told yet, and why; None = their sessions were changed meanwhile."""
+        replays = [line for line, recalled in found.items() if recalled.is_replay]
+        if self._parts.store.demand.wait is None or not replays:
+            return {}
+        names = self._lines.names
+        outcomes = await self._parts.store.commit([confirmation(names[line], found[line].position) for line in replays])
+        unconfirmed: dict[int, ServiceError | None] = {}
+        for line, outcome in zip(replays, outcomes, strict=True):
+            if outcome is Outcome.UNCONFIRMED:
+                unconfirmed[line] = DurabilityUnconfirmed(names[line])
+            elif outcome in (Outcome.UNAVAILABLE, Outcome.UNKNOWN):
+                unconfirmed[line] = DeadlineExceeded(UNCONFIRMED)
+            elif outcome is not Outcome.APPLIED:
+                unconfirmed[line] = None
+        return unconfirmed
+
+    def _tell(self, found: Sequence[Recalled]) -> None:
+        whole = [one for one in found if one.rows]
+        if whole:
+            rows = [np.concatenate(one.rows) for one in whole]
+            owners = np.repeat(np.arange(len(whole)), [len(numbers) for numbers in rows])
+            answers = np.concatenate([answers for one in whole for answers in one.answers])
+            labels = [one.label for one in whole]
+            self.outcomes.put_many(np.concatenate(rows), labels, owners, answers, replayed=True)
+        for row, told in (single for one in found for single in one.singly):
+            if isinstance(told, ServiceError):
+                self.outcomes.refuse(row, told)
+            else:
+                assert told.told is not None, "an observation is answered by an Advance"
+                self.outcomes.put(row, told.status, told.body, told.told, replayed=True)
 
     async def _singly(self, line: int) -> None:
         """Take rows of a line one by one, as long as they repeat what is known or are refused."""
@@ -199,25 +272,14 @@ class _Batch:
 
     async def _one(self, line: int, row: int) -> bool:
         """Take one row as a single observation that is no ordinary case; whether the next one may be another such."""
-        rows, asked, settings, lines = self._rows, self._asked, self._parts.settings, self._lines
-        key, session = rows.keys[row], lines.names[line]
-        work = Observe(
-            session,
-            None if key is None else token_of(key),
-            NO_DIGEST if key is None else bulk_lines.digest(rows, row, correcting=asked.correcting),
-            rows.if_match.get(row),
-            line in lines.stored,
-            observations=[rows.observation(row)],
-            listed=False,
-            creation=asked.creation,
-            correcting=asked.correcting,
-            seen=lines.seen.pop(line, None),
-        )
+        asked, settings, lines = self._asked, self._parts.settings, self._lines
+        work = lines.work(line)
+        lines.seen.pop(line, None)
         lines.stored.discard(line)
         timeout_s = settings.long_deadline_s if asked.correcting else settings.deadline_s
         try:
             await self._turn()
-            reply = await self._parts.waves.submit(session, work, timeout_s=timeout_s, alone=True)
+            reply = await self._parts.waves.submit(work.session, work, timeout_s=timeout_s, alone=True)
         except ServiceError as refused:
             if refused.retryable:
                 self._fail(line, refused)

@@ -1,17 +1,32 @@
 """The rows of each session in a batch, in their order, and how far each session is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.sessions.work import NO_DIGEST, digest_of_observations, token_of
+from service.sessions.work import NO_DIGEST, Observe, digest_of_observations, token_of
 from service.wire.batch_rows import Rows
+from service.wire.problems import ServiceError
+from service.wire.schemas import SessionSettings
 
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 TOKEN_BYTES = 16
+
+
+@dataclass(slots=True)
+class Asked:
+    """What a batch asks for of all its rows.
+
+    Attributes:
+        failing: sessions of which a row was not settled: what follows it in the batch must not be applied before it.
+    """
+
+    creation: SessionSettings | None
+    correcting: bool
+    failing: dict[str, ServiceError] = field(default_factory=dict)
 
 
 class Lines:
@@ -21,17 +36,20 @@ class Lines:
         names: of the sessions.
         order: numbers of the rows, those of one line together and in their order.
         at, end: (L,) where in `order` the rows of each line that are not settled begin, and end.
+        special: (n,) rows with conditions or covariates.
         seen: by line, the position at which the session was read, where its next row is no ordinary one.
         stored: lines whose next row the store was found to know already.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, asked: Asked) -> None:
         readable = np.ones(len(rows), bool)
         readable[list(rows.refused)] = False
         numbers = np.flatnonzero(readable)
         sessions = rows.sessions[numbers]
         counts = np.bincount(sessions, minlength=len(rows.names))
-        self.names = rows.names
+        self.rows, self.asked, self.names = rows, asked, rows.names
+        self.special = np.zeros(len(rows), bool)
+        self.special[[*rows.if_match, *rows.covariates]] = True
         self.order = numbers[np.argsort(sessions, kind="stable")]
         self.end: Integers = np.cumsum(counts)
         self.at: Integers = self.end - counts
@@ -55,6 +73,29 @@ class Lines:
         """The rows of a line that are not settled."""
         rows: list[int] = self.order[self.at[line] : self.end[line]].tolist()
         return rows
+
+    def settled(self, line: int, count: int) -> None:
+        """The next rows of a line are; the one after them is told nothing of what was found for the first."""
+        self.at[line] += count
+        self.seen.pop(line, None)
+        self.stored.discard(line)
+
+    def work(self, line: int) -> Observe:
+        """The next row of a line as a single observation."""
+        rows, asked, row = self.rows, self.asked, self.next_row(line)
+        key = rows.keys[row]
+        return Observe(
+            self.names[line],
+            None if key is None else token_of(key),
+            NO_DIGEST if key is None else digest(rows, row, correcting=asked.correcting),
+            rows.if_match.get(row),
+            line in self.stored,
+            observations=[rows.observation(row)],
+            listed=False,
+            creation=asked.creation,
+            correcting=asked.correcting,
+            seen=self.seen.get(line),
+        )
 
     def first(self, lines: Integers, most: int) -> tuple[Integers, Integers]:
         """The first rows of these lines that are not settled, `most` of each.

@@ -14,7 +14,8 @@ from models.dates.grid import Grid
 from service.sessions import bulk_lines, bulk_times, entries
 from service.sessions.bulk_creation import Templates
 from service.sessions.bulk_folding import Advances
-from service.sessions.bulk_lines import TOKEN_BYTES, Integers, Keys, Lines
+from service.sessions.bulk_known import Recalling
+from service.sessions.bulk_lines import TOKEN_BYTES, Asked, Integers, Keys, Lines
 from service.sessions.bulk_times import Times
 from service.sessions.cache import StateCache
 from service.sessions.creation import Creator
@@ -31,7 +32,6 @@ from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire.batch_rows import Rows
 from service.wire.problems import ServiceError, StoreUnavailable
-from service.wire.schemas import SessionSettings
 from service.wire.session_problems import RecordDamaged, SessionNotFound
 
 ROWS_OF_A_SESSION = 32
@@ -56,19 +56,6 @@ class Parts:
     settings: Settings
     randomness: Callable[[int], bytes]
     committed: Committed
-
-
-@dataclass(slots=True)
-class Asked:
-    """What a batch asks for of all its rows.
-
-    Attributes:
-        failing: sessions of which a row was not settled: what follows it in the batch must not be applied before it.
-    """
-
-    creation: SessionSettings | None
-    correcting: bool
-    failing: dict[str, ServiceError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +127,9 @@ class Planner:
         self._asked = asked
         self._times = Times(rows.texts)
         self._keys = Keys.of(rows)
-        self._special = np.zeros(len(rows), bool)
-        self._special[[*rows.if_match, *rows.covariates]] = True
         self._templates = Templates(parts.creator, asked.creation)
-        self.lines = Lines(rows)
+        self.lines = Lines(rows, asked)
+        self.recalling = Recalling(self.lines, self._keys, self._times)
 
     async def read(self, lines: Sequence[int]) -> Read:
         """Heads and states: what is cached, and of the others what the store holds."""
@@ -244,7 +230,7 @@ class Planner:
         starts = np.flatnonzero(np.diff(owners, prepend=-1))
         gaps = np.diff(ahead, prepend=0) - 1
         gaps[starts] = ahead[starts] - 1
-        odd = self._special[numbers] | (ahead < 1) | (ahead > STEPS_OF_A_SESSION)
+        odd = self.lines.special[numbers] | (ahead < 1) | (ahead > STEPS_OF_A_SESSION)
         odd |= (gaps < 0) | (gaps > np.array(standing.gaps)[owners])
         odd |= self._known(read, heads, standing, numbers, owners)
         before = np.cumsum(odd)

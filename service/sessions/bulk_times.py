@@ -46,12 +46,12 @@ def _instant(grid: Grid, text: str) -> int:
 
 
 @lru_cache(maxsize=2**16)
-def steps_after(grid: Grid, last: int, instant: int) -> int:
-    """How many steps an instant is after one on the grid; 0 where it is no later one, or off the grid."""
+def steps_between(grid: Grid, last: int, instant: int) -> int | None:
+    """How many steps an instant is after one on the grid; None where it is off the grid."""
     try:
-        return max(grid.steps_between(last, instant), 0) if grid.is_on(instant) else 0
+        return grid.steps_between(last, instant) if grid.is_on(instant) else None
     except TimestampError:
-        return 0
+        return None
 
 
 def ahead(grids: Sequence[Grid | None], owners: Integers, lasts: Integers, instants: Integers) -> Integers:
@@ -69,5 +69,6 @@ def ahead(grids: Sequence[Grid | None], owners: Integers, lasts: Integers, insta
     steps[(beside != 0) | (passed < 0)] = 0
     for row in np.flatnonzero(known & (periods == 0)).tolist():
         grid = grids[owners[row]]
-        steps[row] = 0 if grid is None else steps_after(grid, int(since[row]), int(instants[row]))
+        between = None if grid is None else steps_between(grid, int(since[row]), int(instants[row]))
+        steps[row] = max(between or 0, 0)
     return steps

@@ -265,9 +265,7 @@ class SessionStore:
         """
         if self.demand.wait is None:
             return Outcome.APPLIED
-        [outcome] = await self.commit(
-            [Change(session, bytes(16), bytes(8), position, Kind.CONFIRM, (), ttl_ms=0)]
-        )
+        [outcome] = await self.commit([confirmation(session, position)])
         return outcome
 
     async def read_one(self, session: str) -> bytes | None:
@@ -319,6 +317,11 @@ class SessionStore:
     def _parts(self, count: int) -> list[slice]:
         batch = self.servers.batch
         return [slice(at, min(at + batch, count)) for at in range(0, count, batch)]
+
+
+def confirmation(session: str, position: bytes) -> Change:
+    """What `SessionStore.confirm` commits."""
+    return Change(session, bytes(16), bytes(8), position, Kind.CONFIRM, (), ttl_ms=0)
 
 
 class _Script:

@@ -86,10 +86,20 @@ class Outcomes:
         self._bodies[row] = body
 
     def put_many(
-        self, rows: NDArray[np.int64], labels: Sequence[Label], owners: NDArray[np.int64], outcomes: Structured
+        self,
+        rows: NDArray[np.int64],
+        labels: Sequence[Label],
+        owners: NDArray[np.int64],
+        outcomes: Structured,
+        *,
+        replayed: bool,
     ) -> None:
-        """The answers (n,) to these rows (n,), committed now; `owners` (n,) says whose of the labels each is."""
-        self.status[rows] = outcomes["status"]
+        """The answers (n,) to these rows (n,), of which none is a correction.
+
+        Args:
+            owners: (n,) whose of the labels each is.
+        """
+        self.status[rows], self.replayed[rows] = outcomes["status"], replayed
         self.step[rows], self.revision[rows] = outcomes["step"], outcomes["revision"]
         self.incarnation[rows] = outcomes["incarnation"]
         self.time[rows], self.cutoff[rows] = outcomes["forecast_time"], outcomes["observed"]["timestamp"]
