@@ -119,7 +119,9 @@ class _Batch(Response):
             yield batch_parsing.of_json(body)
             return
         reader = self._reader()
-        async with ReadAhead.of(pieces(receive, given, timeout_s=settings.long_deadline_s)) as ahead:
+        arriving = pieces(receive, given, timeout_s=settings.long_deadline_s)
+        is_measured = text(given, b"content-length") is not None
+        async with ReadAhead.of(arriving, is_measured=is_measured) as ahead:
             while (taken := await ahead.take()) is not None:
                 parts: list[Rows] = []
                 problem: ServiceError | None = None

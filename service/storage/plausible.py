@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,7 @@ STEP_LIMIT = 2**53
 LAST_US = 253_370_764_800_000_000
 """Microseconds to the beginning of the year 9999: what follows can still be written."""
 LAST_MS = LAST_US // 1000
+KINDS = tuple(int(kind) for kind in AnswerKind)
 
 Flags = NDArray[np.bool_]
 
@@ -63,11 +66,10 @@ def follow_each_other(slots: Structured, head: Structured) -> bool:
 def are_sound_outcomes(outcomes: Structured, revision: int) -> bool:
     """Whether these can be the last answers of a session that stands at a revision; unused ones are all zeros."""
     used = outcomes[outcomes["status"] != 0]
-    kinds = [int(kind) for kind in AnswerKind]
     return bool(
         len(outcomes) == WINDOW
-        and np.isin(used["status"], (200, 201)).all()
-        and np.isin(used["kind"], kinds).all()
+        and _are_among(used["status"], (200, 201))
+        and _are_among(used["kind"], KINDS)
         and (used["revision"] <= revision).all()
         and (used["step"] < STEP_LIMIT).all()
         and _is_time(used["forecast_time"]).all()
@@ -89,6 +91,10 @@ def are_sound_snapshots(snapshots: Structured, step: int, history: int, base: in
         )
         for index, snapshot in enumerate(snapshots)
     )
+
+
+def _are_among(numbers: NDArray[np.uint16], known: Sequence[int]) -> bool:
+    return bool(np.any([numbers == number for number in known], axis=0).all())
 
 
 def _is_time(instants: NDArray[np.int64]) -> Flags:

@@ -23,7 +23,7 @@ LINE_LIMIT = 64 * 1024
 Step = Annotated[int, msgspec.Meta(ge=1, le=schemas.STEP_LIMIT)]
 
 
-class ObjectRow(Observation, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ObjectRow(Observation, frozen=True, forbid_unknown_fields=True, kw_only=True, gc=False):
     """An Observation and its session."""
 
     session: str
@@ -31,7 +31,7 @@ class ObjectRow(Observation, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     if_match: str | None = None
 
 
-class TableRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class TableRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A row of a table without covariates."""
 
     unique_id: str

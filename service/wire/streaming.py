@@ -47,9 +47,14 @@ async def pieces(receive: Receive, headers: RawHeaders, *, timeout_s: float) -> 
 
 
 class ReadAhead:
-    """Pieces of a body, read while earlier ones are worked off: whatever has arrived meanwhile is taken at once."""
+    """Pieces of a body, read while earlier ones are worked off: whatever has arrived meanwhile is taken at once.
 
-    def __init__(self) -> None:
+    Args:
+        least: bytes to wait for, unless the body ends before; 1 where the client may wait for answers to send the rest.
+    """
+
+    def __init__(self, least: int) -> None:
+        self._least = least
         self._held = bytearray()
         self._ended = False
         self._error: Exception | None = None
@@ -58,9 +63,14 @@ class ReadAhead:
 
     @classmethod
     @asynccontextmanager
-    async def of(cls, body: AsyncIterator[bytes]) -> "AsyncIterator[ReadAhead]":
-        """Reads until the block is left."""
-        ahead = cls()
+    async def of(cls, body: AsyncIterator[bytes], *, is_measured: bool) -> "AsyncIterator[ReadAhead]":
+        """Reads until the block is left.
+
+        Args:
+            is_measured: the client has said how much it sends, so that all of it will come: then as much as can be is
+                taken at once, because rows of one session that are taken together share a commit.
+        """
+        ahead = cls(AHEAD if is_measured else 1)
         task = asyncio.get_running_loop().create_task(ahead._read(body), name="read ahead")
         try:
             yield ahead
@@ -70,13 +80,13 @@ class ReadAhead:
 
     async def take(self) -> bytes | None:
         """What has arrived, once anything has; None at the end. Raises what reading raised, after what came before."""
-        while not self._held:
-            if self._error is not None:
-                raise self._error
-            if self._ended:
-                return None
+        while len(self._held) < self._least and not self._ended and self._error is None:
             self._news.clear()
             await self._news.wait()
+        if not self._held:
+            if self._error is not None:
+                raise self._error
+            return None
         taken = bytes(self._held)
         self._held.clear()
         self._room.set()
