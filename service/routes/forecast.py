@@ -16,12 +16,15 @@ from service.wire.problems import Fault, InvalidRequest
 router = APIRouter(tags=["forecasts"], responses=PROBLEMS)
 
 
+DEFAULT_LEVELS = "80,95"
+
+
 class ForecastQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     horizon: int = Field(default=1, ge=1)
     """Steps ahead; up to ten times the model's own, continued from the medians beyond it."""
-    levels: str = Field(default="80,95", max_length=100)
+    levels: str = Field(default=DEFAULT_LEVELS, max_length=100)
     """Intervals in percent, of those that the model has."""
 
 
@@ -30,7 +33,7 @@ async def get_forecast(
     session: SessionDep, request: Request, query: Annotated[ForecastQuery, Query()], core: CoreDep
 ) -> Response:
     """The forecast of the next steps, as JSON or, by Accept, as a table. Quantiles of several must not be summed."""
-    levels = _levels(query.levels)
+    levels = levels_of(query.levels)
     media = accepted_media(request)
     view = await core.views.one(session)
     if media is Media.JSON:
@@ -43,8 +46,8 @@ async def get_forecast(
     return read_reply(request, body, view.etag, media, Vary="Accept")
 
 
-def _levels(text: str) -> list[int]:
-    """Raises InvalidRequest unless it is a list of whole percents."""
+def levels_of(text: str) -> list[int]:
+    """Levels as a query gives them. Raises InvalidRequest unless it is a list of whole percents."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise InvalidRequest([Fault("must be whole percents, such as 80,95", parameter="levels")])

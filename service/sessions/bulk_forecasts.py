@@ -6,10 +6,15 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.dates.grid import Grid, TimestampError
 from service.sessions.registry import LoadedModel
 from service.sessions.views import Shown, View, Views
+from service.storage.answers import Label
+from service.wire import render
+from service.wire.batch_rows import Rows
 from service.wire.forecast_tables import Foreseen
-from service.wire.problems import ServiceError
+from service.wire.parsing import FAULT_LIMIT
+from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, pointer
 from service.wire.session_problems import SessionNotFound
 
 SESSIONS_AT_ONCE = 256
@@ -40,6 +45,67 @@ class Forecasting:
             _foreseen_or_refused(session, view, horizon, levels, direct.get(row))
             for row, (session, view, horizon) in enumerate(zip(sessions, found, horizons, strict=True))
         ]
+
+
+class Frame:
+    """A future frame: for each session the times to forecast for, which are those of its next steps, in order.
+
+    Attributes:
+        sessions: the different ones, as they come first.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.sessions = rows.names
+        self._rows = rows
+        order = np.argsort(rows.sessions, kind="stable")
+        self._of = np.split(order, np.cumsum(np.bincount(rows.sessions, minlength=len(rows.names)))[:-1])
+
+    def horizon(self, session: int) -> int:
+        """Rows of a session."""
+        return len(self._of[session])
+
+    def refused(self, session: int) -> ServiceError | None:
+        """Why a session's rows cannot be read."""
+        problems = self._rows.refused
+        rows = self._of[session].tolist() if problems else ()
+        return next((problems[row] for row in rows if row in problems), None)
+
+    def matched(self, session: int, found: Foreseen) -> Foreseen:
+        """The forecast of a session, or the refusal of what its rows ask for."""
+        if found.problem is not None or found.label is None:
+            return found
+        try:
+            for ahead, row in enumerate(self._of[session].tolist(), 1):
+                self._require_next(row, found.label, found.step, found.last, ahead)
+        except ServiceError as refused:
+            return Foreseen(found.session, refused)
+        return found
+
+    def _require_next(self, row: int, label: Label, step: int, last: int, ahead: int) -> None:
+        """Raises InvalidRequest: a row is not the step so far ahead, or has what the model does not take."""
+        observation, grid = self._rows.observation(row), label.grid
+        standing = Standing(label.session, step, render.written(grid, last))
+        if observation.covariates:
+            detail = f"the model {label.model} takes no covariates"
+            faults = [Fault(detail, pointer(name)) for name in observation.covariates]
+            raise InvalidRequest(faults[:FAULT_LIMIT], at=standing)
+        if grid is None:
+            expected: str | int = step + ahead
+            is_next = observation.timestamp is None and observation.step in (None, expected)
+        else:
+            instant = grid.advance(last, ahead)
+            expected = grid.format(instant)
+            is_next = observation.step is None and _names(grid, observation.timestamp, instant)
+        if not is_next:
+            detail = f"must be {expected}, step {ahead} after the last observation: a frame begins with the next step"
+            raise InvalidRequest([Fault(detail, pointer("ds"))], at=standing)
+
+
+def _names(grid: Grid, text: str | None, instant: int) -> bool:
+    try:
+        return text is None or grid.parse(text) == instant
+    except TimestampError:
+        return False
 
 
 def _direct(found: Sequence[object], horizons: Sequence[int]) -> dict[int, NDArray[np.float64]]:

@@ -1,6 +1,6 @@
 """The rows of a batch that come as columns: Arrow record batches -> the same rows as those of JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,14 @@ Column = Any
 
 
 class ArrowReader:
-    """An Arrow IPC stream."""
+    """An Arrow IPC stream.
 
-    def __init__(self) -> None:
+    Args:
+        known: the columns that are no covariates.
+    """
+
+    def __init__(self, known: Sequence[str] = OF_TABLES) -> None:
+        self._known = known
         self._messages = ArrowMessages()
         self._count = 0
 
@@ -32,7 +37,7 @@ class ArrowReader:
             problem = refused
         for batch in _joined(arrived):
             for at in range(0, batch.num_rows, BLOCK):
-                rows = of_arrow(self._count, batch.slice(at, BLOCK))
+                rows = of_arrow(self._count, batch.slice(at, BLOCK), self._known)
                 self._count += len(rows)
                 yield rows
         if problem is not None:
@@ -50,14 +55,15 @@ def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
     return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks().to_batches()
 
 
-def of_arrow(first: int, batch: pa.RecordBatch) -> Rows:
+def of_arrow(first: int, batch: pa.RecordBatch, known: Sequence[str]) -> Rows:
     """The rows of a record batch whose offsets and texts were checked."""
-    return _Columns(first, batch).rows()
+    return _Columns(first, batch, known).rows()
 
 
 class _Columns:
-    def __init__(self, first: int, batch: pa.RecordBatch) -> None:
+    def __init__(self, first: int, batch: pa.RecordBatch, known: Sequence[str]) -> None:
         self._first = first
+        self._known = known
         self._count = batch.num_rows
         names: list[str] = batch.schema.names
         self._twice = sorted({name for name in names if names.count(name) > 1})
@@ -111,6 +117,8 @@ class _Columns:
 
     def _values(self) -> NDArray[np.float64]:
         """(n,) float64, NaN = missing."""
+        if "y" not in self._known:
+            return np.full(self._count, np.nan)
         column = self._given.get("y")
         if column is None or not _is_number(column.type):
             self._refuse_all("value", "required" if column is None else "must be a number")
@@ -173,14 +181,14 @@ class _Columns:
         return coarse
 
     def _texts(self, name: str) -> list[str | None]:
-        column = self._given.get(name)
+        column = self._given.get(name) if name in self._known else None
         if column is not None and not (_is_text(column.type) or pa.types.is_null(column.type)):
             self._refuse_all(name, "must be text")
             column = None
         return [None] * self._count if column is None else column.to_pylist()
 
     def _take_covariates(self, rows: Rows) -> None:
-        columns = {name: column for name, column in self._given.items() if name not in OF_TABLES}
+        columns = {name: column for name, column in self._given.items() if name not in self._known}
         for name, column in columns.items():
             if not (_is_number(column.type) or pa.types.is_null(column.type)):
                 self._refuse_all(name, "unknown column, and no covariate, which is a number")

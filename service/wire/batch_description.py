@@ -19,6 +19,7 @@ ANSWERED = (
     '"etag": "6f1c0a0000000000-812", "ds": "2026-11-22", "cutoff": "2026-11-21", "yhat": 122.3, "yhat-lo-80": 113.4, '
     '"yhat-hi-80": 131.0, "yhat-lo-95": 108.9, "yhat-hi-95": 136.2, "problem": null, "detail": null}\n'
 )
+FRAME = '{"unique_id": "store-42", "ds": "2026-11-22"}\n{"unique_id": "store-42", "ds": "2026-11-23"}\n'
 FORESEEN = (
     '{"row": 0, "status": 200, "unique_id": "store-42", "ds": "2026-11-22", "cutoff": "2026-11-21", "yhat": 122.3, '
     '"yhat-lo-80": 113.4, "yhat-hi-80": 131.0, "yhat-lo-95": 108.9, "yhat-hi-95": 136.2, '
@@ -40,6 +41,11 @@ def outcomes() -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ObservationOutcomes"}
     short = {"$ref": "#/components/schemas/MinimalOutcomes"}
     return {Media.JSON: {"schema": {"anyOf": [schema, short]}}, **_streams(ANSWERED)}
+
+
+def asked() -> dict[str, Any]:
+    """The body of a batch of forecasts, by media type: which sessions, or a future frame."""
+    return {Media.JSON: {"schema": {"$ref": "#/components/schemas/ForecastBatch"}}, **_streams(FRAME)}
 
 
 def forecasts() -> dict[str, Any]:

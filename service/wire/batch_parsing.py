@@ -6,20 +6,21 @@ which decides and explains, as for single observations.
 
 from collections.abc import Callable, Sequence
 from math import nan
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
 from pydantic import ValidationError
 
 from service.wire import batch_schemas, parsing, schemas
-from service.wire.batch_rows import OF_TABLES, ROWS_LIMIT, Rows, checked, coded
+from service.wire.batch_rows import OF_FRAMES, OF_TABLES, ROWS_LIMIT, Rows, checked, coded
 from service.wire.parsing import Observation
 from service.wire.problems import Fault, InvalidRequest, MalformedRequest, ServiceError, pointer
 
 LINE_LIMIT = 64 * 1024
 """Bytes of one line."""
 
+RowT = TypeVar("RowT", batch_schemas.TableRow, batch_schemas.FrameRow)
 Step = Annotated[int, msgspec.Meta(ge=1, le=schemas.STEP_LIMIT)]
 
 
@@ -39,6 +40,18 @@ class TableRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False
     ds: str | Step | None = None
     idempotency_key: str | None = None
     if_match: str | None = None
+
+
+class FrameRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A row of a future frame without covariates."""
+
+    unique_id: str
+    ds: str | Step | None = None
+
+    @property
+    def quotes(self) -> int:
+        """Fewest quotation marks that this row can have been written with."""
+        return 4 if self.ds is None else 8 if type(self.ds) is str else 6
 
 
 class _Batch(msgspec.Struct, forbid_unknown_fields=True):
@@ -66,6 +79,7 @@ class _Refused(msgspec.Struct, frozen=True):
 
 _decode_batch = msgspec.json.Decoder(_Batch).decode
 _decode_table = msgspec.json.Decoder(TableRow).decode
+_decode_frame = msgspec.json.Decoder(FrameRow).decode
 _decode_object = msgspec.json.Decoder(ObjectRow).decode
 _decode_raw_batch = msgspec.json.Decoder(dict[str, list[msgspec.Raw]]).decode
 UNDECODED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -131,9 +145,27 @@ def of_lines(first: int, lines: Sequence[bytes], *, tabular: bool) -> Rows:
     return _of_found(first, [_line(line) for line in lines], tabular=tabular)
 
 
+def of_frame(first: int, lines: Sequence[bytes], *, tabular: bool) -> Rows:
+    """Rows of a future frame in JSON Lines, without values."""
+    try:
+        found = [_decode_frame(line) for line in lines]
+        if sum([line.count(b'"') for line in lines]) == sum([row.quotes for row in found]):
+            return _of_frame(first, found)
+    except UNDECODED:
+        pass
+    read = [_too_long(line) or _read(line, _from_frame) for line in lines]
+    return _of_found(first, read, tabular=tabular)
+
+
+def _too_long(line: bytes) -> "_Refused | None":
+    if len(line) <= LINE_LIMIT:
+        return None
+    return _Refused(MalformedRequest(f"the line is longer than {LINE_LIMIT} bytes"))
+
+
 def _line(line: bytes) -> "_Row | _Refused":
-    if len(line) > LINE_LIMIT:
-        return _Refused(MalformedRequest(f"the line is longer than {LINE_LIMIT} bytes"))
+    if (refused := _too_long(line)) is not None:
+        return refused
     try:
         row = _decode_object(line)
         if line.count(b'"') == _object_quotes(row) and (row.timestamp is None or row.step is None):
@@ -198,16 +230,29 @@ def _from_object(tree: object) -> _Row:
 
 
 def _from_table(tree: dict[str, object]) -> _Row:
-    covariates = {name: number for name, number in tree.items() if name not in OF_TABLES}
-    known = {name: tree[name] for name in OF_TABLES if name in tree}
-    try:
-        row = batch_schemas.TableRow.model_validate({**known, "covariates": covariates})
-    except ValidationError as error:
-        faults = parsing.faults(error, batch_schemas.TableRow)
-        raise InvalidRequest([_in_table(fault) for fault in faults]) from None
+    row = _validated(tree, batch_schemas.TableRow, OF_TABLES)
     timestamp, step = (row.ds, None) if isinstance(row.ds, str) else (None, row.ds)
     observation = Observation(row.y, timestamp, step, covariates=row.covariates or None)
     return _Row(row.unique_id, observation, row.idempotency_key, row.if_match, True)
+
+
+def _from_frame(tree: object) -> _Row:
+    if not isinstance(tree, dict):
+        raise InvalidRequest([Fault("must be an object", pointer())])
+    row = _validated(tree, batch_schemas.FrameRow, OF_FRAMES)
+    timestamp, step = (row.ds, None) if isinstance(row.ds, str) else (None, row.ds)
+    observation = Observation(None, timestamp, step, covariates=row.covariates or None)
+    return _Row(row.unique_id, observation, None, None, True)
+
+
+def _validated(tree: dict[str, object], model: type[RowT], names: Sequence[str]) -> RowT:
+    """A row of a table. Raises InvalidRequest, in its terms."""
+    covariates = {name: number for name, number in tree.items() if name not in names}
+    known = {name: tree[name] for name in names if name in tree}
+    try:
+        return model.model_validate({**known, "covariates": covariates})
+    except ValidationError as error:
+        raise InvalidRequest([_in_table(fault) for fault in parsing.faults(error, model)]) from None
 
 
 COLUMNS = {"/session": "/unique_id", "/timestamp": "/ds", "/step": "/ds", "/value": "/y"}
@@ -244,6 +289,14 @@ def _of_table(first: int, found: Sequence[TableRow]) -> Rows:
         np.ones(len(found), bool),
     )
     return checked(rows, [(number, row.if_match) for number, row in enumerate(found) if row.if_match is not None])
+
+
+def _of_frame(first: int, found: Sequence[FrameRow]) -> Rows:
+    names, sessions = coded(row.unique_id for row in found)
+    texts, times = coded(row.ds if type(row.ds) is str else None for row in found)
+    steps = np.array([row.ds if type(row.ds) is int else 0 for row in found], np.int64)
+    values, tabular = np.full(len(found), nan), np.ones(len(found), bool)
+    return checked(Rows(first, names, sessions, values, texts, times, steps, [None] * len(found), tabular), [])
 
 
 def _of_objects(first: int, found: Sequence[ObjectRow]) -> Rows:

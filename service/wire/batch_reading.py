@@ -1,6 +1,6 @@
 """The body of a batch as it comes, in pieces: lines and their rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from service.wire.batch_parsing import LINE_LIMIT, of_lines
@@ -19,10 +19,17 @@ class Reader(Protocol):
         ...
 
 
+class Lines(Protocol):
+    """Reads lines, of which `first` is the number of the first one."""
+
+    def __call__(self, first: int, lines: Sequence[bytes], *, tabular: bool) -> Rows: ...
+
+
 class LinesReader:
     """JSON Lines. An empty line is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Lines = of_lines) -> None:
+        self._read = rows
         self._rest = b""
         self._count = 0
         self._tabular = True
@@ -39,7 +46,7 @@ class LinesReader:
     def _rows(self, lines: list[bytes]) -> Iterator[Rows]:
         lines = [line for line in lines if line and not line.isspace()]
         for at in range(0, len(lines), BLOCK):
-            rows = of_lines(self._count, lines[at : at + BLOCK], tabular=self._tabular)
+            rows = self._read(self._count, lines[at : at + BLOCK], tabular=self._tabular)
             self._count += len(rows)
             self._tabular = bool(rows.tabular[-1])
             yield rows

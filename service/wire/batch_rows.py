@@ -19,6 +19,8 @@ ROWS_LIMIT = BLOCK = 50_000
 SESSION_IDS = re.compile(r"(?:[A-Za-z0-9._~-]{1,128}\n)*")
 OF_TABLES = ("unique_id", "ds", "y", "idempotency_key", "if_match")
 """Columns of a table row; all others are covariates."""
+OF_FRAMES = ("unique_id", "ds")
+"""The same of a future frame, whose rows are steps to forecast: it has no values."""
 
 Integers = NDArray[np.int64]
 Tags = tuple[str, ...]

@@ -46,6 +46,14 @@ class TableRow(Request):
     covariates: Covariates = Field(default_factory=dict)
 
 
+class FrameRow(Request):
+    """A row of a future frame: a time to forecast for; all its other columns are covariates known in advance."""
+
+    unique_id: str
+    ds: Annotated[str | Step | None, WrapValidator(_table_time)] = None
+    covariates: Covariates = Field(default_factory=dict)
+
+
 class ForecastBatch(Request):
     """Which sessions to forecast: those that are named, or all whose id begins with a prefix."""
 

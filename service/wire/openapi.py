@@ -166,7 +166,11 @@ CALLS = {
         etag=False,
     ),
     ("/v1/forecasts:batch", "post"): Call(
-        (422,), body="ForecastBatch", answers=batch_description.forecasts(), etag=False
+        (413, 415, 422),
+        bodies=batch_description.asked(),
+        answers=batch_description.forecasts(),
+        query=(_query("levels", "Of a future frame: intervals in percent.", {"type": "string", "default": "80,95"}),),
+        etag=False,
     ),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from tests.service.batch.bodies import ARROW, JSON, LINES, lines, outcomes, post
+from tests.service.batch.bodies import ARROW, JSON, LINES, arrow, lines, outcomes, post
 from tests.service.calls import Json, wait_until
 from tests.service.days import day
 
@@ -78,6 +78,82 @@ def test_a_level_that_the_model_does_not_have_is_each_sessions_refusal(
     api: httpx2.Client, sessions: list[str]
 ) -> None:
     assert [one["status"] for one in ask(api, {"sessions": sessions, "levels": [98]})] == [422] * 4
+
+
+def frame(sessions: list[str], horizon: int) -> list[Json]:
+    """The steps after those of `sessions`, one day of all sessions after the other."""
+    return [
+        {"unique_id": one, "ds": day(4 + ahead) if one[-1] != "c" else 4 + ahead}
+        for ahead in range(1, horizon + 1)
+        for one in sessions
+    ]
+
+
+def ask_frame(api: httpx2.Client, body: bytes, media: str, accept: str, query: str = "") -> list[Json]:
+    headers = {"Content-Type": media, "Accept": accept}
+    return outcomes(api.post(f"/v1/forecasts:batch{query}", content=body, headers=headers))
+
+
+@pytest.mark.parametrize("accept", [JSON, LINES, ARROW])
+def test_a_future_frame_is_answered_as_so_many_steps_of_its_sessions(
+    api: httpx2.Client, sessions: list[str], accept: str
+) -> None:
+    expected = ask(api, {"sessions": sessions, "horizon": 7}, accept)
+    assert ask_frame(api, lines(frame(sessions, 7)), LINES, accept) == expected
+    dated = ask(api, {"sessions": sessions[:3], "horizon": 7}, accept)
+    assert ask_frame(api, arrow(frame(sessions[:3], 7)), ARROW, accept) == dated
+
+
+def test_sessions_of_a_future_frame_may_ask_for_steps_of_their_own_number(
+    api: httpx2.Client, sessions: list[str]
+) -> None:
+    rows = [*frame(sessions[:1], 3), *frame(sessions[1:2], 20), {"unique_id": sessions[3]}]
+    found = ask_frame(api, lines(rows), LINES, JSON, "?levels=50")
+    assert [len(one["forecast"]["forecasts"]) for one in found] == [3, 20, 1]
+    assert list(found[0]["forecast"]["forecasts"][0]["quantiles"]) == ["0.25", "0.5", "0.75"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "detail"),
+    [
+        ([{"ds": day(6)}], f"/ds: must be {day(5)}, step 1 after the last observation"),
+        ([{"ds": day(5)}, {"ds": day(5)}], f"/ds: must be {day(6)}, step 2"),
+        ([{"ds": 5}], f"/ds: must be {day(5)}"),
+        ([{"ds": "soon"}], f"/ds: must be {day(5)}"),
+        ([{"ds": day(5), "promo": 1}], "/promo: the model tiny@2 takes no covariates"),
+        ([{"ds": day(5), "y": None}], "/y: the model tiny@2 takes no covariates"),
+        ([{"ds": True}], "/ds: must be a timestamp (text) or a step"),
+    ],
+)
+def test_a_frame_that_is_not_that_of_the_next_steps_is_its_sessions_refusal(
+    api: httpx2.Client, sessions: list[str], rows: list[Json], detail: str
+) -> None:
+    sent = [{"unique_id": sessions[0], **row} for row in rows] + frame(sessions[1:2], 2)
+    found = ask_frame(api, lines(sent), LINES, JSON)
+    assert [one["status"] for one in found] == [422, 200]
+    assert found[0]["problem"]["detail"].startswith(detail)
+
+
+def test_a_frame_of_columns_says_what_no_column_can_be(api: httpx2.Client, sessions: list[str]) -> None:
+    rows = [row | {"y": 1.0} for row in frame(sessions[:1], 1)]
+    [refused] = ask_frame(api, arrow(rows), ARROW, LINES)
+    assert (refused["status"], refused["detail"]) == (422, "/y: the model tiny@2 takes no covariates")
+
+
+@pytest.mark.parametrize(
+    ("sent", "media", "query", "status"),
+    [
+        (b"", LINES, "", 422),
+        (b"{}", LINES, "?horizon=2", 422),
+        (b"{}", "text/plain", "", 415),
+        (b"no stream", ARROW, "", 400),
+    ],
+)
+def test_a_body_that_is_no_frame_is_refused_as_a_whole(
+    api: httpx2.Client, sent: bytes, media: str, query: str, status: int
+) -> None:
+    answer = api.post(f"/v1/forecasts:batch{query}", content=sent, headers={"Content-Type": media})
+    assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize("accept", [LINES, ARROW])
