@@ -187,7 +187,9 @@ class Running:
         """(B,): whether every number in a state is finite."""
         finite = np.ones(len(self), np.bool_)
         for block in self._blocks:
-            finite &= np.isfinite(block).all(axis=-1).reshape(-1)
+            sound = np.isfinite(block)
+            if not sound.all():  # session by session takes five times as long
+                finite &= sound.all(axis=-1).reshape(-1)
         return finite
 
     def keep(self, count: int) -> None:

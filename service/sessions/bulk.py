@@ -191,9 +191,9 @@ class _Batch:
                     lines.stored.add(line)
                 lost.append(line)
         lines.at[advances.lines] += np.bincount(advances.owners, minlength=len(advances)) * applied
-        stays = applied[advances.owners]
+        stays = np.flatnonzero(applied[advances.owners])
         rows, owners = advances.numbers[stays], advances.owners[stays]
-        self.outcomes.put_many(rows, advances.labels, owners, fold.outcomes[stays], replayed=False)
+        self.outcomes.put_many(rows, advances.labels, owners, fold.outcomes.take(stays), replayed=False)
         return lost
 
     async def _recall(self, lines: Sequence[int]) -> list[int]:

@@ -229,7 +229,7 @@ class _Folding:
         outcomes = entries.outcomes(
             loaded.layout,
             rows,
-            slots[places],
+            slots.take(places),
             status=200,
             tokens=advances.tokens,
             digests=advances.digests,

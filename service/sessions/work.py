@@ -109,6 +109,9 @@ class Reply(NamedTuple):
     told: tuple[Label, Answer] | None = None
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 def token_of(key: str) -> bytes:
     """The 16 bytes that an Idempotency-Key is kept as."""
     return blake2b(key.encode(), digest_size=16).digest()
@@ -116,7 +119,7 @@ def token_of(key: str) -> bytes:
 
 def digest_of(operation: str, payload: object) -> bytes:
     """8 bytes that tell the payloads of one key apart."""
-    return blake2b(msgspec.json.encode((operation, payload)), digest_size=8).digest()
+    return blake2b(_encode((operation, payload)), digest_size=8).digest()
 
 
 def digest_of_observations(observations: Sequence[Observation], *, listed: bool, correcting: bool) -> bytes:

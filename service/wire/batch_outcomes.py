@@ -37,7 +37,7 @@ class Answers:
         """(n,) those at these places."""
         if len(self._arrays) > 1:
             self._arrays = [np.concatenate(self._arrays)]
-        outcomes: Structured = self._arrays[0][places]
+        outcomes: Structured = self._arrays[0].take(places)
         return outcomes
 
 

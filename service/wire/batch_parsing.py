@@ -97,9 +97,10 @@ def of_json(body: bytes) -> Rows:
     except UNDECODED:
         return _explained_json(body)
     _require_few(len(batch.observations))
-    if body.count(b'"') != 2 + sum(map(_object_quotes, batch.observations)):
-        return _explained_json(body)
-    return _of_objects(0, batch.observations)
+    rows = _of_objects(0, batch.observations)
+    plain = 2 + _plain_quotes(rows) + 4 * sum([row.if_match is not None for row in batch.observations])
+    further = sum([_further_quotes(batch.observations[row]) for row in rows.covariates])
+    return rows if body.count(b'"') == plain + further else _explained_json(body)
 
 
 def _require_few(count: int) -> None:
@@ -138,8 +139,10 @@ def of_lines(first: int, lines: Sequence[bytes], *, tabular: bool) -> Rows:
     """
     try:
         found = [_decode_table(line) for line in lines]
-        if sum([line.count(b'"') for line in lines]) == sum(map(_table_quotes, found)):
-            return _of_table(first, found)
+        rows = _of_table(first, found)
+        plain = _plain_quotes(rows) + 4 * sum([row.if_match is not None for row in found])
+        if sum([line.count(b'"') for line in lines]) == plain:
+            return rows
     except UNDECODED:
         pass
     return _of_found(first, [_line(line) for line in lines], tabular=tabular)
@@ -176,16 +179,15 @@ def _line(line: bytes) -> "_Row | _Refused":
     return _read(line, _from_any)
 
 
-def _table_quotes(row: TableRow) -> int:
-    """Fewest quotation marks that this row can have been written with."""
-    quotes = 6
-    if row.ds is not None:
-        quotes += 4 if type(row.ds) is str else 2
-    if row.idempotency_key is not None:
-        quotes += 4
-    if row.if_match is not None:
-        quotes += 4
-    return quotes
+def _plain_quotes(rows: Rows) -> int:
+    """Fewest quotation marks that rows can have been written with, all but their conditions and covariates."""
+    keyed = len(rows) - rows.keys.count(None)
+    return 6 * len(rows) + 4 * int((rows.times >= 0).sum()) + 2 * int((rows.steps > 0).sum()) + 4 * keyed
+
+
+def _further_quotes(row: ObjectRow) -> int:
+    """Those of a row's covariates."""
+    return row.quotes - Observation(row.value, row.timestamp, row.step).quotes
 
 
 def _object_quotes(row: ObjectRow) -> int:
