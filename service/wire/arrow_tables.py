@@ -12,6 +12,8 @@ from models.dates.zones import UTC_NAMES
 from service.storage.layout import NO_TIME
 from service.wire import render
 
+pa.array([""])  # the first one looks for pandas, which takes a fifth of a second: now, and not while requests wait
+
 
 def time_type(sent: pa.DataType | None) -> pa.DataType:
     """The type of answered times, for those that were sent: as text, as steps, or as timestamps."""
