@@ -35,6 +35,7 @@ SETTINGS = st.fixed_dictionaries(
         "history": st.sampled_from([0, 2, 5, "full"]),
         "require_if_match": st.just(True),
         "minimum": st.just(2.0),
+        "timezone": st.just("Europe/Berlin"),
     },
 )
 
