@@ -1,8 +1,10 @@
 """The whole compiled step beside a bare two-layer LSTM(64) step, under the same runtime and in the same run.
 
-python -m bench.step [--model models/shipped/daily/1 | --random LAYERS [--state float16]]
+python -m bench.step [--model models/shipped/daily/1 | --random LAYERS [--state float16]] [--mixed]
 
-The times are the thread's own on its processor: what other programs do meanwhile hardly changes them.
+The times are the thread's own on its processor: what other programs do meanwhile hardly changes them. Sessions are
+folded on and on, so what a model does once in so many steps has its share. --mixed lets them begin one after the other,
+so that some session of a batch is always due for that.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from onnx import TensorProto, helper
 
 from models.artifacts import artifact
 from models.artifacts.artifact import Description
+from models.artifacts.runtime import Bytes, Doubles, Floats, Model
 from models.dates.calendar import CALENDAR
 from models.mixture import STATE_DTYPES, Mixture, MixtureConfig
 from models.training.publishing import WARM_UP_SEASONS
@@ -32,6 +35,9 @@ from models.training.publishing import WARM_UP_SEASONS
 HIDDEN, LAYERS = 64, 2
 BATCHES = (1, 4, 8, 16, 64, 256, 512)
 ROUNDS, RUNS = 40, 20
+AGE = 60
+"""Steps that sessions have seen before they are timed."""
+
 PEAK_SIZE = 1024
 
 
@@ -87,6 +93,20 @@ class StepTime:
         )
 
 
+@dataclass(slots=True)
+class Folded:
+    """Sessions that are folded on and on."""
+
+    model: Model
+    states: Bytes
+    values: Doubles
+    calendar: Floats
+
+    def step(self) -> None:
+        """Fold the same values once more."""
+        self.states, _ = self.model.step(self.states, self.values, self.calendar)
+
+
 def multiplications(path: Path) -> int:
     """Of numbers, in the matrix products of one row of a compiled step."""
     graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
@@ -110,20 +130,24 @@ def peak_sgemm() -> float:
     return PEAK_SIZE**3 / min(micros(lambda: a @ b, 3) for _ in range(5))
 
 
-def measure(folder: Path, batches: Sequence[int] = BATCHES, rounds: int = ROUNDS) -> Iterator[StepTime]:
-    """Time the model in `folder` beside the bare LSTM, in turns."""
+def measure(
+    folder: Path, batches: Sequence[int] = BATCHES, rounds: int = ROUNDS, *, mixed: bool = False
+) -> Iterator[StepTime]:
+    """Time the model in `folder` beside the bare LSTM, in turns; sessions are of one age, or of mixed ones."""
     model, lstm, peak = artifact.load(folder), bare_lstm(), peak_sgemm()
     products = multiplications(folder / "step.onnx")
     for batch in batches:
         rng = np.random.default_rng(batch)
-        states, calendar = model.initial_state(batch), np.zeros((batch, CALENDAR), np.float32)
-        for _ in range(40):
+        running, calendar = model.running(model.initial_state(batch)), np.zeros((batch, CALENDAR), np.float32)
+        begins = np.arange(batch) % model.spec.horizon * mixed
+        for t in range(AGE):
             values = rng.standard_normal(batch)
-            states, _ = model.step(states, values, calendar)
+            running.step(np.where(begins > t, np.nan, values), calendar)
+        folded = Folded(model, running.states(), values, calendar)
         feeds = {f"{part}{k}": np.zeros((1, batch, HIDDEN), np.float32) for k in range(LAYERS) for part in "hc"}
         feeds["x"] = rng.standard_normal((1, batch, HIDDEN)).astype(np.float32)
-        whole, alone = partial(model.step, states, values, calendar), partial(lstm.run, None, feeds)
-        pairs = [(micros(whole), micros(alone)) for _ in range(rounds)]
+        alone = partial(lstm.run, None, feeds)
+        pairs = [(micros(folded.step), micros(alone)) for _ in range(rounds)]
         step, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
         yield StepTime(batch, step, bare, ratio, batch * products / step / peak)
@@ -148,6 +172,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=artifact.SHIPPED / "daily" / "1")
     parser.add_argument("--random", type=int, metavar="LAYERS", help="a model of 64 with random weights instead")
     parser.add_argument("--state", choices=STATE_DTYPES, default="float32", help="of the random model")
+    parser.add_argument("--mixed", action="store_true", help="sessions of mixed ages")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.model
@@ -157,7 +182,7 @@ def main() -> None:
             folder = artifact.publish(Mixture(config), described, Path(scratch))
         spec = artifact.load(folder).spec
         print(f"{spec.label}: {spec.state_bytes} bytes of state; one thread, medians of {ROUNDS} rounds")
-        for time_of_batch in measure(folder):
+        for time_of_batch in measure(folder, mixed=arguments.mixed):
             print(time_of_batch, flush=True)
 
 

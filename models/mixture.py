@@ -8,7 +8,7 @@ function.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -17,30 +17,37 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from models.fold import State
-from models.layers.inputs import ERRORS
+from models.layers.calibration import Calibration
+from models.layers.columns import MemoryConfig
 from models.layers.lstm import Recur, Recurrence
-from models.layers.memory import Memory, Step
-from models.layers.quantiles import MixtureHead, NextWeights
+from models.layers.memory import Memory
+from models.layers.origin import Origin
+from models.layers.quantiles import FanWeights, MixtureHead, NextWeights
 from models.layers.scale import scale_of
 from models.layers.scores import RunningScores
 from models.layout import Field
 
-BLOCKS = ("memory", "issued", "scores", "recurrent")
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 STATE_DTYPES = {"float32": "<f4", "float16": "<f2"}
 """Of hidden and cell states, as a configuration and as a state's layout name them."""
 
 Recurrent = TypeVar("Recurrent")
-Past = tuple[Tensor, Tensor, Tensor]
-"""The state outside of the recurrence: memory (B, M), issued (B, Q), scores (B, 12)."""
+Past = Mapping[str, Tensor]
+"""The state outside of the recurrence, by block."""
 
 
 @dataclass(frozen=True, slots=True)
 class MixtureConfig:
     """The architecture; with the weights it decides every bit of a forecast.
 
-    `state` is the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
+    Attributes:
+        season: steps of a season; longer: of a second, longer one, 0 where there is none.
+        kept: seasons whose values are kept; shown: phases to come that the network is shown, 0 for the whole season.
+        trends: whether some experts follow trends.
+        far: whether the experts' errors over the whole horizon are kept beside the one-step ones.
+        anchors: steps ahead at which intervals are calibrated, from 1 on; none are where there is none.
+        state: the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
     """
 
     season: int = 7
@@ -49,78 +56,104 @@ class MixtureConfig:
     hidden: int = 64
     layers: int = 1
     state: str = "float32"
+    longer: int = 0
+    kept: int = 4
+    shown: int = 0
+    trends: bool = False
+    far: bool = False
+    anchors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.state not in STATE_DTYPES:
             raise ValueError(f"a state is {' or '.join(STATE_DTYPES)}, not {self.state!r}")
+        if self.anchors and not self.far:
+            raise ValueError("anchors need errors further ahead: far = true")
+
+    @classmethod
+    def of(cls, architecture: Mapping[str, Any]) -> MixtureConfig:
+        """From plain values, as `model.json` and recipes have them; TypeError where there is no such field."""
+        known = {field.name for field in fields(cls)}
+        if unknown := set(architecture) - known:
+            raise TypeError(f"an architecture has no field {', '.join(sorted(unknown))}")
+        given = architecture.items()
+        plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
+        return cls(**plain)
+
+    @property
+    def memory(self) -> MemoryConfig:
+        """What the session remembers outside of the network."""
+        reach, shown = self.horizon if self.far else 0, self.shown or self.season
+        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach)
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
-    """A folded window as the network and its head see it; leading dimensions (B, T) or any selection of them.
+class Window:
+    """A folded window as the network and its head see it.
 
     Args:
-        memory: (..., M) float64, the memory's row after each step.
-        inputs: (..., width) float32, the row of inputs.
+        memory: (B, P, M) float64, the memory's row after each of the steps that were asked for.
+        inputs: (B, T, width) float32, the row of inputs of every step.
     """
 
     memory: Tensor
     inputs: Tensor
 
-    def __getitem__(self, chosen: Any) -> Views:  # noqa: ANN401 - whatever indexes a tensor
-        """Of some windows, some steps."""
-        return Views(self.memory[chosen], self.inputs[chosen])
-
 
 @dataclass(frozen=True, slots=True)
 class StepWeights:
-    """Weights of the step as it is run: for the row of inputs as it is, and the head's for the next step alone."""
+    """Weights of the step as it is run: for the row of inputs as it is, and the head's for what the step issues."""
 
     embedding: Tensor
     bias: Tensor
-    head: NextWeights
+    next: NextWeights
 
 
 class Mixture(nn.Module):
-    """The composition of memory, recurrence, head and scores."""
+    """The composition of memory, recurrence, head, calibration and scores."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
         self.config = config
-        self.memory = Memory(config.season)
+        self.memory = Memory(config.memory)
         dtype = STATE_DTYPES[config.state]
         self.recurrence = Recurrence(self.memory.inputs.mixing(), config.hidden, config.layers, dtype)
         self.head = MixtureHead(
-            season=config.season, horizon=config.horizon, quantiles=config.quantiles, hidden=config.hidden
+            self.memory.columns, horizon=config.horizon, quantiles=config.quantiles, hidden=config.hidden
         )
-        self.scores = RunningScores(config.quantiles)
+        self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds)
         issued = Field("issued", "<f8", (len(config.quantiles),))
-        self.blocks = {
-            "memory": self.memory.fields,
-            "issued": (issued,),
-            "scores": self.scores.fields,
-            "recurrent": self.recurrence.fields,
-        }
-        self.fields = tuple(field for fields in self.blocks.values() for field in fields)
+        self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
+        self.calibration, self.origin = None, None
+        if config.anchors:
+            self.calibration = Calibration(config.quantiles, config.anchors, config.horizon)
+            self.blocks |= {"calibration": self.calibration.fields}
+        if config.far:
+            self.origin = Origin(
+                self.memory.columns,
+                config.anchors[1:],
+                quantiles=len(config.quantiles),
+                every=config.horizon,
+                before=self.memory.levels,
+            )
+            self.blocks |= {"origin": self.origin.fields}
+        self.blocks |= {"recurrent": self.recurrence.fields}
+        self.fields = tuple(field for block in self.blocks.values() for field in block)
 
     def initial_state(self, batch: int) -> State:
         """The state of `batch` sessions that have seen nothing: zeros."""
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
-        memory, scores = self.memory.initial_state(batch), self.scores.initial_state(batch)
-        return {
-            "memory": memory,
-            "issued": issued,
-            "scores": scores,
-            "recurrent": self.recurrence.initial_state(batch),
-        }
+        parts = {"memory": self.memory, "scores": self.scores, "calibration": self.calibration, "origin": self.origin}
+        initial = {name: part.initial_state(batch) for name, part in parts.items() if part is not None}
+        initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
+        return {name: initial[name] for name in self.blocks}
 
     def arrays(self, state: State) -> dict[str, Tensor]:
         """The state as the named arrays of its layout, each (B, *shape)."""
         arrays: dict[str, Tensor] = {}
-        for name, fields in self.blocks.items():
+        for name, named in self.blocks.items():
             block = state[name].transpose(0, 1) if state[name].dim() > 2 else state[name]
-            parts = torch.split(block.flatten(1), [field.width for field in fields], dim=1)
-            arrays |= {f.name: part.reshape(-1, *f.shape) for f, part in zip(fields, parts, strict=True)}
+            parts = torch.split(block.flatten(1), [field.width for field in named], dim=1)
+            arrays |= {f.name: part.reshape(-1, *f.shape) for f, part in zip(named, parts, strict=True)}
         return arrays
 
     def state_of(self, arrays: Mapping[str, Tensor]) -> State:
@@ -142,9 +175,8 @@ class Mixture(nn.Module):
         def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, Tensor]:
             return self.recurrence.recur(embedded, state["recurrent"], started)
 
-        past = (state["memory"], state["issued"], state["scores"])
-        new, recurrent = self.fold(values.unsqueeze(1), calendar, past, self.step_weights(), recur)
-        return new[1], {**dict(zip(BLOCKS, new, strict=False)), "recurrent": recurrent}
+        new, recurrent = self.fold(values.unsqueeze(1), calendar, state, self.step_weights(), recur)
+        return new["issued"], self._renewed({**new, "recurrent": recurrent})
 
     def step_weights(self) -> StepWeights:
         """What `fold` computes with, of the parameters as they are."""
@@ -152,62 +184,131 @@ class Mixture(nn.Module):
 
     def fold(
         self, value: Tensor, calendar: Tensor, past: Past, weights: StepWeights, recur: Recur[Recurrent]
-    ) -> tuple[Past, Recurrent]:
-        """One step of values (B, 1), from the state outside of the recurrence to the new one.
+    ) -> tuple[State, Recurrent]:
+        """One step of values (B, 1), from the state outside of the recurrence to the new one; renews no origin.
 
         `recur` runs the LSTM and holds its state, as torch or the serving runtime does.
         """
-        row, issued, scores = past
+        row, issued = past["memory"], past["issued"]
         unknown = torch.isnan(value)
         missing = unknown.double()
         value = torch.where(unknown, issued[:, self.scores.median : self.scores.median + 1], value)
-        step = self.memory.step(value, missing, row)
+        new, expected = self._from_origin(past)
+        step = self.memory.step(value, missing, row, expected)
+        new["memory"] = step.row
         sight = self.memory.look(step)
         inputs = torch.cat([sight.compressed, sight.logs, step.flags, calendar], dim=-1)
         seen = self.memory.columns.seen
         started = step.row[:, seen].clamp(max=1.0)
         hidden, recurrent = recur(silu(linear(inputs, weights.embedding, weights.bias)), started)
         scored = (1.0 - missing) * row[:, seen].clamp(max=1.0)
-        scores = self.scores.step(value, issued, step.errors.abs(), scored, scores)
-        issued = self.head.next(value, sight.scale * started, hidden, inputs, sight.gaps, weights.head)
-        return (step.row, issued, scores), recurrent
+        new |= self._judged(value, scored, step.sizes, past, new)
+        stretch = None if self.calibration is None else self.calibration.next_stretch(new["calibration"])
+        unit = sight.scale * started
+        new["issued"] = self.head.next(value, unit, hidden, inputs, sight.gaps, weights.next, stretch)
+        return {name: new[name] for name in self.blocks if name in new}, recurrent
+
+    def _from_origin(self, past: Past) -> tuple[State, Tensor | None]:
+        """The block of the origin one step on, and what it adds to what the memory expects; nothing without one."""
+        if self.origin is None:
+            return {}, None
+        new, expected = self.origin.step(past["origin"])
+        return {"origin": new}, expected
+
+    def _judged(self, value: Tensor, scored: Tensor, sizes: Tensor, past: Past, new: State) -> State:
+        """Scores and calibration after values (B, 1); `sizes` (B, N) are those of the memory's errors."""
+        if self.calibration is None or self.origin is None:
+            return {"scores": self.scores.step(value - past["issued"], sizes, scored, past["scores"])}
+        expected = torch.cat([past["issued"], self.origin.fan(new["origin"])], dim=1)
+        errors, clock = value - expected, self.origin.clock(new["origin"])
+        calibration = self.calibration.step(errors, scored, clock, past["calibration"])
+        scores = self.scores.step(errors[:, : self.calibration.count], sizes, scored, past["scores"])
+        return {"scores": scores, "calibration": calibration}
 
     def forecast(self, state: State) -> Tensor:
         """The fan: (B, H, Q) float64 from the state alone; its first step is what `step` issued."""
-        return self.forecast_of(state["memory"], state["issued"], self.recurrence.top(state["recurrent"]))
+        return self.forecast_of(state, self.recurrence.top(state["recurrent"]))
 
-    def forecast_of(self, row: Tensor, issued: Tensor, hidden: Tensor) -> Tensor:
+    def forecast_of(self, past: Past, hidden: Tensor) -> Tensor:
         """The fan, of the parts of a state that it needs."""
-        scale, logs = scale_of(row[:, self.memory.columns.scale]), self.memory.logs(row)
-        fan: Tensor = self.head(row, hidden, logs, scale, self.config.horizon)
+        row = past["memory"]
+        stretch = None if self.calibration is None else self.calibration.fan_stretches(past["calibration"])
+        fan = self.fan(row, self.memory.logs(row), hidden, self.head.fan_weights(self.horizons), stretch)
         later = fan[:, 1:] * (row[:, self.memory.columns.seen] > 0.0).unsqueeze(2)
-        return torch.cat([issued.unsqueeze(1), later], dim=1)
+        return torch.cat([past["issued"].unsqueeze(1), later], dim=1)
 
-    def unroll_memory(self, values: Tensor, known: Tensor, calendar: Tensor, row: Tensor) -> tuple[Views, Tensor]:
+    def origin_of(self, past: Past, hidden: Tensor) -> Tensor:
+        """The block of a new origin (B, W), of the parts of a state that it needs."""
+        if self.origin is None:
+            raise ValueError("this model keeps no origin")
+        row = past["memory"]
+        if self.calibration is None or not self.origin.anchors:
+            return self.origin.unfanned(row)
+        stretch = self.calibration.stretches(past["calibration"])[:, 1:]
+        weights = self.head.fan_weights(self.origin.anchors)
+        return self.origin.renewed(row, self.fan(row, self.memory.logs(row), hidden, weights, stretch))
+
+    def _renewed(self, state: State) -> State:
+        """The state with a new origin where one is due."""
+        if self.origin is None:
+            return state
+        due = self.origin.due(state["memory"][:, self.memory.columns.seen])
+        if not due.any():
+            return state
+        past = {name: block[due] for name, block in state.items() if name != "recurrent"}
+        block = state["origin"].clone()
+        block[due] = self.origin_of(past, self.recurrence.top(state["recurrent"])[due])
+        return {**state, "origin": block}
+
+    @property
+    def horizons(self) -> range:
+        """All steps ahead that are forecast."""
+        return range(1, self.config.horizon + 1)
+
+    def unroll_memory(
+        self, values: Tensor, known: Tensor, calendar: Tensor, state: State, places: Tensor | None = None
+    ) -> tuple[Window, Tensor]:
         """Fold a window of values (B, T) without gradient: none of it depends on weights.
 
         Args:
             values: stand-ins in place of missing ones; `known` (B, T) is 0 for those.
             calendar: (B, T, 5) float32.
-            row: (B, M) the memory before the window.
+            state: before the window, of which the memory and what an origin keeps of the experts matter.
+            places: (B, P) the steps after which the memory is asked for; None asks for all.
         Returns:
             The window as the network sees it, and the memory after it.
         """
+        batch, length = values.shape
+        if places is None:
+            places = torch.arange(length).expand(batch, length)
+        row, past = state["memory"], state
+        memory = row.new_empty(*places.shape, row.shape[1])
+        counts = torch.bincount(places.flatten(), minlength=length).tolist()
+        asked = torch.split(places.flatten().argsort(stable=True), counts)
+        inputs = []
         with torch.no_grad():
-            steps = []
-            for value, flag in zip(values.unbind(1), known.unbind(1), strict=True):
-                steps.append(self.memory.step(value.unsqueeze(1), 1.0 - flag.unsqueeze(1), row))
-                row = steps[-1].row
-            window = Step.stack(steps)
-            sight = self.memory.look(window)
-            inputs = torch.cat([sight.compressed, sight.logs, window.flags, calendar], dim=-1)
-        return Views(window.row, inputs), row
+            for value, flag, where in zip(values.unbind(1), known.unbind(1), asked, strict=True):
+                past, expected = self._from_origin(past)
+                step = self.memory.step(value.unsqueeze(1), 1.0 - flag.unsqueeze(1), row, expected)
+                sight, row = self.memory.look(step), step.row
+                inputs.append(torch.cat([sight.compressed, sight.logs, step.flags], dim=1))
+                memory.flatten(0, 1)[where] = row[where // places.shape[1]]
+                if self.origin is not None:
+                    due = self.origin.due(row[:, self.memory.columns.seen]).unsqueeze(1)
+                    past = {"origin": torch.where(due, self.origin.unfanned(row), past["origin"])}
+        return Window(memory, torch.cat([torch.stack(inputs, dim=1), calendar], dim=2)), row
 
-    def fan(self, views: Views, hidden: Tensor, horizon: int) -> Tensor:
-        """(..., H, Q) float64: the fans of steps (...) of a window, from the recurrence's outputs (..., hidden)."""
-        scale = scale_of(views.memory[..., self.memory.columns.scale])
-        fan: Tensor = self.head(views.memory, hidden, views.inputs[..., self.memory.inputs.logs], scale, horizon)
-        return fan
+    def fan(
+        self, memory: Tensor, logs: Tensor, hidden: Tensor, weights: FanWeights, stretch: Tensor | None = None
+    ) -> Tensor:
+        """(..., n, Q) float64: fans from memories (..., M), of the horizons of the weights.
+
+        Args:
+            logs: (..., LOGS) and hidden: (..., hidden), as the network saw those memories and what it gave.
+            stretch: (..., n, 2 side) of the calibration, if any.
+        """
+        scale = scale_of(memory[..., self.memory.columns.scale])
+        return self.head.fan(memory, hidden, logs, scale, weights, stretch)
 
     def unroll(self, values: Tensor, calendar: Tensor, state: State) -> tuple[Tensor, State]:
         """Fold a window in one pass of `nn.LSTM` for each stretch that no missing value interrupts.
@@ -236,18 +337,30 @@ class Mixture(nn.Module):
         missing = torch.isnan(values)
         values = torch.where(missing, state["issued"][:, median : median + 1].detach(), values)
         known = 1.0 - missing.double()
-        views, memory = self.unroll_memory(values, known, calendar, state["memory"])
-        hidden, recurrent = self.recurrence.unroll(views.inputs, state["recurrent"])
-        started = views.memory[..., columns.seen] > 0.0
+        window, memory = self.unroll_memory(values, known, calendar, state)
+        hidden, recurrent = self.recurrence.unroll(window.inputs, state["recurrent"])
+        started = window.memory[..., columns.seen] > 0.0
         # a session that a stretch does not start has no other step in it
         recurrent = torch.where(started[:, 0], recurrent, state["recurrent"])
-        fan = self.fan(views, hidden, self.config.horizon) * started.unsqueeze(3)
-        issued = torch.cat([state["issued"].unsqueeze(1), fan[:, :, 0].detach()], dim=1)
-        rows = torch.cat([state["memory"].unsqueeze(1), views.memory], dim=1)
+        logs, weights = window.inputs[..., self.memory.inputs.logs], self.head.fan_weights(self.horizons)
+        rows = torch.cat([state["memory"].unsqueeze(1), window.memory], dim=1)
         changes = rows[..., columns.ring.stop - 1].diff(dim=1).abs()
         scored = known * rows[:, :-1, columns.seen.start].clamp(max=1.0)
-        scores = state["scores"]
+        new, stretches, fans = {**state}, None, []
+        if self.calibration is None:
+            fans = list(self.fan(window.memory, logs, hidden, weights).unbind(1))
         for t in range(values.shape[1]):
-            sizes = changes[:, t : t + 1].expand(-1, ERRORS)
-            scores = self.scores.step(values[:, t : t + 1], issued[:, t], sizes, scored[:, t : t + 1], scores)
-        return fan, {"memory": memory, "issued": issued[:, -1], "scores": scores, "recurrent": recurrent}
+            past, row = new, window.memory[:, t]
+            new, _ = self._from_origin(past)
+            sizes = changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds)
+            new |= self._judged(values[:, t : t + 1], scored[:, t : t + 1], sizes, past, new)
+            if self.calibration is not None:
+                stretches = self.calibration.fan_stretches(new["calibration"])
+                fans.append(self.fan(row, logs[:, t], hidden[:, t], weights, stretches))
+            fans[t] = fans[t] * started[:, t].unsqueeze(2)
+            new["issued"] = fans[t][:, 0].detach()
+            if self.origin is not None:
+                later = [anchor - 1 for anchor in self.origin.anchors]
+                origin = self.origin.renewed(row, fans[t][:, later].detach())
+                new["origin"] = torch.where(self.origin.due(row[:, columns.seen]).unsqueeze(1), origin, new["origin"])
+        return torch.stack(fans, dim=1), {**new, "memory": memory, "recurrent": recurrent}

@@ -3,6 +3,7 @@
 weights.safetensors   the module's parameters
 step.onnx             (state, observation) -> state, which holds the next step's quantiles
 forecast.onnx         state -> fan
+origin.onnx           state -> what is kept of an origin, of models that judge forecasts further ahead
 model.json            configuration, state layout, metrics, provenance, and the fingerprint over all of it
 MODEL_CARD.md         for people
 """
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from models.mixture import Mixture
 
 FORMAT = 2
-WEIGHTS, STEP, FORECAST = "weights.safetensors", "step.onnx", "forecast.onnx"
+WEIGHTS, STEP, FORECAST, ORIGIN = "weights.safetensors", "step.onnx", "forecast.onnx", "origin.onnx"
 CONFIG, CARD = "model.json", "MODEL_CARD.md"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 SHIPPED = Path(__file__).parents[1] / "shipped"
@@ -88,7 +89,7 @@ def publish(module: Mixture, description: Description, root: Path, *, pictures: 
             "format": FORMAT,
             "name": description.name,
             "version": description.version,
-            "architecture": {**asdict(module.config), "quantiles": list(module.config.quantiles)},
+            "architecture": asdict(module.config),
             "freqs": list(description.freqs),
             "warm_up": description.warm_up,
             "covariates": {"past": [], "known": [], "static": []},
@@ -136,8 +137,7 @@ def load_module(folder: Path) -> Mixture:
 
     from models.mixture import Mixture, MixtureConfig
 
-    architecture = _read_config(folder)["architecture"]
-    module = Mixture(MixtureConfig(**{**architecture, "quantiles": tuple(architecture["quantiles"])}))
+    module = Mixture(MixtureConfig.of(_read_config(folder)["architecture"]))
     module.load_state_dict(load_file(folder / WEIGHTS))
     return module.eval()
 
@@ -169,9 +169,7 @@ def find(roots: Sequence[Path]) -> list[Path]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    missing = [name for name in (WEIGHTS, STEP, FORECAST, CONFIG) if not (folder / name).is_file()]
-    if missing:
-        raise ArtifactError(f"{folder} lacks {', '.join(missing)}")
+    _need(folder, WEIGHTS, STEP, FORECAST, CONFIG)
     try:
         config = json.loads((folder / CONFIG).read_text())
     except ValueError as error:
@@ -180,13 +178,25 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ArtifactError(f"{folder / CONFIG} is not a JSON object")
     if config.get("format") != FORMAT:
         raise ArtifactError(f"{folder}: format {config.get('format')!r}; this version reads format {FORMAT}")
+    _need(folder, *_graphs(config))
     return config
+
+
+def _need(folder: Path, *names: str) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise ArtifactError(f"{folder} lacks {', '.join(missing)}")
+
+
+def _graphs(config: dict[str, Any]) -> tuple[str, ...]:
+    """Files with the graphs of a model."""
+    return (STEP, FORECAST, ORIGIN) if config.get("architecture", {}).get("far") else (STEP, FORECAST)
 
 
 def _fingerprint(folder: Path, config: dict[str, Any]) -> bytes:
     """SHA-256 over weights, graphs and configuration, what it says of metrics and provenance included."""
     digest = hashlib.sha256()
-    for name in (WEIGHTS, STEP, FORECAST):
+    for name in (WEIGHTS, *_graphs(config)):
         digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
     digest.update(json.dumps(config, sort_keys=True, separators=(",", ":")).encode())
     return digest.digest()

@@ -1,4 +1,4 @@
-"""From the torch module to the two graphs that serve it: `step.onnx` and `forecast.onnx`."""
+"""From the torch module to the graphs that serve it: `step.onnx`, `forecast.onnx`, `origin.onnx` where it keeps one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.dates.calendar import CALENDAR
 from models.layout import StateLayout
 from models.mixture import Mixture
 
-STEP, FORECAST = "step.onnx", "forecast.onnx"
+STEP, FORECAST, ORIGIN = "step.onnx", "forecast.onnx", "origin.onnx"
 OPSET = 18
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice")
 BATCH = "batch"
@@ -32,21 +32,15 @@ class StepGraph(nn.Module):
         self.model, self.weights, self.constants = model, model.step_weights(), _lstm_constants(model.recurrence.lstm)
 
     def forward(
-        self,
-        memory: Tensor,
-        issued: Tensor,
-        scores: Tensor,
-        rows: Sequence[Tensor],
-        value: Tensor,
-        calendar: Tensor,
+        self, past: dict[str, Tensor], rows: Sequence[Tensor], value: Tensor, calendar: Tensor
     ) -> tuple[Tensor, ...]:
-        """`rows`: hidden states of all layers, then cell states, each (1, B, hidden)."""
+        """`past`: see `mixture.Past`; `rows`: hidden states of all layers, then cell states, each (1, B, hidden)."""
 
         def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, list[Tensor]]:
             return self._recur(embedded, started, rows)
 
-        new, recurrent = self.model.fold(value, calendar, (memory, issued, scores), self.weights, recur)
-        return (*new, *recurrent)
+        new, recurrent = self.model.fold(value, calendar, past, self.weights, recur)
+        return (*new.values(), *recurrent)
 
     def _recur(self, embedded: Tensor, started: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """By the runtime's own nodes: a sequence of length 0 gives zeros, which costs less than to mask the state."""
@@ -75,12 +69,20 @@ class ForecastGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, memory: Tensor, issued: Tensor, hidden: Tensor) -> Tensor:
-        return self.model.forecast_of(memory, issued, hidden.squeeze(0).float())
+    def forward(self, past: dict[str, Tensor], hidden: Tensor) -> Tensor:
+        """`past`: memory, what was issued, and calibration where there is one."""
+        return self.model.forecast_of(past, hidden.squeeze(0).float())
+
+
+class OriginGraph(ForecastGraph):
+    """state -> the block `origin` of the state, where a new one is due."""
+
+    def forward(self, past: dict[str, Tensor], hidden: Tensor) -> Tensor:
+        return self.model.origin_of(past, hidden.squeeze(0).float())
 
 
 def export(model: Mixture, folder: Path) -> StateLayout:
-    """Write `step.onnx` and `forecast.onnx` of a model in evaluation mode; the layout of the state that they share.
+    """Write the graphs of a model in evaluation mode; the layout of the state that they share.
 
     The step takes the state's blocks in the order of its bytes, then value and calendar, and gives the blocks anew.
     """
@@ -90,15 +92,16 @@ def export(model: Mixture, folder: Path) -> StateLayout:
     observed = (torch.zeros(EXAMPLE_BATCH, 1, dtype=torch.float64), torch.zeros(EXAMPLE_BATCH, CALENDAR))
     blocks, top = [*state, *names], model.config.layers - 1
     with torch.no_grad():
-        step: Example = (*state.values(), rows, *observed)
         given, made = [*blocks, "value", "calendar"], [f"next_{name}" for name in blocks]
-        _write(StepGraph(model), step, given, made, folder / STEP)
-        shown = (state["memory"], state["issued"], rows[top])
-        _write(ForecastGraph(model), shown, ["memory", "issued", names[top]], ["fan"], folder / FORECAST)
+        _write(StepGraph(model), (state, rows, *observed), given, made, folder / STEP)
+        shown = {name: block for name, block in state.items() if name in ("memory", "issued", "calibration")}
+        _write(ForecastGraph(model), (shown, rows[top]), [*shown, names[top]], ["fan"], folder / FORECAST)
+        if model.origin is not None:
+            _write(OriginGraph(model), (shown, rows[top]), [*shown, names[top]], ["origin"], folder / ORIGIN)
     return StateLayout(model.fields)
 
 
-Example = tuple[Tensor | list[Tensor], ...]
+Example = tuple[Tensor | list[Tensor] | dict[str, Tensor], ...]
 
 
 def _write(graph: nn.Module, example: Example, inputs: list[str], outputs: list[str], path: Path) -> None:

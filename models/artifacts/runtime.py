@@ -78,14 +78,16 @@ class Model:
     """
 
     def __init__(self, spec: ModelSpec, folder: Path) -> None:
-        self.spec = spec
+        self.spec, self.folder = spec, folder
         self._step = _session(folder / "step.onnx")
         self._forecast = _session(folder / "forecast.onnx")
         self._blocks, self._stacked = _blocks(self._step, spec.state_bytes)
         names = list(self._blocks.names or ())
         self._given = [*names, "value", "calendar"]
-        self._issued = names.index("issued")
+        self._issued, self._memory = names.index("issued"), names.index("memory")
         self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
+        self._origin = _session(folder / "origin.onnx") if "origin" in names else None
+        self._seen = spec.layout.offsets["seen"] // 8
 
     def initial_state(self, batch: int) -> Bytes:
         """(B, state_bytes): the state of sessions that have seen nothing."""
@@ -149,7 +151,17 @@ class Model:
         """The blocks after one step of values (B,)."""
         given = zip(self._given, [*blocks, values[:, None], calendar], strict=True)
         new: _Arrays = self._step.run(None, dict(given))
+        if self._origin is not None:
+            self._renew(self._origin, new)
         return new
+
+    def _renew(self, origin: ort.InferenceSession, blocks: _Arrays) -> None:
+        """Keep a new origin of the sessions that are due: at their first step, and then at every `horizon`-th."""
+        seen = blocks[self._memory][:, self._seen]
+        due = np.flatnonzero((seen - 1.0) % self.spec.horizon == 0.0)
+        if len(due):
+            shown = {self._given[k]: blocks[k].take(due, axis=-2) for k in self._shown}
+            blocks[self._given.index("origin")][due] = origin.run(None, shown)[0]
 
     def _split(self, states: Bytes) -> _Arrays:
         """The blocks of the states, as the graphs take them."""

@@ -1,6 +1,7 @@
 """What a model must beat: repeating the last value, repeating the last season, and the mixture without a network."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from models.evaluation.scoring import Issued, last_known
 from models.mixture import Mixture, MixtureConfig
 
 NAIVE, SEASONAL_NAIVE, NO_NETWORK = "naive", "seasonal naive", "mixture without a network"
+UNCALIBRATED = "without calibration"
 
 
 def naive(series: Sequence[Series], horizon: int) -> list[Issued]:
@@ -33,13 +35,23 @@ def seasonal_naive_of(series: Series, horizon: int, *, season: int) -> Issued:
     return Issued(stream[:, None], fan[:, None])
 
 
-class NoNetwork:
-    """The untrained mixture: experts weighed by their discounted errors alone. Steps like a served model."""
+class Unserved:
+    """A module that is in no artifact; steps like a served model."""
 
+    def __init__(self, module: Mixture) -> None:
+        self.module = module.eval()
 
-    def __init__(self, config: MixtureConfig) -> None:
-        self.module = Mixture(config).eval()
-        self.quantiles = config.quantiles
+    @classmethod
+    def without_network(cls, config: MixtureConfig) -> "Unserved":
+        """The untrained mixture: experts weighed by their discounted errors alone."""
+        return cls(Mixture(config))
+
+    @classmethod
+    def without_calibration(cls, module: Mixture) -> "Unserved":
+        """The same weights, whose intervals no session corrects."""
+        plain = Mixture(replace(module.config, anchors=()))
+        plain.load_state_dict(module.state_dict())
+        return cls(plain)
 
     def initial_state(self, batch: int) -> dict[str, Tensor]:
         return self.module.initial_state(batch)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from models.artifacts.artifact import load_module
 from models.artifacts.runtime import Model
 from models.data import DataError, Series, calendar_of, digest, read
 from models.evaluation import baselines
@@ -28,6 +29,9 @@ WARM_UP = 560
 With daily@1 the whole training part (up to 16,000 steps) gives a relMAE that is .001 to .006 higher, 160 steps one that
 is .001 to .003 lower.
 """
+
+LONG_SEASONS = 6
+"""Seasons of the longer kind that warm a state, if they are more than that: its index takes about as many to settle."""
 
 TOGETHER = 256
 """Series folded in one batch; a session's bits do not depend on it."""
@@ -85,7 +89,8 @@ class EvaluateOptions:
     Attributes:
         files: data files with a test part.
         season: steps of the seasonal baseline and of the horizon's scale; None takes the model's own.
-        warm_up: training steps that warm the state, at most; None takes the whole training part.
+        warm_up: training steps that warm the state, at most (more where the model has a longer season); None takes the
+            whole training part.
         out: a folder to write the model's forecasts to, for other scorers; None writes nothing.
     """
 
@@ -96,12 +101,15 @@ class EvaluateOptions:
 
 
 def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None] | None = None) -> Evaluation:
-    """Score a published model, and beside it naive, seasonal naive and the mixture without a network.
+    """Score a published model, and beside it naive, seasonal naive, the mixture without a network, and the model's own
+    weights without calibration where it has one.
 
     Raises:
         DataError: a file cannot be used, or has no test part.
     """
     season = options.season or model.spec.season
+    longest = LONG_SEASONS * int(model.spec.architecture.get("longer", 0))
+    warm_up = options.warm_up and max(options.warm_up, longest)
     everything: dict[str, tuple[list[Series], list[Issued]]] = {}
     rows: list[Row] = []
     hashes: dict[str, str] = {}
@@ -111,7 +119,7 @@ def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None]
         if not series:
             raise DataError(f"{path}: no test part; mark the last rows of each series with test = true")
         hashes[collection] = digest(series)
-        for name, issued in forecasts(model, series, season=season, warm_up=options.warm_up):
+        for name, issued in forecasts(model, series, season=season, warm_up=warm_up):
             rows.append(_row(collection, name, series, issued, season))
             gathered = everything.setdefault(name, ([], []))
             gathered[0].extend(series)
@@ -122,7 +130,7 @@ def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None]
                 write(options.out, collection, series, issued)
     if len(options.files) > 1:
         rows += [_row("all", name, *gathered, season) for name, gathered in everything.items()]
-    return Evaluation(model.spec.label, options.warm_up or 0, rows, hashes)
+    return Evaluation(model.spec.label, warm_up or 0, rows, hashes)
 
 
 def forecasts(
@@ -131,11 +139,14 @@ def forecasts(
     """By forecaster, the model first, what each issued for the test part of every series."""
     spec = model.spec
     yield spec.label, stream(model, series, spec.quantiles, warm_up)
-    architecture: dict[str, Any] = {**spec.architecture, "quantiles": spec.quantiles}
-    untrained = baselines.NoNetwork(MixtureConfig(**architecture))
-    with one_thread():
-        issued = stream(untrained, series, spec.quantiles, warm_up)
-    yield baselines.NO_NETWORK, issued
+    others = {baselines.NO_NETWORK: baselines.Unserved.without_network(MixtureConfig.of(spec.architecture))}
+    if spec.architecture.get("anchors"):
+        module = load_module(model.folder)
+        others = {baselines.UNCALIBRATED: baselines.Unserved.without_calibration(module), **others}
+    for name, forecaster in others.items():
+        with one_thread():
+            issued = stream(forecaster, series, spec.quantiles, warm_up)
+        yield name, issued
     yield baselines.SEASONAL_NAIVE, baselines.seasonal_naive(series, spec.horizon, season)
     yield baselines.NAIVE, baselines.naive(series, spec.horizon)
 

@@ -16,15 +16,18 @@ class Mean:
 
     Attributes:
         rate: of a long series; the plain mean until there are 1/rate values; 0 never moves, 1 is the target itself.
-        late: observations at the start of a series that bring no value of this kind.
+        late: observations at the start of a series that bring no value of this kind; below zero where the first value
+            comes before `every` observations.
         every: observations to one value of this kind; before the first it does not move.
         skips: whether a stand-in for a missing observation teaches it nothing.
+        doubt: how many values of zero the plain mean begins with.
     """
 
     rate: float
     late: int = 0
     every: int = 1
     skips: bool = False
+    doubt: int = 0
 
     @property
     def settled(self) -> int:
@@ -33,9 +36,9 @@ class Mean:
 
     def at(self, seen: int) -> float:
         """The rate at which the observation that is the `seen`-th moves it."""
-        if not self.rate or seen < self.every:
+        if not self.rate or seen < self.every + min(self.late, 0):
             return 0.0
-        return max(self.rate, 1.0 / max((seen - self.late) // self.every, 1))
+        return max(self.rate, 1.0 / (max((seen - self.late) // self.every, 1) + self.doubt))
 
 
 def rates(means: Iterable[Mean], last: int) -> Tensor:

@@ -9,13 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from models.layers.columns import EXPERTS, Columns
+from models.layers.columns import Columns
 from models.layers.experts import candidates
 from models.layers.inputs import Inputs
-from models.layers.rows import row_asinh
+from models.layers.rows import FOUR, row_asinh
 
 PRIOR_POWER = (8.0, 3.0)
 """Untrained, experts are weighed by their error to minus this power: at the first horizon and at the last."""
+
+FAR_POWER = ((8.0, 0.0), (1.0, 7.0))
+"""The same where errors are kept further ahead, too: of the one-step errors, then of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +26,38 @@ class NextWeights:
     """The head's weights for the next step alone, as matrices for the inputs about experts or what follows from them.
 
     Args:
-        seen: (K + LOGS, hidden) and its bias; state: (hidden, hidden); prior: (K + LOGS, K) and the gate's bias.
-        gate: (hidden, K); others: (hidden, 1 + 2 side) and their bias.
+        seen: (K + LOGS, hidden) and its bias; state: (hidden, hidden).
+        prior: (K + LOGS, K + 1 + 2 side), of the gate's columns, and the bias of all.
+        out: (hidden, K + 1 + 2 side).
     """
 
     seen: Tensor
     seen_bias: Tensor
     state: Tensor
     prior: Tensor
-    gate_bias: Tensor
-    gate: Tensor
-    others: Tensor
-    others_bias: Tensor
+    out: Tensor
+    out_bias: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class FanWeights:
+    """The head's weights for some horizons at once.
+
+    Args:
+        gaps: (width, n K) float64, as `candidates` gives them.
+        by_gap: (K, hidden); by_log: (LOGS, hidden); offset, gain: (n, hidden); state: (hidden, hidden).
+        prior: (LOGS, n K); out: (hidden, K + 1 + 2 side) and its bias.
+    """
+
+    gaps: Tensor
+    by_gap: Tensor
+    by_log: Tensor
+    offset: Tensor
+    gain: Tensor
+    state: Tensor
+    prior: Tensor
+    out: Tensor
+    out_bias: Tensor
 
 
 class MixtureHead(nn.Module):
@@ -48,99 +71,149 @@ class MixtureHead(nn.Module):
     near: Tensor
     over_scale: Tensor
     over_smallest: Tensor
+    far_over_smallest: Tensor
 
-    def __init__(self, *, season: int, horizon: int, quantiles: Sequence[float], hidden: int) -> None:
+    def __init__(self, columns: Columns, *, horizon: int, quantiles: Sequence[float], hidden: int) -> None:
         super().__init__()
         if len(quantiles) % 2 == 0 or quantiles[len(quantiles) // 2] != 0.5:
             raise ValueError("quantiles are symmetric around 0.5")
-        self.side = len(quantiles) // 2
+        self.side, self.count, self.horizon = len(quantiles) // 2, columns.experts, horizon
+        inputs = Inputs(columns)
+        over_scale = inputs.over_scale()[inputs.experts]
         self.from_state = nn.Linear(hidden, hidden, bias=False)
-        self.from_experts = nn.Linear(2 * EXPERTS, hidden)
+        self.from_experts = nn.Linear(self.count + over_scale.shape[1], hidden)
         self.gain = nn.Parameter(torch.zeros(horizon, hidden))
         self.offset = nn.Parameter(torch.zeros(horizon, hidden))
-        self.prior = nn.Parameter(torch.linspace(*PRIOR_POWER, horizon).unsqueeze(1))
-        self.out = nn.Linear(hidden, EXPERTS + 1 + 2 * self.side)
+        one_step, further = FAR_POWER if columns.config.reach else (PRIOR_POWER, None)
+        self.prior = nn.Parameter(torch.linspace(*one_step, horizon).unsqueeze(1))
+        if further:
+            self.far_prior = nn.Parameter(torch.linspace(*further, horizon).unsqueeze(1))
+        self.out = nn.Linear(hidden, self.count + 1 + 2 * self.side)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():
-            self.out.bias[EXPERTS + 1 :] = _initial_spreads(quantiles)
-        columns, inputs = Columns(season), Inputs(season)
+            self.out.bias[self.count + 1 :] = _initial_spreads(quantiles)
         self.last = slice(columns.ring.stop - 1, columns.ring.stop)
         self.experts = inputs.experts
-        eye = torch.eye(inputs.width)
         buffers = {
-            "gaps": candidates(columns, horizon + horizon % 2),
-            "stacking": _stacking(self.side),
-            "near": eye[inputs.experts, inputs.gaps],
-            "over_scale": inputs.over_scale()[inputs.experts],
-            "over_smallest": eye[inputs.experts, inputs.error],
+            "gaps": candidates(columns, horizon),
+            "stacking": _stacking(self.count, self.side),
+            "near": inputs.units(inputs.gaps)[inputs.experts],
+            "over_scale": over_scale,
+            "over_smallest": inputs.units(inputs.error)[inputs.experts],
+            "far_over_smallest": inputs.units(inputs.far)[inputs.experts],
         }
         for name, buffer in buffers.items():
             self.register_buffer(name, buffer, persistent=False)
 
-    def forward(self, row: Tensor, hidden: Tensor, logs: Tensor, scale: Tensor, horizon: int) -> Tensor:
-        """Quantiles of the next `horizon` steps.
+    def fan_weights(self, horizons: Sequence[int]) -> FanWeights:
+        """For `fan`, of the parameters as they are; `horizons` are steps ahead, from 1."""
+        at = torch.tensor(horizons) - 1
+        by_gap, by_log = self._seen().tensor_split([self.count])
+        return FanWeights(
+            gaps=self.gaps[:, at].flatten(1),
+            by_gap=by_gap,
+            by_log=by_log,
+            offset=self.from_experts.bias + self.offset[at],
+            gain=1.0 + self.gain[at],
+            state=self.from_state.weight.T,
+            prior=self._prior(at)[self.count :].flatten(1),
+            out=self.out.weight.T,
+            out_bias=self.out.bias,
+        )
+
+    def fan(
+        self, row: Tensor, hidden: Tensor, logs: Tensor, scale: Tensor, w: FanWeights, stretch: Tensor | None = None
+    ) -> Tensor:
+        """Quantiles of n horizons.
 
         Args:
             row: the memory's, any leading dimensions.
             hidden: (..., hidden) the recurrence's output.
             logs: (..., LOGS) as in `Inputs`; scale: (..., 1).
+            stretch: (..., n, 2 side) what the distances between quantiles are multiplied by.
         Returns:
-            (..., H, Q) float64 in units of the series, never decreasing along Q.
+            (..., n, Q) float64 in units of the series, never decreasing along Q.
         """
-        lead = hidden.shape[:-1]
-        even = horizon + horizon % 2  # two horizons of experts are whole fours
-        ratios = (row.matmul(self.gaps[:, :even].flatten(1)) / scale).float()
-        near = row_asinh(ratios)
-        gaps, near = (x.reshape(*lead, even, EXPERTS)[..., :horizon, :] for x in (ratios, near))
-        by_gap, by_error = self.from_experts.weight.T.tensor_split([EXPERTS])
-        seen = near.matmul(by_gap) + logs.matmul(self.over_scale[EXPERTS:]).matmul(by_error).unsqueeze(-2)
-        seen = seen + (self.from_experts.bias + self.offset[:horizon])
-        raw = self.out(silu(self.from_state(hidden).unsqueeze(-2) * (1.0 + self.gain[:horizon]) + seen))
-        gate, others = raw.tensor_split([EXPERTS], dim=-1)
-        prior = self.prior[:horizon] * logs.matmul(self.over_smallest[EXPERTS:]).unsqueeze(-2)
-        return self._units(gate - prior, others, gaps) * scale.unsqueeze(-1) + row[..., self.last].unsqueeze(-1)
+        lead, horizons = hidden.shape[:-1], len(w.gain)
+        ratios = (row.matmul(w.gaps) / scale).float()
+        near = self._compressed(ratios).reshape(*lead, horizons, self.count)
+        gaps = ratios.reshape(*lead, horizons, self.count)
+        seen = near.matmul(w.by_gap) + logs.matmul(w.by_log).unsqueeze(-2) + w.offset
+        raw = silu(hidden.matmul(w.state).unsqueeze(-2) * w.gain + seen).matmul(w.out) + w.out_bias
+        gate, others = raw.tensor_split([self.count], dim=-1)
+        prior = logs.matmul(w.prior).reshape(*lead, horizons, self.count)
+        units = self._units(gate + prior, others, gaps, stretch)
+        return units * scale.unsqueeze(-1) + row[..., self.last].unsqueeze(-1)
+
+    def _compressed(self, ratios: Tensor) -> Tensor:
+        """Inverse hyperbolic sines (..., n K) in whole fours."""
+        lacking = -ratios.shape[-1] % FOUR
+        if not lacking:
+            return row_asinh(ratios)
+        return row_asinh(torch.cat([ratios, ratios[..., :lacking]], dim=-1))[..., :-lacking]
 
     def next_weights(self) -> NextWeights:
         """For `next`, of the parameters as they are."""
-        by_gap, by_error = self.from_experts.weight.T.tensor_split([EXPERTS])
-        gate, others = self.out.weight.T.tensor_split([EXPERTS], dim=1)
-        gate_bias, others_bias = self.out.bias.tensor_split([EXPERTS])
+        prior = self._prior(torch.tensor([0]))[:, 0]
         return NextWeights(
-            seen=self.near.matmul(by_gap) + self.over_scale.matmul(by_error),
+            seen=self._seen(),
             seen_bias=self.from_experts.bias + self.offset[0],
             state=self.from_state.weight.T * (1.0 + self.gain[0]),
-            prior=-self.prior[0] * self.over_smallest,
-            gate_bias=gate_bias,
-            gate=gate,
-            others=others,
-            others_bias=others_bias,
+            prior=torch.cat([prior, prior.new_zeros(len(prior), 1 + 2 * self.side)], dim=1),
+            out=self.out.weight.T,
+            out_bias=self.out.bias,
         )
 
-    def next(self, value: Tensor, unit: Tensor, hidden: Tensor, inputs: Tensor, gaps: Tensor, w: NextWeights) -> Tensor:
-        """Quantiles (B, Q) of the next step alone: the first of `forward`, in fewer and wider operations.
+    def _seen(self) -> Tensor:
+        """(K + LOGS, hidden): what the hidden layer sees of experts, as in `Inputs.experts`."""
+        by_gap, by_error = self.from_experts.weight.T.tensor_split([self.count])
+        return self.near.matmul(by_gap) + self.over_scale.matmul(by_error)
+
+    def _prior(self, at: Tensor) -> Tensor:
+        """(K + LOGS, n, K): what the gate begins with, at horizons (n,) counted from 0."""
+        prior = self.over_smallest.unsqueeze(1) * self.prior[at]
+        if self.far_over_smallest.shape[1]:
+            prior = prior + self.far_over_smallest.unsqueeze(1) * self.far_prior[at]
+        return -prior
+
+    def next(
+        self,
+        value: Tensor,
+        unit: Tensor,
+        hidden: Tensor,
+        inputs: Tensor,
+        gaps: Tensor,
+        w: NextWeights,
+        stretch: Tensor | None = None,
+    ) -> Tensor:
+        """Quantiles (B, Q) of the next step alone: the first of `fan`, in fewer and wider operations.
 
         Args:
             value, unit: (B, 1) the last value and the scale, zeros for a session that has not started.
-            inputs: (B, width) the row of inputs; gaps: (B, K) as in `Sight`.
+            inputs: (B, width) the row of inputs; gaps: (B, K) as in `Sight`; stretch: (B, 2 side).
         """
         experts = inputs[:, self.experts]
         u = silu(torch.addmm(torch.addmm(w.seen_bias, experts, w.seen), hidden, w.state))
-        gate = torch.addmm(torch.addmm(w.gate_bias, experts, w.prior), u, w.gate)
-        return self._units(gate, torch.addmm(w.others_bias, u, w.others), gaps) * unit + value
+        raw = torch.addmm(torch.addmm(w.out_bias, experts, w.prior), u, w.out)
+        gate, others = raw.tensor_split([self.count], dim=1)
+        return self._units(gate, others, gaps, stretch) * unit + value
 
-    def _units(self, gate: Tensor, others: Tensor, gaps: Tensor) -> Tensor:
+    def _units(self, gate: Tensor, others: Tensor, gaps: Tensor, stretch: Tensor | None) -> Tensor:
         """(..., Q) float64 above the last value, in units of the scale.
 
         Args:
             gate, gaps: (..., K); others: (..., 1 + 2 side), centre and raw distances.
         """
-        weighed = torch.softmax(gate, dim=-1) * gaps
-        return torch.cat([weighed, others, twice_ramp(others)], dim=-1).matmul(self.stacking).double()
+        weighed, centre = torch.softmax(gate, dim=-1) * gaps, others[..., :1]
+        distances = twice_ramp(others[..., 1:])
+        if stretch is not None:
+            distances = distances * stretch
+        return torch.cat([weighed, centre, distances], dim=-1).matmul(self.stacking).double()
 
 
-def _stacking(side: int) -> Tensor:
-    """(K + 2 (1 + 2 side), Q): what sums weighed experts, centre and distances, outwards, to quantiles.
+def _stacking(experts: int, side: int) -> Tensor:
+    """(K + 1 + 2 side, Q): what sums weighed experts, centre and distances, outwards, to quantiles.
 
     A product with a constant, because the runtime's sum over a row gives other bits at other batch sizes. It adds in
     the order of its rows, so that no rounding makes neighbours cross.
@@ -148,8 +221,7 @@ def _stacking(side: int) -> Tensor:
     outwards = torch.ones(side, side).triu() / 2.0
     below = torch.cat([-outwards.flip(1), torch.zeros(side, 1 + side)], dim=1)
     above = torch.cat([torch.zeros(side, side + 1), outwards], dim=1)
-    centre = torch.ones(EXPERTS + 1, 2 * side + 1)
-    return torch.cat([centre, torch.zeros(2 * side + 1, 2 * side + 1), below, above])
+    return torch.cat([torch.ones(experts + 1, 2 * side + 1), below, above])
 
 
 def twice_ramp(x: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-from models.layers.inputs import ERRORS
 from models.layout import Field
 
 RECENT_RATE = 1 / 50
@@ -19,32 +18,35 @@ SUMS = 2 * len(SCORES)
 
 
 class RunningScores(nn.Module):
-    """Sums of the scores over all steps and, discounted, over about the last 50; missing values score nothing."""
+    """Sums of the scores over all steps and, discounted, over about the last 50; missing values score nothing.
+
+    Args:
+        errors: how many of the memory's errors there are.
+    """
 
     levels: Tensor
     edges: Tensor
     products: Tensor
 
-    def __init__(self, quantiles: Sequence[float]) -> None:
+    def __init__(self, quantiles: Sequence[float], errors: int) -> None:
         super().__init__()
         self.median = len(quantiles) // 2
         self.fields = tuple(Field(name, "<f8", (len(SCORES),)) for name in ("scores.all", "scores.recent"))
         self.register_buffer("levels", torch.tensor(quantiles, dtype=torch.float64), persistent=False)
         self.register_buffer("edges", _edges(quantiles), persistent=False)
-        self.register_buffer("products", _products(quantiles), persistent=False)
+        self.register_buffer("products", _products(quantiles, errors), persistent=False)
 
     def initial_state(self, batch: int) -> Tensor:
         """Zeros (B, 12): over all steps, then over the recent ones."""
         return torch.zeros(batch, SUMS, dtype=torch.float64)
 
-    def step(self, value: Tensor, issued: Tensor, sizes: Tensor, scored: Tensor, sums: Tensor) -> Tensor:
-        """Fold the scores of values (B, 1) against the quantiles (B, Q) issued for them; the new sums (B, 12).
+    def step(self, error: Tensor, sizes: Tensor, scored: Tensor, sums: Tensor) -> Tensor:
+        """Fold the scores of errors (B, Q), actual minus the quantiles issued for it; the new sums (B, 12).
 
         Args:
             sizes: (B, K + 2) of the memory's errors, the last one |actual - last value|.
             scored: (B, 1) float64, 0 where nothing is scored.
         """
-        error = value - issued
         beyond = (error >= self.edges).double()
         row = torch.cat([error, error.abs(), beyond, sizes, sums], dim=1)
         return sums + scored * row.matmul(self.products)
@@ -61,7 +63,7 @@ def _edges(quantiles: Sequence[float]) -> Tensor:
     return torch.stack(edges)
 
 
-def _products(quantiles: Sequence[float]) -> Tensor:
+def _products(quantiles: Sequence[float], errors: int) -> Tensor:
     """(3 Q + K + 2 + 12, 12): what gives the sums' changes of errors, their sizes, quantiles passed, and the sums.
 
     A product with a constant, because the runtime's mean over a row gives other bits at other batch sizes. The pinball
@@ -69,7 +71,7 @@ def _products(quantiles: Sequence[float]) -> Tensor:
     inside of an interval if it has passed the lower quantile and not the upper one, since they never cross.
     """
     count, score = len(quantiles), {name: k for k, name in enumerate(SCORES)}
-    rows = (count, count, count, ERRORS)
+    rows = (count, count, count, errors)
     error, size, beyond, memory = (torch.zeros(n, len(SCORES), dtype=torch.float64) for n in rows)
     error[:, score["pinball"]] = (torch.tensor(quantiles, dtype=torch.float64) - 0.5) / count
     size[:, score["pinball"]] = 0.5 / count

@@ -37,43 +37,6 @@ def autoregressive(shocks: Array, memory: Array) -> Array:
     return out
 
 
-def phases(rng: Generator, count: int, length: int, season: int) -> NDArray[np.int64]:
-    """(count, length) seasonal phase of each step, from a random start."""
-    return (rng.integers(season, size=(count, 1)) + np.arange(length)) % season
-
-
-def shapes(rng: Generator, count: int, season: int) -> Array:
-    """(count, season) weekly shapes with mean 0 and deviation 1: iid, weekend pair, special day, sine, heavy-tailed."""
-    kind = rng.integers(5, size=count)[:, None]
-    place = rng.integers(season, size=(count, 1))
-    day = np.arange(season)[None, :]
-    iid = rng.standard_normal((count, season))
-    from_place = (day - place) % season
-    pair = np.where(from_place == 0, -1.0, np.where(from_place == 1, -rng.uniform(0.5, 1.5, (count, 1)), 0.0))
-    special = np.where(from_place == 0, rng.choice([-1.0, 1.0], size=(count, 1)), 0.0)
-    sine = np.sin(2.0 * np.pi * (day + place) / season)
-    heavy = rng.standard_t(2.5, size=(count, season))
-    shape = np.choose(kind, [iid, pair + 0.1 * iid, special + 0.1 * iid, sine + 0.1 * iid, heavy])
-    shape = shape - shape.mean(axis=1, keepdims=True)
-    out: Array = shape / np.maximum(shape.std(axis=1, keepdims=True), 1e-6)
-    return out
-
-
-def weekly(rng: Generator, count: int, length: int, season: int) -> Array:
-    """Weekly patterns of unit size; 35 % cross-fade into another, 40 % with a drifting amplitude."""
-    phase = phases(rng, count, length, season)
-    first = np.take_along_axis(shapes(rng, count, season), phase, axis=1)
-    second = np.take_along_axis(shapes(rng, count, season), phase, axis=1)
-    middle = rng.uniform(0.0, length, (count, 1))
-    speed = lognormal(rng, 8.0, 1.2, count)[:, None]
-    fade = 1.0 / (1.0 + np.exp(-np.clip((np.arange(length) - middle) / speed, -50.0, 50.0)))
-    fade = fade * chance(rng, 0.35, count)[:, None]
-    pattern = first * (1.0 - fade) + second * fade
-    drift = walk(rng.standard_normal((count, length))) * lognormal(rng, 0.02, 0.7, count)[:, None]
-    out: Array = pattern * np.exp(np.clip(drift * chance(rng, 0.4, count)[:, None], -3.0, 3.0))
-    return out
-
-
 def cycle(rng: Generator, count: int, length: int, period: Array) -> Array:
     """One or two harmonics of `period` (count,), from a random phase."""
     turn = 2.0 * np.pi * (np.arange(length)[None, :] / period[:, None] + rng.random((count, 1)))
@@ -125,15 +88,18 @@ def shocks(rng: Generator, count: int, length: int) -> Array:
     return out
 
 
-def noise(rng: Generator, count: int, length: int, phase: NDArray[np.int64], season: int) -> Array:
-    """Shocks; 30 % with stochastic volatility, 30 % AR(1), 20 % with a size that depends on the weekday."""
+def noise(rng: Generator, count: int, length: int, sizes: Array) -> Array:
+    """Shocks; 30 % with stochastic volatility, 30 % AR(1), 20 % with a size that depends on the phase.
+
+    Args:
+        sizes: (count, length) the logarithm of the size by phase, for those.
+    """
     out = shocks(rng, count, length)
     memory = np.where(chance(rng, 0.3, count), rng.uniform(-0.5, 0.9, count), 0.0)
     out = autoregressive(out, memory)
     slow = autoregressive(rng.standard_normal((count, length)), rng.uniform(0.8, 0.995, count))
     out *= np.exp(slow * (chance(rng, 0.3, count) * rng.uniform(0.2, 1.0, count))[:, None])
-    daily = np.exp(rng.standard_normal((count, season)) * (0.7 * chance(rng, 0.2, count))[:, None])
-    sized: Array = out * np.take_along_axis(daily, phase, axis=1)
+    sized: Array = out * np.exp(sizes * (0.7 * chance(rng, 0.2, count))[:, None])
     return sized
 
 
@@ -156,8 +122,17 @@ def outliers(rng: Generator, count: int, length: int) -> Array:
     return out
 
 
+def intermittent(rng: Generator, count: int, length: int, sizes: Array) -> Array:
+    """Demand that is mostly zero: events with a chance that drifts, of a size like `sizes` (count, length), above 0."""
+    drift = walk(rng.standard_normal((count, length))) * lognormal(rng, 0.01, 0.8, count)[:, None]
+    often = rng.uniform(0.03, 0.6, (count, 1)) * np.exp(np.clip(drift, -2.0, 0.5))
+    demand = 1.0 + rng.poisson(lognormal(rng, 1.5, 1.0, count)[:, None].clip(0.0, 1e4) * sizes)
+    out: Array = (rng.random((count, length)) < often) * demand
+    return out
+
+
 def holidays(rng: Generator, series: Array) -> Array:
-    """On 20 % of the series 1 to 4 % of the days (one or two in a row) fall towards the series' 2 % quantile."""
+    """On 20 % of the series 1 to 4 % of the steps (one or two in a row) fall towards the series' 2 % quantile."""
     count, length = series.shape
     at = rng.random((count, length)) < rng.uniform(0.01, 0.04, (count, 1))
     second = np.roll(at, 1, axis=1) & (rng.random((count, length)) < 0.4)

@@ -6,7 +6,7 @@ batches of `Schedule.batch`, unrolled, and its loss is taken at some positions o
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from models.data import Series, digest
 from models.layers.scale import scale_of
-from models.mixture import Mixture, Views
+from models.mixture import Mixture, Window
 from models.synthetic import series as synthetic
+from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
 from models.training.curve import Point, Progress, training_curve
-from models.training.recipe import Recipe, Source
+from models.training.recipe import Recipe, Schedule, Source
 from models.training.validation import Validation, validation_parts
 from models.training.windows import Sampler, Windows, loss_positions, pool_of
 
@@ -29,9 +30,6 @@ BATCHES_DRAWN = 24
 
 BATCHES_FOLDED = 8
 """Batches whose memory is folded together: more do not stay in the processor's cache, fewer cost more per window."""
-
-POSITIONS = 4
-"""One in so many steps of a window is judged: the fans of neighbouring steps teach almost the same."""
 
 FIRST_STEP_WEIGHT = 0.25
 """The part of the loss that is the next step's alone; the rest is spread over the horizon."""
@@ -169,7 +167,7 @@ def _loop(
         # each draw has a generator of its own, so that a resumed training draws what an uninterrupted one would have
         rng = np.random.default_rng([options.seed, progress.update])
         windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
-        for batch in batches(module, windows, rng, schedule.batch):
+        for batch in batches(module, windows, rng, schedule):
             progress.seconds = time.monotonic() - resumed_at
             done = _done(options, progress)
             if done >= 1.0:
@@ -199,33 +197,43 @@ class Batch:
     """B windows as the network sees them, with what its loss needs.
 
     Attributes:
-        views: of (B, T) steps.
+        window: inputs of (B, T) steps, and memories at the positions.
         positions: (B, P) steps at which the fan is judged, in order.
+        horizons: H of the steps ahead, from 1 on.
         targets: (B, P, H) float64, NaN where nothing is judged.
     """
 
-    views: Views
+    window: Window
     positions: Tensor
+    horizons: Sequence[int]
     targets: Tensor
 
 
-def batches(module: Mixture, windows: Windows, rng: np.random.Generator, size: int) -> Iterator[Batch]:
-    """Fold the memory of many windows at once, and give them out in batches of `size`."""
+def batches(module: Mixture, windows: Windows, rng: np.random.Generator, schedule: Schedule) -> Iterator[Batch]:
+    """Fold the memory of many windows at once, and give them out in batches of the schedule's size."""
     values, calendar = torch.from_numpy(windows.values), torch.from_numpy(windows.calendar)
     known = (~torch.isnan(values)).double()
     values = stand_ins(module, values, calendar)
-    length, horizon = windows.values.shape[1], module.config.horizon
-    places = np.sort(loss_positions(rng, windows.steps, max(length // POSITIONS, 1)), axis=1)
+    length, size = windows.values.shape[1], schedule.batch
+    places = np.sort(loss_positions(rng, windows.steps, max(length // schedule.positions, 1)), axis=1)
+    horizons = judged_horizons(rng, module.config.horizon, schedule.horizons)
     rows = np.arange(len(windows))[:, None, None]
-    targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.arange(1, horizon + 1)])
-    pairs = (torch.from_numpy(places), targets)
+    targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.array(horizons)])
+    positions = torch.from_numpy(places)
     for start in range(0, len(windows), BATCHES_FOLDED * size):
         fold = slice(start, start + BATCHES_FOLDED * size)
-        judged = [torch.split(array[fold], size) for array in pairs]
-        initial = module.memory.initial_state(len(judged[0]) * size)
-        views, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial)
-        for k, (position, target) in enumerate(zip(*judged, strict=True)):
-            yield Batch(views[k * size : (k + 1) * size], position, target)
+        initial = module.initial_state(len(positions[fold]))
+        folded, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial, positions[fold])
+        parts = (folded.memory, folded.inputs, positions[fold], targets[fold])
+        for memory, inputs, position, target in zip(*(torch.split(part, size) for part in parts), strict=True):
+            yield Batch(Window(memory, inputs), position, horizons, target)
+
+
+def judged_horizons(rng: np.random.Generator, horizon: int, count: int) -> list[int]:
+    """So many steps ahead in rising order, the first always, the others at random; all of them where `count` is 0."""
+    if not 0 < count < horizon:
+        return list(range(1, horizon + 1))
+    return [1, *sorted((rng.choice(horizon - 1, count - 1, replace=False) + 2).tolist())]
 
 
 def stand_ins(module: Mixture, values: Tensor, calendar: Tensor) -> Tensor:
@@ -254,17 +262,17 @@ def unrolled_losses(module: Mixture, batch: Batch, unroll: int) -> Iterator[Tens
     The first starts from the zero state, each further one from where the one before it ended: as a value, without its
     gradient, after the caller has taken its step.
     """
-    length = batch.views.inputs.shape[1]
-    size = len(batch.positions)
-    state = module.recurrence.initial_state(size)
-    for start in range(0, length, unroll):
-        hidden, state = module.recurrence.sequence(batch.views.inputs[:, start : start + unroll], state)
+    inputs, memory = batch.window.inputs, batch.window.memory
+    state = module.recurrence.initial_state(len(batch.positions))
+    for start in range(0, inputs.shape[1], unroll):
+        hidden, state = module.recurrence.sequence(inputs[:, start : start + unroll], state)
         inside = (batch.positions >= start) & (batch.positions < start + unroll)
         window, place = inside.nonzero(as_tuple=True)
         step = batch.positions[window, place]
-        judged = batch.views[window, step]
-        fan = module.fan(judged, hidden[window, step - start], module.config.horizon)
-        yield pinball_loss(module, judged.memory, fan, batch.targets[window, place])
+        logs = inputs[window, step][:, module.memory.inputs.logs]
+        weights = module.head.fan_weights(batch.horizons)
+        fan = module.fan(memory[window, place], logs, hidden[window, step - start], weights)
+        yield pinball_loss(module, memory[window, place], fan, batch.targets[window, place])
         state = state.detach()
 
 
@@ -272,7 +280,8 @@ def pinball_loss(module: Mixture, memory: Tensor, fan: Tensor, targets: Tensor) 
     """Mean pinball loss in units of each session's scale, with extra weight on the next step.
 
     Args:
-        memory: (N, M) rows; fan: (N, H, Q) quantiles; targets: (N, H), NaN where nothing is judged.
+        memory: (N, M) rows; fan: (N, H, Q) quantiles, the next step's first; targets: (N, H), NaN where nothing is
+            judged.
     """
     judged = ~torch.isnan(targets)
     horizon = fan.shape[1]
@@ -307,13 +316,13 @@ def _sampler(options: TrainOptions, parts: list[list[Series]], report: Report) -
         report.synthetic(drawn, total)
 
     length = max(396, recipe.schedule.window + recipe.model.horizon)
-    season = recipe.model.season
+    rhythm = Rhythm.of(recipe.model.season, recipe.model.longer)
     made = synthetic.draw(
-        total, length=length, season=season, seed=options.seed, processes=options.processes, advance=advance
+        total, length=length, rhythm=rhythm, seed=options.seed, processes=options.processes, advance=advance
     )
     pools = [pool_of(series) for series in parts]
     weights = [source.weight for source in recipe.sources]
-    return Sampler(pools, weights, made, recipe.schedule, season=season, horizon=recipe.model.horizon)
+    return Sampler(pools, weights, made, recipe.schedule, rhythm=rhythm, horizon=recipe.model.horizon)
 
 
 def _optimizer(module: Mixture, rate: float) -> torch.optim.Optimizer:

@@ -38,11 +38,18 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The hyperparameters of training; shares are of the windows drawn."""
+    """The hyperparameters of training; shares are of the windows drawn.
+
+    Attributes:
+        positions: one in so many steps of a window is judged: the fans of neighbouring steps teach almost the same.
+        horizons: how many of the steps ahead a batch is judged on, the first and others at random; 0 = all of them.
+    """
 
     unroll: int = 160
     chunks: int = 1
     batch: int = 64
+    positions: int = 4
+    horizons: int = 0
     learning_rate: float = 2e-3
     synthetic: float = 0.5
     walks: float = 0.03
@@ -87,7 +94,7 @@ def load(name: str | Path) -> Recipe:
         return Recipe(
             name=path.stem,
             freqs=tuple(table["freqs"]),
-            model=MixtureConfig(**table.get("model", {})),
+            model=MixtureConfig.of(table.get("model", {})),
             schedule=Schedule(**table.get("training", {})),
             sources=tuple(_source(entry) for entry in table.get("source", ())),
             scored=tuple(table.get("scored", ())),

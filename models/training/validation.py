@@ -14,7 +14,7 @@ HELD_OUT = 56
 """Steps at the end of a held-out series; its earlier steps are trained on."""
 
 WARM_UP = 224
-"""Steps that warm the state before the first judged forecast."""
+"""Steps that warm the state before the first judged forecast, or two of the longer season, if that is more."""
 
 EVERY = 5
 """One series in so many lends its end."""
@@ -28,7 +28,7 @@ class Validation:
     """N held-out ends, aligned, with the source that each is from.
 
     Attributes:
-        values: (N, WARM_UP + HELD_OUT) float64; calendar: (N, WARM_UP + HELD_OUT, 5) float32.
+        values: (N, T) float64, of which the last HELD_OUT are judged; calendar: (N, T, 5) float32.
     """
 
     sources: tuple[str, ...]
@@ -42,10 +42,13 @@ class Validation:
             return {}
         with torch.no_grad():
             state, known = module.initial_state(len(self.values)), torch.ones_like(self.values)
-            views, _ = module.unroll_memory(self.values, known, self.calendar, state["memory"])
-            hidden, _ = module.recurrence.sequence(views.inputs, state["recurrent"])
             part = slice(-HELD_OUT - 1, -1)
-            issued = module.fan(views[:, part], hidden[:, part], 1)[:, :, 0, module.scores.median]
+            places = torch.arange(self.values.shape[1])[part].expand(len(self.values), -1)
+            window, _ = module.unroll_memory(self.values, known, self.calendar, state, places)
+            hidden, _ = module.recurrence.sequence(window.inputs, state["recurrent"])
+            logs = window.inputs[:, part][..., module.memory.inputs.logs]
+            fan = module.fan(window.memory, logs, hidden[:, part], module.head.fan_weights([1]))
+            issued = fan[:, :, 0, module.scores.median]
         error = ((self.values[:, -HELD_OUT:] - issued).abs() * self.judged).sum(1)
         naive = (self.values[:, -HELD_OUT:].diff(dim=1, prepend=self.values[:, part][:, :1]).abs() * self.judged).sum(1)
         floor = 1e-3 * self.values.diff(dim=1).abs().mean(1) + 1e-12
@@ -60,11 +63,12 @@ def validation_parts(
 ) -> tuple[list[list[Series]], Validation]:
     """Split each source: what may be trained on, and the held-out ends of some of its complete, long enough series."""
     parts, names, ends = [], [], []
+    warm_up = max(WARM_UP, 2 * config.longer)
     for name, series in sources:
         part, taken = [], 0
         for k, one in enumerate(series):
             wanted = k % EVERY == EVERY - 1 or len(series) == 1
-            long_enough = len(one) >= WARM_UP + 2 * HELD_OUT + config.horizon and not np.isnan(one.values).any()
+            long_enough = len(one) >= warm_up + 2 * HELD_OUT + config.horizon and not np.isnan(one.values).any()
             if wanted and long_enough and taken < MOST:
                 ends.append(one)
                 names.append(name)
@@ -73,8 +77,8 @@ def validation_parts(
             else:
                 part.append(one)
         parts.append(part)
-    span = slice(-WARM_UP - HELD_OUT, None)
-    empty = np.zeros((0, WARM_UP + HELD_OUT))
+    span = slice(-warm_up - HELD_OUT, None)
+    empty = np.zeros((0, warm_up + HELD_OUT))
     values = np.stack([one.values[span] for one in ends]) if ends else empty
     calendar = np.stack([calendar_of(one)[span] for one in ends]) if ends else np.zeros((*empty.shape, 5))
     judged = np.stack([~one.imputed[-HELD_OUT:] for one in ends]) if ends else np.zeros((0, HELD_OUT), dtype=bool)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.data import Series, calendar_of
 from models.dates.calendar import CALENDAR
 from models.synthetic import series as synthetic
+from models.synthetic.seasons import Rhythm
 from models.training.recipe import Schedule
 
 Array = NDArray[np.float64]
@@ -70,11 +71,11 @@ class Sampler:
         generated: NDArray[np.float32],
         schedule: Schedule,
         *,
-        season: int,
+        rhythm: Rhythm,
         horizon: int,
     ) -> None:
         self.pools, self.generated, self.schedule = pools, generated, schedule
-        self.season, self.horizon = season, horizon
+        self.rhythm, self.horizon = rhythm, horizon
         real = 1.0 - schedule.synthetic - schedule.walks
         shares = np.array([*(real * np.array(weights) / sum(weights)), schedule.synthetic, schedule.walks])
         self.shares = shares / shares.sum()
@@ -111,7 +112,7 @@ class Sampler:
     def _augmented(self, rng: np.random.Generator, cut: Windows, rows: NDArray[np.intp]) -> Array:
         window = self.schedule.window
         series = np.concatenate([cut.values[rows], cut.ahead[rows, window:]], axis=1)
-        changed = synthetic.weekly_shape_added(rng, series, self.season)
+        changed = synthetic.shape_added(rng, series, self.rhythm)
         judged = np.where(np.isnan(cut.ahead[rows]), np.nan, changed)
         return np.concatenate([changed[:, :window], judged], axis=1)
 

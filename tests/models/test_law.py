@@ -16,15 +16,17 @@ from models.artifacts.runtime import Model, ModelSpec
 from models.mixture import Mixture, MixtureConfig
 from tests.golden.publish_models import ROOT, random_module
 from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_features
+from tests.models.shapes import SHAPES
 
 SIZES = {1: (8, 13, 24, 40, 64, 96, 128), 2: (8, 16, 31, 48, 64, 100, 128), 3: (8, 20, 32, 64, 72, 128)}
 RANDOM = [MixtureConfig(hidden=hidden, layers=layers) for layers, sizes in SIZES.items() for hidden in sizes]
 RANDOM += [MixtureConfig(hidden=hidden, layers=layers, state="float16") for layers, hidden in ((1, 64), (2, 31))]
 RANDOM += [MixtureConfig(hidden=8, season=season, horizon=3) for season in (1, 2, 24)]
+RANDOM += list(SHAPES.values())
 
 
 def label(config: MixtureConfig) -> str:
-    return f"{config.layers}x{config.hidden}-{config.state}-{config.season}"
+    return f"{config.layers}x{config.hidden}-{config.state}-{config.season}-{config.far}"
 
 
 def test_the_package_ships_a_model() -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.fold import State
+from models.layers.columns import Columns, MemoryConfig
 from models.layers.experts import ERROR_FLOOR, candidates
 from models.layers.quantiles import MixtureHead, twice_ramp
 from models.layers.scale import scale_of
@@ -166,4 +167,4 @@ def test_the_ramp_of_the_spreads_is_positive_and_rises() -> None:
 @pytest.mark.parametrize("quantiles", [(0.1, 0.9), (0.1, 0.4, 0.9)])
 def test_quantiles_without_a_median_in_the_middle_are_refused(quantiles: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match=r"symmetric around 0\.5"):
-        MixtureHead(season=7, horizon=14, quantiles=quantiles, hidden=8)
+        MixtureHead(Columns(MemoryConfig(7)), horizon=14, quantiles=quantiles, hidden=8)

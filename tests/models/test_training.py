@@ -11,6 +11,7 @@ import torch
 from models.artifacts import artifact
 from models.data import digest, read
 from models.mixture import Mixture, MixtureConfig
+from models.synthetic.seasons import Rhythm
 from models.training import checkpoints, publishing
 from models.training.bptt import (
     Batch,
@@ -18,6 +19,7 @@ from models.training.bptt import (
     Trained,
     TrainOptions,
     batches,
+    judged_horizons,
     pinball_loss,
     stand_ins,
     train,
@@ -26,6 +28,7 @@ from models.training.bptt import (
 from models.training.curve import Progress
 from models.training.recipe import Recipe, Schedule, Source
 from models.training.windows import Sampler, Windows, loss_positions, pool_of
+from tests.golden.publish_models import random_module
 from tests.models.collection import write_collection
 
 CONFIG = MixtureConfig(hidden=8)
@@ -66,9 +69,10 @@ def a_batch(options: TrainOptions, module: Mixture) -> tuple[Windows, Batch]:
     pool = pool_of(options.recipe.sources[0].read(options.data, "D"))
     rng = np.random.default_rng(4)
     synthetic = rng.standard_normal((5, 200)).astype(np.float32)
-    sampler = Sampler([pool], [1.0], synthetic, replace(SCHEDULE, gappy=0.0), season=7, horizon=CONFIG.horizon)
+    schedule = replace(SCHEDULE, gappy=0.0)
+    sampler = Sampler([pool], [1.0], synthetic, schedule, rhythm=Rhythm(), horizon=CONFIG.horizon)
     windows = sampler.draw(rng, 8)
-    return windows, next(batches(module, windows, rng, 8))
+    return windows, next(batches(module, windows, rng, schedule))
 
 
 def test_training_learns_and_logs_the_digest_of_the_training_rows_only(trained: Trained, options: TrainOptions) -> None:
@@ -145,9 +149,9 @@ def test_no_gradient_crosses_the_edge_of_an_unroll(options: TrainOptions) -> Non
     module = Mixture(CONFIG)
     torch.nn.init.normal_(module.head.out.weight, std=0.1)
     _, batch = a_batch(options, module)
-    batch.views.inputs.requires_grad_()
+    batch.window.inputs.requires_grad_()
     _, second = unrolled_losses(module, batch, SCHEDULE.unroll)
-    [gradient] = torch.autograd.grad(second, batch.views.inputs)
+    [gradient] = torch.autograd.grad(second, batch.window.inputs)
     assert (gradient[:, :42] == 0.0).all()
     assert (gradient[:, 42:] != 0.0).any()
 
@@ -161,10 +165,31 @@ def test_the_fast_path_judges_the_fan_that_the_unrolled_module_gives(options: Tr
         fan, _ = module.unroll(values, calendar, module.initial_state(8))
         [loss] = unrolled_losses(module, batch, SCHEDULE.window)
         rows = torch.arange(8)[:, None]
-        memory = batch.views.memory[rows, batch.positions].flatten(0, 1)
+        memory = batch.window.memory.flatten(0, 1)
         chosen = fan[rows, batch.positions].flatten(0, 1)
         expected = pinball_loss(module, memory, chosen, batch.targets.flatten(0, 1))
     assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_batch_is_judged_on_the_next_step_and_others_at_random() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [judged_horizons(rng, 48, 12) for _ in range(200)]
+    assert all(len(set(horizons)) == 12 and horizons == sorted(horizons) for horizons in drawn)
+    assert all(horizons[0] == 1 and horizons[-1] <= 48 for horizons in drawn)
+    assert {h for horizons in drawn for h in horizons} == set(range(1, 49))
+    assert judged_horizons(rng, 14, 0) == judged_horizons(rng, 14, 20) == list(range(1, 15))
+
+
+def test_some_horizons_of_a_fan_are_those_of_the_whole_fan(options: TrainOptions) -> None:
+    module = random_module(replace(CONFIG, trends=True, far=True), seed=3)
+    _, batch = a_batch(options, module)
+    memory = batch.window.memory[:, -1]
+    seen = batch.window.inputs[torch.arange(8), batch.positions[:, -1]]
+    logs, hidden = seen[:, module.memory.inputs.logs], torch.randn(8, CONFIG.hidden)
+    with torch.no_grad():
+        whole = module.fan(memory, logs, hidden, module.head.fan_weights(module.horizons))
+        some = module.fan(memory, logs, hidden, module.head.fan_weights([1, 5, 14]))
+    torch.testing.assert_close(some, whole[:, [0, 4, 13]], rtol=1e-6, atol=1e-6)
 
 
 def test_a_missing_value_is_stood_in_for_by_the_median_that_serving_would_use() -> None:
