@@ -123,7 +123,8 @@ class Forecaster:
         for advance in advances:
             told = [next(outcomes) for _ in advance.changes]
             applied = [row for row, outcome in enumerate(told) if outcome is Outcome.APPLIED]
-            self._cache.drop([change.session for change in advance.changes])
+            if len(applied) < len(told):
+                self._cache.drop([change.session for change in advance.changes])
             self._cache.put([advance.changes[row].session for row in applied], advance.stored(applied))
             for one, outcome in advance.settle(told):
                 was_cached = one.row < cached

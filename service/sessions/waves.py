@@ -1,6 +1,7 @@
-"""Natural batching: while one wave of work is in flight, the next one gathers. There is no timer.
+"""Natural batching: while waves of work are in flight, the next one gathers. There is no timer.
 
-A wave belongs to a background task, never to a request. A request that is given up before its wave starts is removed,
+Two waves may be in flight, so that one is computed while the store commits the other; but a small one is not begun
+beside another, because what a wave costs does not depend on its size alone. A wave belongs to a background task, never to a request. A request that is given up before its wave starts is removed,
 afterwards its work is done and committed all the same. At most one request of a session is in a wave; the others of
 that session wait for the next, in the order in which they came.
 """
@@ -15,6 +16,10 @@ from service.wire.problems import AGAIN, OVERLOADED, DeadlineExceeded, NotReady,
 
 MOST_IN_A_WAVE = 128
 """A longer wave would keep the event loop from refusing others in time, and saves no more."""
+MOST_IN_FLIGHT = 2
+"""Waves at once: one that is computed, one that the store commits."""
+LEAST_BESIDE_ANOTHER = 32
+"""Requests that are worth a wave of their own while another is in flight; fewer wait for its end."""
 MOST_BESIDE = 1024
 """Long or unusual pieces of work that may be under way beside the waves."""
 WAITING_SHARE = 0.05
@@ -107,10 +112,12 @@ class Waves(Generic[WorkT, AnswerT]):
         self._waiting = 0
         self._wake: asyncio.Future[None] | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._beside: dict[Entry[WorkT, AnswerT], asyncio.Task[None]] = {}
         self._wave_over: asyncio.Future[None] | None = None
         self._closed = False
-        self._wave_s = 0.0
+        self._ended = 0.0
+        self._wave_s = self._pace_s = 0.0
 
     @property
     def waiting(self) -> int:
@@ -134,7 +141,7 @@ class Waves(Generic[WorkT, AnswerT]):
         return (
             self._waiting >= self._max_waiting
             or len(self._beside) >= MOST_BESIDE
-            or self._waiting // self._max_wave * self._wave_s > WAITING_SHARE * timeout_s
+            or self._waiting // self._max_wave * self._pace_s > WAITING_SHARE * timeout_s
         )
 
     def admit(self, session: str, *, timeout_s: float) -> None:
@@ -206,7 +213,8 @@ class Waves(Generic[WorkT, AnswerT]):
         if deadlines is None:
             deadlines = self._deadlines[timeout_s] = _Deadlines(self._clock)
         deadlines.watch(entry)
-        self._wake_up()
+        if self._next_size():
+            self._wake_up()
         return entry
 
     def withdraw(self, entry: Entry[WorkT, AnswerT]) -> None:
@@ -220,17 +228,19 @@ class Waves(Generic[WorkT, AnswerT]):
     @property
     def is_busy(self) -> bool:
         """Whether a wave is in flight or waits to be taken."""
-        return self._wave_over is not None or self._waiting > 0
+        return bool(self._in_flight) or self._waiting > 0
 
     async def between(self) -> None:
-        """Wait for the end of the wave in flight: there a slice of long work delays nobody's answer.
+        """Wait for the end of a wave in flight: there a slice of long work delays nobody's answer.
 
         The next wave is then waiting for the store, so the slice uses time in which nothing could be computed for it.
         """
-        if self._wave_over is not None:
-            await asyncio.shield(self._wave_over)
-        else:
+        if not self._in_flight:
             await asyncio.sleep(0)
+            return
+        if self._wave_over is None:
+            self._wave_over = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._wave_over)
 
     async def drain(self) -> None:
         """Refuse new work, finish all that waits, and stop the background task."""
@@ -246,16 +256,26 @@ class Waves(Generic[WorkT, AnswerT]):
             self._wake.set_result(None)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            entries = self._take()
+            entries = self._take(self._next_size())
             if entries:
-                await self._one_wave(entries)
-                # Many of those that were answered have asked again by now: with them the next wave is twice as large.
-                await asyncio.sleep(0)
-            elif self._closed and not self._beside:
+                self._in_flight.add(loop.create_task(self._one_wave(entries)))
+                await asyncio.sleep(0)  # it runs up to its commit
+            elif self._closed and not self._beside and not self._in_flight:
                 return
             else:
                 await self._sleep()
+
+    def _next_size(self) -> int:
+        """How many requests the next wave may take up; 0 = it is not to be begun yet."""
+        if not self._in_flight:
+            # Half of many, so that the other half is computed while these are committed.
+            half = -(-len(self._ready) // MOST_IN_FLIGHT)
+            return min(self._max_wave, half if half >= LEAST_BESIDE_ANOTHER else len(self._ready))
+        if len(self._in_flight) < MOST_IN_FLIGHT and len(self._ready) >= LEAST_BESIDE_ANOTHER:
+            return self._max_wave
+        return 0
 
     async def _sleep(self) -> None:
         self._wake = asyncio.get_running_loop().create_future()
@@ -263,7 +283,6 @@ class Waves(Generic[WorkT, AnswerT]):
         self._wake = None
 
     async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
-        self._wave_over = asyncio.get_running_loop().create_future()
         begun = self._clock()
         handed_on: Sequence[Entry[WorkT, AnswerT]] = ()
         try:
@@ -273,21 +292,31 @@ class Waves(Generic[WorkT, AnswerT]):
             for entry in entries:
                 entry.fail(error)
         finally:
-            self._wave_over.set_result(None)
-            self._wave_over = None
-            self._wave_s += RECENT * (self._clock() - begun - self._wave_s)
+            self._end(begun)
         for entry in handed_on:
             self._leave(entry)
         for entry in entries:
             if entry not in self._beside:
                 self._release(entry.session)
 
-    def _take(self) -> list[Entry[WorkT, AnswerT]]:
+    def _end(self, begun: float) -> None:
+        loop, now = asyncio.get_running_loop(), self._clock()
+        self._wave_s += RECENT * (now - begun - self._wave_s)
+        self._pace_s += RECENT * (now - max(begun, self._ended) - self._pace_s)
+        self._ended = now
+        if self._wave_over is not None:
+            self._wave_over.set_result(None)
+            self._wave_over = None
+        self._in_flight -= {asyncio.current_task(loop)}
+        # Many of those that were answered have asked again a moment later: with them the next wave is twice as large.
+        loop.call_soon(self._wake_up)
+
+    def _take(self, most: int) -> list[Entry[WorkT, AnswerT]]:
         """Take the first live request of each session that waits; long ones leave on tasks of their own."""
         now = self._clock()
         entries: list[Entry[WorkT, AnswerT]] = []
         for _ in range(len(self._ready)):
-            if len(entries) >= self._max_wave:
+            if len(entries) >= most:
                 break
             session = self._ready.popleft()
             entry = self._first_live(session, now)
