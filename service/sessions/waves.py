@@ -110,9 +110,9 @@ class Waves(Generic[WorkT, AnswerT]):
         self._ready: deque[str] = deque()
         self._deadlines: dict[float, _Deadlines[WorkT, AnswerT]] = {}
         self._waiting = 0
-        self._wake: asyncio.Future[None] | None = None
-        self._pump: asyncio.Task[None] | None = None
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._asleep: list[asyncio.Future[None]] = []
+        self._pumps: list[asyncio.Task[None]] = []
+        self._in_flight = 0
         self._beside: dict[Entry[WorkT, AnswerT], asyncio.Task[None]] = {}
         self._wave_over: asyncio.Future[None] | None = None
         self._closed = False
@@ -130,8 +130,9 @@ class Waves(Generic[WorkT, AnswerT]):
         return self._max_waiting
 
     def start(self) -> None:
-        """Start the background task; call it on the event loop that will submit."""
-        self._pump = asyncio.get_running_loop().create_task(self._run(), name="waves")
+        """Start the background tasks; call it on the event loop that will submit."""
+        loop = asyncio.get_running_loop()
+        self._pumps = [loop.create_task(self._run(), name=f"waves-{number}") for number in range(MOST_IN_FLIGHT)]
 
     def is_full(self, timeout_s: float) -> bool:
         """Whether whatever comes now is refused: too many wait, or too many for another to have its turn in time.
@@ -228,7 +229,7 @@ class Waves(Generic[WorkT, AnswerT]):
     @property
     def is_busy(self) -> bool:
         """Whether a wave is in flight or waits to be taken."""
-        return bool(self._in_flight) or self._waiting > 0
+        return self._in_flight > 0 or self._waiting > 0
 
     async def between(self) -> None:
         """Wait for the end of a wave in flight: there a slice of long work delays nobody's answer.
@@ -243,29 +244,35 @@ class Waves(Generic[WorkT, AnswerT]):
         await asyncio.shield(self._wave_over)
 
     async def drain(self) -> None:
-        """Refuse new work, finish all that waits, and stop the background task."""
+        """Refuse new work, finish all that waits, and stop the background tasks."""
         self._closed = True
-        self._wake_up()
-        if self._pump is not None:
-            await self._pump
+        for _ in self._pumps:
+            self._wake_up()
+        await asyncio.gather(*self._pumps)
         for deadlines in self._deadlines.values():
             deadlines.stop()
 
     def _wake_up(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
+        while self._asleep:
+            waking = self._asleep.pop()
+            if not waking.done():
+                waking.set_result(None)
+                return
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+        while not (self._closed and not self._waiting and not self._in_flight and not self._beside):
             entries = self._take(self._next_size())
             if entries:
-                self._in_flight.add(loop.create_task(self._one_wave(entries)))
-                await asyncio.sleep(0)  # it runs up to its commit
-            elif self._closed and not self._beside and not self._in_flight:
-                return
+                self._in_flight += 1
+                if self._next_size():
+                    self._wake_up()
+                await self._one_wave(entries)
+                # Many of those that were answered have asked again by now: with them the next wave is twice as large.
+                await asyncio.sleep(0)
+                self._in_flight -= 1
             else:
                 await self._sleep()
+        self._wake_up()
 
     def _next_size(self) -> int:
         """How many requests the next wave may take up; 0 = it is not to be begun yet."""
@@ -273,14 +280,14 @@ class Waves(Generic[WorkT, AnswerT]):
             # Half of many, so that the other half is computed while these are committed.
             half = -(-len(self._ready) // MOST_IN_FLIGHT)
             return min(self._max_wave, half if half >= LEAST_BESIDE_ANOTHER else len(self._ready))
-        if len(self._in_flight) < MOST_IN_FLIGHT and len(self._ready) >= LEAST_BESIDE_ANOTHER:
+        if self._in_flight < MOST_IN_FLIGHT and len(self._ready) >= LEAST_BESIDE_ANOTHER:
             return self._max_wave
         return 0
 
     async def _sleep(self) -> None:
-        self._wake = asyncio.get_running_loop().create_future()
-        await self._wake
-        self._wake = None
+        wake = asyncio.get_running_loop().create_future()
+        self._asleep.append(wake)
+        await wake
 
     async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
         begun = self._clock()
@@ -292,24 +299,21 @@ class Waves(Generic[WorkT, AnswerT]):
             for entry in entries:
                 entry.fail(error)
         finally:
-            self._end(begun)
+            self._note_end(begun)
         for entry in handed_on:
             self._leave(entry)
         for entry in entries:
             if entry not in self._beside:
                 self._release(entry.session)
 
-    def _end(self, begun: float) -> None:
-        loop, now = asyncio.get_running_loop(), self._clock()
+    def _note_end(self, begun: float) -> None:
+        now = self._clock()
         self._wave_s += RECENT * (now - begun - self._wave_s)
         self._pace_s += RECENT * (now - max(begun, self._ended) - self._pace_s)
         self._ended = now
         if self._wave_over is not None:
             self._wave_over.set_result(None)
             self._wave_over = None
-        self._in_flight -= {asyncio.current_task(loop)}
-        # Many of those that were answered have asked again a moment later: with them the next wave is twice as large.
-        loop.call_soon(self._wake_up)
 
     def _take(self, most: int) -> list[Entry[WorkT, AnswerT]]:
         """Take the first live request of each session that waits; long ones leave on tasks of their own."""
