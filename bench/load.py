@@ -43,7 +43,7 @@ class Target:
         """Load it for some seconds. Raises RuntimeError: the load generator gave no result."""
         before = self._cpu_s()
         with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-            script.write(self.workload.script(connections))
+            script.write(self.workload.script())
             script.flush()
             command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
             output = subprocess.run(

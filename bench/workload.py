@@ -73,17 +73,17 @@ function made(n) return post("/v1/forecast", "", prepared[n % 64]) end
 class Observations:
     """The next observation of each of `sessions` sessions in turn, over all loads of one service.
 
-    What was under way when a load ended may have been applied or not. It is sent again by the next, where it is either
-    applied or recognised, so that every session's dates follow each other.
+    What was under way when a load ended may have been applied or not. It is not sent again: where it was not, its
+    session takes the next one for one after a missing day, and what is measured is single, new observations.
     """
 
     sessions: int
     sent: int = 0
 
-    def script(self, connections: int) -> str:
-        """For the next load, over so many connections: fewer than half of the sessions."""
+    def script(self) -> str:
+        """For the next load."""
         return Template(COMMON + OBSERVATIONS).substitute(
-            first=max(0, self.sent - connections), sessions=self.sessions, epoch=int(FIRST_DAY.timestamp())
+            first=self.sent, sessions=self.sessions, epoch=int(FIRST_DAY.timestamp())
         )
 
 
@@ -94,7 +94,7 @@ class Histories:
     length: int
     sent: int = 0
 
-    def script(self, connections: int) -> str:
+    def script(self) -> str:
         """For the next load."""
         return Template(COMMON + HISTORIES).substitute(first=0, length=self.length)
 

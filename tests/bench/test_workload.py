@@ -14,14 +14,14 @@ from bench.creation import write_series
 from bench.load import parse
 from bench.workload import FIRST_DAY, Histories, Observations, Workload
 
-SESSIONS, CONNECTIONS = 20, 8
+SESSIONS = 20
 Request = tuple[str, dict[str, str], dict[str, object]]
 
 
 def requests(workload: Workload) -> Iterator[Request]:
     """Path, headers and body of each request of a load; the first is the one that is asked for and never sent."""
     lua = LuaRuntime()
-    lua.execute(workload.script(CONNECTIONS))
+    lua.execute(workload.script())
     while True:
         head, body = lua.eval("request()").split("\r\n\r\n")
         line, *rows = head.split("\r\n")
@@ -54,11 +54,11 @@ def test_every_request_of_a_session_without_dates_has_a_key_of_its_own() -> None
     assert len(given) == len(set(given)) == 100
 
 
-def test_the_next_load_begins_with_what_was_under_way_when_the_last_one_ended() -> None:
+def test_the_next_load_goes_on_where_the_last_one_ended() -> None:
     workload = Observations(SESSIONS)
-    first = sent(workload, 70)
+    both = sent(workload, 100)
     workload.sent = 70
-    assert sent(workload, 30)[:CONNECTIONS] == first[-CONNECTIONS:]
+    assert sent(workload, 30) == both[70:]
 
 
 def test_the_first_day_follows_what_a_session_was_created_with(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_history_has_its_length() -> None:
 def test_what_the_script_says_at_the_end_is_read() -> None:
     lua = LuaRuntime()
     lua.execute("said = ''; io = {write = function(text) said = said .. text end}")
-    lua.execute(Observations(SESSIONS, 500).script(CONNECTIONS))
+    lua.execute(Observations(SESSIONS, 500).script())
     lua.execute("""
         setup({get = function(self, name) return sent end})
         for _ = 1, 101 do request() end
@@ -88,4 +88,4 @@ def test_what_the_script_says_at_the_end_is_read() -> None:
         local latency = {percentile = function(self, p) return p * 100 end}
         done({requests = 95, duration = 1000000, errors = errors}, latency, nil)
     """)
-    assert parse(lua.eval("said")) == (95, 1_000_000, 5000.0, 9900.0, 15, 500 - CONNECTIONS + 100)
+    assert parse(lua.eval("said")) == (95, 1_000_000, 5000.0, 9900.0, 15, 600)
