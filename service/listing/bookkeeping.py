@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from itertools import islice
 
 from service.listing.index import SessionIndex
 from service.storage.connection import StoreUnavailable

@@ -88,9 +88,6 @@ def _correct(slots: Structured, corrections: Mapping[int, float]) -> NDArray[np.
     slots["original"][corrected] = np.where(unmarked, before, slots["original"][corrected])
     slots["flags"][corrected] = slots["flags"][corrected] & ~np.uint32(IMPUTED) | HAS_ORIGINAL
     slots["value"][corrected] = [corrections[step] for step in slots["step"][corrected].tolist()]
-    slots["digest"][corrected] = entries.digests(
-        slots["timestamp"][corrected].tolist(), slots["value"][corrected].tolist()
-    )
     return corrected
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from service.storage.checksums import live_crc, seal
+from service.storage.checksums import seal
 from service.storage.fresh import FreshRecords
 from service.storage.layout import WINDOW, HeadFlag, Layout, Structured
-from service.storage.record import Record, Writes
+from service.storage.record import Record, Writes, seal_live
 
 Integers = NDArray[np.int64]
 Snapshots = list[tuple[Integers, Structured]]
@@ -28,7 +28,7 @@ def change_writes(
         live: (B,) heads and states.
         slots, outcomes: which session each is of, in order, and the entries themselves, those of a session in order.
     """
-    _seal(live)
+    seal_live(live)
     heads, size, data = live["head"], live.dtype.itemsize, live.tobytes()
     writes: list[list[tuple[int, bytes]]] = [[(0, data[at : at + size])] for at in range(0, len(data), size)]
     owners, array = _kept_slots(heads, *slots)
@@ -90,11 +90,6 @@ def _some(kept: NDArray[np.bool_], owners: Integers, array: Structured) -> tuple
         return owners, array
     rows = np.flatnonzero(kept)
     return owners[rows], array.take(rows)  # an index would copy such entries number by number: thirty times as long
-
-
-def _seal(live: Structured) -> None:
-    view, size = live.view(np.uint8).data, live.dtype.itemsize
-    live["head"]["crc"] = [live_crc(view[at : at + size]) for at in range(0, len(view), size)]
 
 
 def _add(

@@ -18,8 +18,8 @@ from service.sessions.records import INCARNATION_BYTES
 from service.sessions.registry import LoadedModel
 from service.storage.answers import Label
 from service.storage.checksums import seal
-from service.storage.layout import CRC_AT, NO_TIME, WINDOW, Bytes, HeadFlag, Structured
-from service.storage.record import Writes, live_of
+from service.storage.layout import NO_TIME, WINDOW, Bytes, HeadFlag, Structured
+from service.storage.record import Writes, live_of, positions
 from service.storage.store import Change, Kind
 
 ROW = np.dtype([("incarnation", "u1", (8,)), ("revision", "<u8"), ("step", "<u8")])
@@ -221,7 +221,7 @@ class _Folding:
         """The changes to commit, and the answers to the rows."""
         advances, loaded, live = self._advances, self._advances.loaded, self._live
         heads, owners = live["head"], advances.owners
-        stood = _positions(live)
+        stood = positions(live.view(np.uint8).reshape(len(live), -1))
         told = entries.Bounds.of(heads).cut(self._issued)
         rows = self._moved(heads)
         slots = self._slots(heads, told, rows)
@@ -279,7 +279,7 @@ class _Folding:
             behind[firsts] = self._advances.ahead[firsts]
             since = places + 1 - (self._advances.ahead - behind)[of_row]
             slots["imputed"] = since - ~imputed
-        seal(slots)  # before answers show copies of them
+        seal(slots)
         return slots
 
     def _times_after(self) -> list[int]:
@@ -323,10 +323,3 @@ class _Folding:
             )
             for row, label in enumerate(advances.labels)
         ]
-
-
-def _positions(live: Structured) -> list[bytes]:
-    """As `layout.position` tells them."""
-    raw = live.view(np.uint8).reshape(len(live), -1)
-    joined = np.concatenate([raw[:, 112:124], raw[:, CRC_AT : CRC_AT + 4]], axis=1).tobytes()
-    return [joined[at : at + 16] for at in range(0, len(joined), 16)]

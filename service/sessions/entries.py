@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
-from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +17,6 @@ from service.storage.record import find_foreign, heads_of
 
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_OBSERVATION = Struct("<qd")
-_NOTHING = blake2b(digest_size=8)
-"""To copy, which takes less than to make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +29,10 @@ class Bounds:
     @classmethod
     def of(cls, heads: Structured) -> "Bounds":
         return cls(heads["minimum"], heads["maximum"])
+
+    def rows(self, rows: Integers) -> "Bounds":
+        """Those of some of the sessions."""
+        return Bounds(self.minimum[rows], self.maximum[rows])
 
     def cut(self, forecasts: Doubles) -> Doubles:
         """(N, ...) forecasts, or with one session any number of them; NaN (no forecast) stays."""
@@ -73,17 +72,29 @@ def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:
     if grid is None:
         return np.zeros((len(instants), CALENDAR), np.float32)
     timezone = grid.timezone
-    return np.array([_local_features(timezone, instant) for instant in instants], np.float32)
+    return _joined([_local_features(timezone, instant) for instant in instants])
 
 
-def features_at(grid: Grid | None, instant: int) -> tuple[float, ...]:
-    """Calendar features of one instant."""
-    return UNKNOWN if grid is None else _local_features(grid.timezone, instant)
+def calendars(grids: Sequence[Grid | None], instants: Sequence[int]) -> NDArray[np.float32]:
+    """(B, 5) calendar features of one instant of each of B sessions."""
+    return _joined(
+        [
+            _NO_FEATURES if grid is None else _local_features(grid.timezone, instant)
+            for grid, instant in zip(grids, instants, strict=True)
+        ]
+    )
 
 
 @lru_cache(maxsize=2**16)
-def _local_features(timezone: str, instant: int) -> tuple[float, ...]:
-    return features(zone(timezone).local(instant))
+def _local_features(timezone: str, instant: int) -> bytes:
+    return np.array(features(zone(timezone).local(instant)), np.float32).tobytes()
+
+
+def _joined(pieces: Sequence[bytes]) -> NDArray[np.float32]:
+    return np.frombuffer(b"".join(pieces), np.float32).reshape(-1, CALENDAR)
+
+
+_NO_FEATURES = np.array(UNKNOWN, np.float32).tobytes()
 
 
 def slots(
@@ -106,18 +117,7 @@ def slots(
     array["original"] = array["revised"] = np.nan
     array["covariates"] = np.nan
     array["issued"] = issued
-    array["digest"] = digests(instants, values)
     return array
-
-
-def digests(instants: Sequence[int], values: Sequence[float]) -> NDArray[np.uint8]:
-    """(N, 8) hashes of observations as they were sent."""
-    packed = []
-    for instant, value in zip(instants, values, strict=True):
-        digest = _NOTHING.copy()
-        digest.update(_OBSERVATION.pack(instant, value))
-        packed.append(digest.digest())
-    return np.frombuffer(b"".join(packed), np.uint8).reshape(-1, 8)
 
 
 def outcomes(
@@ -151,6 +151,7 @@ def outcomes(
     array["forecast_time"], array["forecast"] = times, forecasts
     array["flags"] = np.where(warmed_up, WARMED_UP, 0)
     array["observed"] = observed
+    array["observed"]["crc"] = 0
     return array
 
 

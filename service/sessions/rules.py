@@ -291,7 +291,7 @@ class Plan:
         if planned >= 0:
             flags = IMPUTED if self.imputed[planned] else 0
             moment, value = self.instants[planned], self.values[planned]
-            return Observed(flags, step, moment, value, nan, b"", 0, 0, 0, NO_FORECAST, NO_FORECAST)
+            return Observed(flags, step, moment, value, nan, 0, 0, 0, NO_FORECAST, NO_FORECAST)
         if step < 1:
             return None
         if self._retained is None:

@@ -13,8 +13,8 @@ from service.sessions.rules import Plan
 from service.sessions.waves import Entry
 from service.sessions.work import Observe, Reply
 from service.storage.answers import read_answers
-from service.storage.layout import Bytes, HeadFlag, Structured, position
-from service.storage.record import Writes, bump, live_of, wave_writes
+from service.storage.layout import Bytes, HeadFlag, Structured
+from service.storage.record import Writes, bump, live_of, positions, wave_writes
 from service.storage.store import Change, Kind, Outcome
 from service.wire import render
 from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
@@ -59,12 +59,12 @@ class Stepped:
         steps = np.array([len(plan.values) for plan in plans])
         bases = heads["step"].astype(np.int64)
         every = np.maximum(heads["history"].astype(np.int64) // 2, 1)
+        bounds = entries.Bounds.of(heads)
         for turn in range(int(steps.max())):
             active = np.flatnonzero(steps > turn)
             ones = [plans[row] for row in active.tolist()]
             values = [plan.values[turn] for plan in ones]
             instants = [plan.instants[turn] for plan in ones]
-            bounds = entries.Bounds.of(heads[active])
             before = states[active]
             slots = entries.slots(
                 loaded.layout,
@@ -72,12 +72,10 @@ class Stepped:
                 instants=instants,
                 values=values,
                 imputed=[plan.imputed[turn] for plan in ones],
-                issued=bounds.cut(entries.issued(loaded, before)),
+                issued=bounds.rows(active).cut(entries.issued(loaded, before)),
             )
-            features = [
-                entries.features_at(plan.label.grid, instant) for plan, instant in zip(ones, instants, strict=True)
-            ]
-            states[active], _ = loaded.model.step(before, np.array(values), np.array(features, np.float32))
+            features = entries.calendars([plan.label.grid for plan in ones], instants)
+            states[active], _ = loaded.model.step(before, np.array(values), features)
             self._slots.append((active, slots))
             due = active[(bases[active] + turn + 1) % every[active] == 0]
             if len(due):
@@ -102,7 +100,7 @@ class Stepped:
         heads, layout = self._live["head"], self._loaded.layout
         plans = [one.plan for one in self._planned]
         works = [one.entry.work for one in self._planned]
-        expected = [position(head) for head in _rows(heads)]
+        expected = positions(self._bytes)
         random = randomness(16 * len(works))
         tokens = [work.token or random[16 * row : 16 * row + 16] for row, work in enumerate(works)]
         heads["step"] = [plan.step for plan in plans]
@@ -182,8 +180,11 @@ class Stepped:
 
     def stored(self, numbers: Sequence[int]) -> Bytes:
         """The heads and states of these changes, as they are stored but for the stamps."""
-        live = self._live if len(numbers) == len(self._live) else self._live[numbers]
-        return live.view(np.uint8).reshape(len(live), self._loaded.layout.live_bytes)
+        return self._bytes if len(numbers) == len(self._live) else self._bytes[numbers]
+
+    @property
+    def _bytes(self) -> Bytes:
+        return self._live.view(np.uint8).reshape(len(self._live), self._loaded.layout.live_bytes)
 
     def settle(self, outcomes: Sequence[Outcome]) -> list[tuple[Planned, Outcome]]:
         """Answer; returns those that lost a race, or whose key another request committed first."""
@@ -208,8 +209,3 @@ class Stepped:
                 having_seen(entry, change.expected)
                 lost.append((one, outcome))
         return lost
-
-
-def _rows(heads: Structured) -> list[bytes]:
-    data, size = heads.tobytes(), heads.dtype.itemsize
-    return [data[at : at + size] for at in range(0, len(data), size)]

@@ -1,7 +1,9 @@
 """Natural batching: while waves of work are in flight, the next one gathers. There is no timer.
 
 Two waves may be in flight, so that one is computed while the store commits the other; but a small one is not begun
-beside another, because what a wave costs does not depend on its size alone. A wave belongs to a background task, never to a request. A request that is given up before its wave starts is removed,
+beside another, because what a wave costs does not depend on its size alone.
+
+A wave belongs to a background task, never to a request. A request that is given up before its wave starts is removed,
 afterwards its work is done and committed all the same. At most one request of a session is in a wave; the others of
 that session wait for the next, in the order in which they came.
 """

@@ -33,7 +33,6 @@ class Observed(NamedTuple):
     value: float
     """NaN = missing."""
     original: float
-    digest: bytes
     revision: int
     applied: int
     imputed: int
@@ -48,6 +47,7 @@ class Answer(NamedTuple):
 
     status: int
     kind: int
+    flags: int
     token: bytes
     digest: bytes
     incarnation: bytes
@@ -61,7 +61,6 @@ class Answer(NamedTuple):
     """NO_TIME where steps are counted."""
     forecast: tuple[float, ...]
     """As layout.QUANTILES; NaN = no value is known yet."""
-    flags: int
     observed: Observed
 
     @property
@@ -79,18 +78,18 @@ def read_answers(outcomes: Structured) -> list[Answer]:
     """(N,) outcomes -> their numbers."""
     struct = _outcome_struct(outcomes.dtype["observed"]["covariates"].shape[0])
     return [
-        # checksum, 12 fields to the forecast's time, 5 of the forecast, flags, then the slot's checksum and fields
-        Answer._make((*fields[1:13], fields[13:18], fields[18], _observed(fields[20:])))
+        # checksum, 13 fields to the forecast's time, 5 of the forecast, then the slot's checksum and fields
+        Answer._make((*fields[1:14], fields[14:19], _observed(fields[20:])))
         for fields in struct.iter_unpack(outcomes.tobytes())
     ]
 
 
 def _observed(fields: Sequence[int | float | bytes]) -> Observed:
-    return Observed._make((*fields[:9], fields[9:14], fields[14:19], fields[19:]))
+    return Observed._make((*fields[:8], fields[8:13], fields[13:18], fields[18:]))
 
 
-SLOT_FORMAT = "IIQqdd8sQII5d5d"
-OUTCOME_FORMAT = "IHH16s8s8sQQIIIIq5dI4x"
+SLOT_FORMAT = "IIQqddQII5d5d"
+OUTCOME_FORMAT = "IHBB16s8s8sQQIIIIq5d"
 
 
 @lru_cache

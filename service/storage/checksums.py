@@ -1,5 +1,6 @@
 """The checksums of a record's parts."""
 
+from collections.abc import Iterator
 from struct import Struct
 from zlib import crc32
 
@@ -13,8 +14,17 @@ def seal(array: Structured) -> None:
 
 def checksums(array: Structured) -> list[int]:
     """What the checksum of each slot, outcome or snapshot must be: of all that follows it."""
-    rest = Struct(f"4x{array.dtype.itemsize - 4}s")
-    return [crc32(data) for (data,) in rest.iter_unpack(array.tobytes())]
+    return [crc32(data) for data in _rest(array)]
+
+
+def sealed(array: Structured) -> list[bytes]:
+    """The bytes of each slot, outcome or snapshot of an array (any strides), with its checksum."""
+    return [crc32(data).to_bytes(4, "little") + data for data in _rest(array)]
+
+
+def _rest(array: Structured) -> Iterator[bytes]:
+    for (data,) in Struct(f"4x{array.dtype.itemsize - 4}s").iter_unpack(array.tobytes()):
+        yield data
 
 
 def live_crc(live: memoryview) -> int:

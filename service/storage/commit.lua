@@ -10,7 +10,7 @@
 
 local APPLIED, REPLAYED, KEY_REUSED, CONFLICT, REGRESSED, MISSING, EXPIRED = 1, 2, 3, 4, 5, 6, 7
 local WRITE, REPLACE, DELETE, CONFIRM = 1, 2, 3, 4
-local HEAD_BYTES, STAMP_AT = 640, 625
+local HEAD_BYTES, STAMP_AT = 528, 513
 local TOKENS_AT, TOKEN_STRIDE, TOKENS_END = 297, 24, 488
 local OFFSETS_AT = 56
 local HISTORY = ':history'
@@ -44,7 +44,7 @@ end
 
 local function compare(head, expected)
   if #head < HEAD_BYTES then return CONFLICT end
-  local position = sub(head, 113, 124) .. sub(head, 621, 624)
+  local position = sub(head, 113, 124) .. sub(head, 509, 512)
   if position == expected then return APPLIED end
   local same_life = sub(position, 1, 8) == sub(expected, 1, 8)
   if same_life and unpack_number('<I4', position, 9) <= unpack_number('<I4', expected, 9) then return REGRESSED end
@@ -82,8 +82,8 @@ end
 -- A ring that a slot filled is moved before the next one overwrites it.
 local function move_filled(key, head, offset, slot)
   local covariates, ring, state = unpack_number('<I2', head, 251), unpack_number('<I4I4', head, 257)
-  local start = HEAD_BYTES + state + 8 * (272 + 8 * covariates)
-  local stop = start + ring * (144 + 8 * covariates)
+  local start = HEAD_BYTES + state + 8 * (256 + 8 * covariates)
+  local stop = start + ring * (136 + 8 * covariates)
   if offset < start or offset + #slot ~= stop then return end
   local number = unpack_number('<I8', slot, 9) / ring - 1
   call('HSET', key .. HISTORY, string.format('%d', number), call('GETRANGE', key, start, stop - 1))

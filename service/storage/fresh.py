@@ -32,7 +32,6 @@ class FreshRecords:
 
     def put_outcomes(self, rows: NDArray[np.int64], outcomes: Structured) -> None:
         """(N,) the last answers, and the record of each."""
-        seal(outcomes["observed"])
         seal(outcomes)
         self._records["outcomes"][rows, outcomes["revision"].astype(np.int64) % WINDOW] = outcomes
 

@@ -15,8 +15,8 @@ elseif type(record) ~= 'string' or record == '' then
   record = '?' -- another type of value, or one cut to nothing: a damaged record
 end
 local reply = { struct.pack('<I8', now), record, false }
-if #record < 640 then return reply end
-local updated, expires = struct.unpack('<I8I8', record, 625)
+if #record < 528 then return reply end
+local updated, expires = struct.unpack('<I8I8', record, 513)
 -- What does not follow from the time to live is damage, and no reason to forget.
 local sound = expires == updated + struct.unpack('<I8', record, 265)
 if expires ~= 0 and expires <= now and sound then return { reply[1], '', false } end

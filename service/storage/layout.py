@@ -3,18 +3,18 @@
 The layout is frozen. All numbers are little-endian; times are microseconds since 1970 UTC in the series, and
 milliseconds of the store's own clock in what concerns the store. A record is, in this order::
 
-    HEAD | live state (S) | 8 OUTCOME | `history` SLOT | 2 SNAPSHOT | JSON tail
+    HEAD | live state (S) | 8 OUTCOME | `history` SLOT | 2 SNAPSHOT, none without history | JSON tail
 
-HEAD, 640 bytes::
+HEAD, 528 bytes::
 
       0  magic            "HSR1"
-      4  format       u2  1
+      4  format       u2  2
       6  flags        u2  HeadFlag
       8  layout       8   identity of this layout and of the arrays inside the state (`Layout.identity`)
      16  fingerprint  32  SHA-256 of the model the state belongs to
      48  model        64  text "name@version"
     112  incarnation  8   random, new at create, reset and import  \\  what a commit compares, with the
-    120  revision     u8  raised by one by every answer committed  /   checksum at 620
+    120  revision     u8  raised by one by every answer committed  /   checksum at 508
     128  step         u8  observations folded
     136  last         i8  time of the last observation; NO_TIME = none
     144  anchor       i8  time of the first observation, the phase of the grid; NO_TIME = none
@@ -36,12 +36,12 @@ HEAD, 640 bytes::
     296  tokens       8 x (token 16, digest 8)  of the last 8 revisions, at index revision % 8; a zero token = none
     488  first        u8  oldest step the ring may hold; 1 unless the session was imported or its ring made longer
     496  base         u8  step of the oldest state that is kept to fold from: a snapshot, or that after step 0
-    504  reserved     116 zeros
-    620  crc          u4  CRC-32 of bytes 0..619, continued over the live state
-    624  updated_ms   u8  \\  written by the store's script with the store's clock, therefore outside the CRC
-    632  expires_ms   u8  /   0 = never
+    504  reserved     4   zeros
+    508  crc          u4  CRC-32 of bytes 0..507, continued over the live state
+    512  updated_ms   u8  \\  written by the store's script with the store's clock, therefore outside the CRC
+    520  expires_ms   u8  /   0 = never
 
-SLOT, 144 + 8 C bytes: one retained observation, at index (step - 1) % history; valid only if it has that step::
+SLOT, 136 + 8 C bytes: one retained observation, at index (step - 1) % history; valid only if it has that step::
 
       0  crc          u4  CRC-32 of the rest of the slot
       4  flags        u4  SlotFlag
@@ -49,19 +49,19 @@ SLOT, 144 + 8 C bytes: one retained observation, at index (step - 1) % history; 
      16  timestamp    i8  NO_TIME = none
      24  value        f8  NaN = missing
      32  original     f8  the value before the first correction (with SlotFlag.HAS_ORIGINAL; NaN = it was missing)
-     40  digest       8   hash of the observation as it was sent
-     48  revision     u8  of the answer that wrote it first
-     56  applied      u4  as answered
-     60  imputed      u4  as answered
-     64  issued       5 f8  the forecast issued for this step (QUANTILES, as answered); NaN = none
-    104  revised      5 f8  the same after a correction before it (with SlotFlag.HAS_REVISED)
-    144  covariates   C f8
+     40  revision     u8  of the answer that wrote it first
+     48  applied      u4  as answered
+     52  imputed      u4  as answered
+     56  issued       5 f8  the forecast issued for this step (QUANTILES, as answered); NaN = none
+     96  revised      5 f8  the same after a correction before it (with SlotFlag.HAS_REVISED)
+    136  covariates   C f8
 
-OUTCOME, 272 + 8 C bytes: the numbers of one answer, so that a replay can be rendered; at index revision % 8::
+OUTCOME, 256 + 8 C bytes: the numbers of one answer, so that a replay can be rendered; at index revision % 8::
 
       0  crc          u4  CRC-32 of the rest
       4  status       u2  HTTP status that was answered
-      6  kind         u2  AnswerKind
+      6  kind         u1  AnswerKind
+      7  flags        u1  OutcomeFlag
       8  token        16
      24  digest       8
      32  incarnation  8
@@ -70,9 +70,7 @@ OUTCOME, 272 + 8 C bytes: the numbers of one answer, so that a replay can be ren
      56  applied, replayed, corrected, imputed  4 u4
      72  forecast_time i8  of the step after; NO_TIME = none
      80  forecast     5 f8  QUANTILES, as answered; NaN = none
-    120  flags        u4  OutcomeFlag
-    124  reserved     4   zeros
-    128  observed     SLOT  the observation the answer shows, as it was then
+    120  observed     SLOT  the observation the answer shows, as it was then; its own checksum is zero
 
 SNAPSHOT, 16 + S bytes: the state after `step` observations, where step is a multiple of `snapshot_every(history)`,
 at index (step / snapshot_every) % 2::
@@ -95,7 +93,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAGIC = b"HSR1"
-FORMAT = 1
+FORMAT = 2
 WINDOW = 8
 """Outcomes (and tokens) kept."""
 NO_TIME = int(np.iinfo(np.int64).min)
@@ -137,14 +135,14 @@ HEAD = np.dtype(
         ("tokens", TOKEN, (WINDOW,)),
         ("first", "<u8"),
         ("base", "<u8"),
-        ("reserved", "u1", (116,)),
+        ("reserved", "u1", (4,)),
         ("crc", "<u4"),
         ("updated_ms", "<u8"),
         ("expires_ms", "<u8"),
     ]
 )
 HEAD_BYTES = HEAD.itemsize
-CRC_AT = 620
+CRC_AT = 508
 
 
 def position(record: bytes) -> bytes:
@@ -186,7 +184,6 @@ def slot_dtype(covariates: int) -> np.dtype[Any]:
             ("timestamp", "<i8"),
             ("value", "<f8"),
             ("original", "<f8"),
-            ("digest", "u1", (8,)),
             ("revision", "<u8"),
             ("applied", "<u4"),
             ("imputed", "<u4"),
@@ -202,7 +199,8 @@ def outcome_dtype(covariates: int) -> np.dtype[Any]:
         [
             ("crc", "<u4"),
             ("status", "<u2"),
-            ("kind", "<u2"),
+            ("kind", "u1"),
+            ("flags", "u1"),
             ("token", "u1", (16,)),
             ("digest", "u1", (8,)),
             ("incarnation", "u1", (8,)),
@@ -214,8 +212,6 @@ def outcome_dtype(covariates: int) -> np.dtype[Any]:
             ("imputed", "<u4"),
             ("forecast_time", "<i8"),
             ("forecast", "<f8", (len(QUANTILES),)),
-            ("flags", "<u4"),
-            ("reserved", "u1", (4,)),
             ("observed", slot_dtype(covariates)),
         ]
     )
@@ -273,9 +269,7 @@ class Layout:
     @cached_property
     def identity(self) -> bytes:
         """8 bytes that differ wherever two layouts differ."""
-        # A number that was given a name since, and before that was a reserved zero, leaves records as they are.
-        head = str(HEAD.descr).replace("('base', '<u8'), ('reserved', '|u1', (116,))", "('reserved', '|u1', (124,))")
-        described = "|".join([head, *(str(dtype.descr) for dtype in (self.slot, self.outcome, self.snapshot))])
+        described = "|".join(str(dtype.descr) for dtype in (HEAD, self.slot, self.outcome, self.snapshot))
         return hashlib.sha256(f"{described}|{self.arrays}".encode()).digest()[:8]
 
     @cached_property
@@ -307,7 +301,7 @@ class Layout:
                 ("state", "u1", (self.state_bytes,)),
                 ("outcomes", self.outcome, (WINDOW,)),
                 ("ring", self.slot, (history,)),
-                ("snapshots", self.snapshot, (2,)),
+                ("snapshots", self.snapshot, (2 if history else 0,)),
             ]
         )
 

@@ -12,8 +12,8 @@ for i, key in ipairs(KEYS) do
   local record = redis.pcall('GETRANGE', key, 0, length - 1)
   local there = record ~= '' or redis.call('EXISTS', key) == 1 -- cut to nothing: a damaged record
   if type(record) ~= 'string' then record = '' end -- another type of value: a damaged record
-  if #record >= 640 then
-    local updated, expires = struct.unpack('<I8I8', record, 625)
+  if #record >= 528 then
+    local updated, expires = struct.unpack('<I8I8', record, 513)
     -- What does not follow from the time to live is damage, and no reason to forget.
     local sound = expires == updated + struct.unpack('<I8', record, 265)
     if expires ~= 0 and expires <= now and sound then there, record = false, '' end

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.storage import plausible
-from service.storage.checksums import checksums, live_crc, seal
+from service.storage.checksums import checksums, live_crc, seal, sealed
 from service.storage.layout import (
+    CRC_AT,
     FORMAT,
     HEAD,
     HEAD_BYTES,
@@ -46,14 +47,14 @@ class DamagedRecord(Exception):
 
 
 def heads_of(rows: Bytes) -> Structured:
-    """(B, >= 640) stored bytes -> a view of B heads; whether they are sound says `find_damage`."""
+    """(B, >= 528) stored bytes -> a view of B heads; whether they are sound says `find_damage`."""
     heads: Structured = rows[:, :HEAD_BYTES].view(HEAD)[:, 0]
     return heads
 
 
 def live_of(rows: Bytes, layout: Layout) -> Structured:
     """(B, >= live_bytes) stored bytes -> a writable copy of B heads and states (`live["head"]`, `live["state"]`)."""
-    return np.ascontiguousarray(rows[:, : layout.live_bytes]).view(layout.live)[:, 0].copy()
+    return np.array(rows[:, : layout.live_bytes]).view(layout.live)[:, 0]
 
 
 def find_damage(rows: Bytes) -> dict[int, str]:
@@ -94,6 +95,12 @@ def find_tokens(heads: Structured, tokens: Bytes) -> NDArray[np.int64]:
     return np.where(same.any(axis=1), same.argmax(axis=1), -1)
 
 
+def positions(rows: Bytes) -> list[bytes]:
+    """(B, >= 528) stored bytes -> where each record stands, as `layout.position`."""
+    data = np.concatenate([rows[:, 112:124], rows[:, CRC_AT : CRC_AT + 4]], axis=1).tobytes()
+    return [data[at : at + 16] for at in range(0, len(data), 16)]
+
+
 def bump(heads: Structured, tokens: Bytes, digests: Bytes) -> None:
     """Raise B revisions by one, in place, and remember the tokens (B, 16; zeros = none) and payload digests (B, 8)."""
     heads["revision"] += np.uint64(1)
@@ -119,11 +126,11 @@ def wave_writes(
 ) -> list[Writes]:
     """What to write for B sessions whose live part, slots, outcomes and snapshots were filled in.
 
-    The checksums are computed here, in place. `slots`, `outcomes` and `snapshots` are given as (row in `live`, array
+    The checksums are computed here, those of heads and states in place. `slots`, `outcomes` and `snapshots` are given as (row in `live`, array
     of `layout.slot`, `.outcome` or `.snapshot`); a row may occur more than once or not at all. Slots of sessions
     without history are left out.
     """
-    _seal_live(live)
+    seal_live(live)
     writes: list[list[tuple[int, bytes]]] = [[(0, data)] for data in _pieces(live)]
     histories = live["head"]["history"]
     if slots is not None:
@@ -133,7 +140,6 @@ def wave_writes(
         _add(writes, rows, layout.slot_offsets(array["step"], histories[rows]), array)
     if outcomes is not None:
         rows, array = outcomes
-        seal(array["observed"])
         _add(writes, rows, layout.outcome_offsets(array["revision"]), array)
     if snapshots is not None:
         rows, array = snapshots
@@ -143,12 +149,12 @@ def wave_writes(
 
 
 def _add(writes: list[list[tuple[int, bytes]]], rows: NDArray[np.int64], offsets: list[int], array: Structured) -> None:
-    seal(array)
-    for row, offset, data in zip(rows.tolist(), offsets, _pieces(array), strict=True):
+    for row, offset, data in zip(rows.tolist(), offsets, sealed(array), strict=True):
         writes[row].append((offset, data))
 
 
-def _seal_live(live: Structured) -> None:
+def seal_live(live: Structured) -> None:
+    """Set the checksum of each head and state, in place."""
     view, size = live.view(np.uint8).data, live.dtype.itemsize
     live["head"]["crc"] = [live_crc(view[at : at + size]) for at in range(0, len(view), size)]
 
@@ -342,7 +348,6 @@ class Record:
         """The bytes to store, all checksums computed."""
         tail = json.dumps(self.tail, separators=(",", ":")).encode() if self.tail else b""
         self.head["tail_bytes"], self.head["tail_crc"] = len(tail), crc32(tail)
-        seal(self.outcomes["observed"])
         seal(self.outcomes)
         if self.history:
             seal(self.ring)

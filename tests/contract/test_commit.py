@@ -33,7 +33,7 @@ async def test_a_created_record_comes_back_bit_for_bit_but_for_the_store_s_stamp
     change = creation("a")
     await store.commit([change])
     sent, got = change.writes[0][1], await stored(store, "a")
-    assert (got[:624], got[640:]) == (sent[:624], sent[640:])
+    assert (got[:512], got[528:]) == (sent[:512], sent[528:])
     assert Record.parse(got, LAYOUT).tail == {"static": {"area": 2252.7}}
 
 
@@ -169,19 +169,19 @@ async def test_a_session_expires_by_the_store_s_clock_and_can_be_created_again(s
     await asyncio.sleep(0.08)
     assert await store.commit_one(advance("a", blob, 1.0)) is Outcome.EXPIRED
     assert await store.read_one("a") is None
-    assert (await store.read(["a"], 640)).found[0] == Found.ABSENT
+    assert (await store.read(["a"], 528)).found[0] == Found.ABSENT
     assert await store.commit_one(creation("a", token="again")) is Outcome.APPLIED
 
 
 async def test_reading_prolongs_no_life(store: SessionStore) -> None:
     blob = await created(store, "a", ttl_ms=60_000)
-    await store.read(["a"], 640)
+    await store.read(["a"], 528)
     assert await stored(store, "a") == blob
 
 
 async def test_a_damaged_expiry_is_no_reason_to_forget(store: SessionStore) -> None:
     blob = await created(store, "a", ttl_ms=60_000)
-    damaged = blob[:632] + bytes([1, 0, 0, 0, 0, 0, 0, 0]) + blob[640:]
+    damaged = blob[:520] + bytes([1, 0, 0, 0, 0, 0, 0, 0]) + blob[528:]
     key = store.key("a")
     await store.servers.run([Command(key, (b"SET", key, damaged))], 5.0)
     assert await store.read_one("a") == damaged
@@ -191,7 +191,7 @@ async def test_a_damaged_expiry_is_no_reason_to_forget(store: SessionStore) -> N
 async def test_a_record_cut_to_nothing_is_no_absent_one(store: SessionStore) -> None:
     key = store.key("a")
     await store.servers.run([Command(key, (b"SET", key, b""))], 5.0)
-    assert (await store.read(["a"], 640)).found[0] == Found.PRESENT
+    assert (await store.read(["a"], 528)).found[0] == Found.PRESENT
     assert await store.commit_one(creation("a")) is Outcome.CONFLICT
 
 
@@ -230,7 +230,7 @@ async def test_a_batch_larger_than_one_call_keeps_its_order(store: SessionStore)
 
 async def test_no_sessions_are_no_work(store: SessionStore) -> None:
     assert await store.commit([]) == []
-    assert (await store.read([], 640)).rows.shape == (0, 640)
+    assert (await store.read([], 528)).rows.shape == (0, 528)
 
 
 async def test_sessions_of_another_namespace_are_not_seen(store: SessionStore) -> None:
@@ -253,4 +253,4 @@ async def test_sixty_four_writers_fold_every_value_once(store: SessionStore) -> 
 async def test_what_was_stamped_is_the_store_s_own_clock(store: SessionStore) -> None:
     blob = await created(store, "a")
     reading = await store.read(["a"], LAYOUT.live_bytes)
-    assert 0 <= reading.now_ms - int(np.frombuffer(blob, "<u8", 1, 624)[0]) < 60_000
+    assert 0 <= reading.now_ms - int(np.frombuffer(blob, "<u8", 1, 512)[0]) < 60_000

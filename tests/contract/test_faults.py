@@ -59,7 +59,7 @@ async def test_a_record_cut_short_is_never_written_over(store: SessionStore) -> 
 
 async def test_a_store_that_is_not_there_fails_each_call_by_name() -> None:
     async with SessionStore.open("redis://127.0.0.1:1/0", timeout_s=0.5) as store:
-        assert (await store.read(["a"], 640)).found.tolist() == [Found.UNAVAILABLE]
+        assert (await store.read(["a"], 528)).found.tolist() == [Found.UNAVAILABLE]
         assert await store.commit([creation("a")]) == [Outcome.UNAVAILABLE]
         with pytest.raises(StoreUnavailable):
             await store.read_one("a")

@@ -183,7 +183,7 @@ async def test_neither_a_damaged_expiry_nor_a_record_cut_to_nothing_is_an_absent
     blob = await store.read_one("a")
     assert blob is not None
     key = store.key("a")
-    for damaged in (blob[:632] + bytes([1, 0, 0, 0, 0, 0, 0, 0]) + blob[640:], b""):
+    for damaged in (blob[:520] + bytes([1, 0, 0, 0, 0, 0, 0, 0]) + blob[528:], b""):
         await store.servers.run([Command(key, (b"SET", key, damaged))], 5.0)
         assert (await store.read_history("a", 1)).found is Found.PRESENT
 

@@ -67,5 +67,5 @@ async def test_an_index_that_is_gone_is_rebuilt_from_the_records(store: SessionS
     assert await index.is_whole()
     assert await all_by_name(index) == NAMES
     [(updated_ms, _)] = await index.by_time(limit=1)
-    reading = await store.read(["A"], 640)
+    reading = await store.read(["A"], 528)
     assert 0 <= reading.now_ms - updated_ms < 60_000

@@ -59,7 +59,7 @@ def cut(record: Sound, chance: random.Random) -> bytes:
 
 
 def grown(record: Sound, chance: random.Random) -> bytes:
-    return record.blob + chance.randbytes(chance.choice((1, 8, 144, 2000)))
+    return record.blob + chance.randbytes(chance.choice((1, 8, 136, 2000)))
 
 
 def shifted(record: Sound, chance: random.Random) -> bytes:

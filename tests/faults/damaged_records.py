@@ -218,7 +218,7 @@ class _Batch:
 
 def _is_over(one: Damaged) -> bool:
     """Whether the record, with right checksums, says of itself that its time is over."""
-    updated, expires, ttl = (int.from_bytes(one.blob[at : at + 8], "little") for at in (624, 632, 264))
+    updated, expires, ttl = (int.from_bytes(one.blob[at : at + 8], "little") for at in (512, 520, 264))
     return 0 < expires == updated + ttl
 
 

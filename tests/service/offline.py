@@ -42,7 +42,7 @@ def offline(
     for number, value in enumerate(values, first - 1):
         instant = 0 if grid is None else grid.advance(anchor, number)
         issued.append(_quantiles(loaded, states))
-        features = np.array([entries.features_at(grid, instant)], np.float32)
+        features = entries.calendars([grid], [instant])
         states, _ = loaded.model.step(states, np.array([np.nan if value is None else value]), features)
     return states[0], [*issued, _quantiles(loaded, states)]
 

@@ -25,7 +25,7 @@ Value = float | None
 """None = missing."""
 Numbers = tuple[float, ...]
 
-STAMP_AT = 624
+STAMP_AT = 512
 """Of a record: what follows is the store's own time."""
 DAY_US = 86_400_000_000
 FOLDS_KEPT = 20_000

@@ -51,7 +51,7 @@ APPLYING, STEPPED = "service/sessions/applying.py", "service/sessions/stepped.py
 LIFECYCLE, RULES = "service/sessions/lifecycle.py", "service/sessions/rules.py"
 FORECASTER = "service/sessions/forecaster.py"
 
-COMPARED = "local position = sub(head, 113, 124) .. sub(head, 621, 624)\n  if position == expected then"
+COMPARED = "local position = sub(head, 113, 124) .. sub(head, 509, 512)\n  if position == expected then"
 LIFE = "local position = sub(head, 113, 124)\n"
 LOOKED_UP = """  local known = digest_of(head, token)
   if known then return known == digest and REPLAYED or KEY_REUSED end

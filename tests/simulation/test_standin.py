@@ -23,7 +23,7 @@ LENGTH = 12
 KEYS = (b"a", b"b", b"c")
 FIELDS = (b"f", b"g", b"h")
 MODEL, MODEL_AT = b"toy@1", 48
-STAMP = slice(624, 640)
+STAMP = slice(512, 528)
 """Of a record: the server's own time of its last commit, and of its expiry."""
 
 Command = tuple[bytes, ...]
@@ -87,7 +87,7 @@ class Sequences:
         keys = list(dict.fromkeys((key, other)))
         call = self.chance.choice((b"EVAL", b"EVALSHA"))
         if self.chance.random() < 0.3:
-            length = self.chance.choice((0, 4, 640, 700))
+            length = self.chance.choice((0, 4, 528, 600))
             command = READ.command(keys, [b"%d" % length])
         else:
             changes = [self.change(key) for key in keys]
@@ -101,7 +101,7 @@ class Sequences:
         session, ttl_ms = key.decode(), self.chance.choice((0, 10**9))
         token = f"token {self.chance.randrange(6)}"
         stored = self.standin.contents.values.get(key)
-        if not isinstance(stored, bytes) or len(stored) < 640 or self.chance.random() < 0.2:
+        if not isinstance(stored, bytes) or len(stored) < 528 or self.chance.random() < 0.2:
             return creation(session, ttl_ms=ttl_ms, token=token)
         digest = self.chance.choice((bytes(8), b"x" * 8))
         ahead = advance(session, stored, 1.0, token=token, digest=digest, ttl_ms=ttl_ms)

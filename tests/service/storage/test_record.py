@@ -16,7 +16,7 @@ from service.storage.record import (
 )
 from tests.records import LAYOUT, new_record, step_writes, token_of
 
-STAMP = range(624, 640)
+STAMP = range(512, 528)
 
 
 def folded(steps: int, *, history: int = 8) -> bytes:
@@ -43,10 +43,10 @@ def protected(blob: bytes) -> list[int]:
 
 def test_the_layout_is_the_one_that_was_frozen() -> None:
     offsets = {name: HEAD.fields[name][1] for name in HEAD.names or () if HEAD.fields}
-    assert (HEAD_BYTES, offsets["incarnation"], offsets["revision"], offsets["tokens"]) == (640, 112, 120, 296)
-    assert (offsets["fingerprint"], offsets["crc"], offsets["updated_ms"], offsets["expires_ms"]) == (16, 620, 624, 632)
-    assert (LAYOUT.slot.itemsize, LAYOUT.outcome.itemsize, LAYOUT.snapshot.itemsize) == (152, 280, 112)
-    assert LAYOUT.identity.hex() == "e4b3bf0818293a6e"
+    assert (HEAD_BYTES, offsets["incarnation"], offsets["revision"], offsets["tokens"]) == (528, 112, 120, 296)
+    assert (offsets["fingerprint"], offsets["crc"], offsets["updated_ms"], offsets["expires_ms"]) == (16, 508, 512, 520)
+    assert (LAYOUT.slot.itemsize, LAYOUT.outcome.itemsize, LAYOUT.snapshot.itemsize) == (144, 264, 112)
+    assert LAYOUT.identity.hex() == "4197a115d1d9c8e0"
 
 
 def test_layouts_that_differ_have_other_identities() -> None:
@@ -79,7 +79,7 @@ def test_a_record_comes_back_from_its_bytes(
     assert again.render() == record.render()
     assert (again.state.tobytes(), again.tail) == (state, record.tail)
     assert again.position[:12] == life + bytes([1, 0, 0, 0])
-    assert again.position[12:] == record.render()[620:624]
+    assert again.position[12:] == record.render()[508:512]
     np.testing.assert_array_equal([again.head["minimum"], again.head["maximum"]], numbers)
 
 

@@ -18,7 +18,6 @@ def test_every_field_of_an_observation_is_read_from_its_place(covariates: int) -
     for slot, observed in zip(slots, read_observed(slots), strict=True):
         for name in ("flags", "step", "timestamp", "value", "original", "revision", "applied", "imputed"):
             assert getattr(observed, name) == slot[name]
-        assert observed.digest == slot["digest"].tobytes()
         assert observed.issued == tuple(slot["issued"])
         assert observed.revised == tuple(slot["revised"])
         assert observed.covariates == tuple(slot["covariates"])
