@@ -216,7 +216,7 @@ class Waves(Generic[WorkT, AnswerT]):
         if deadlines is None:
             deadlines = self._deadlines[timeout_s] = _Deadlines(self._clock)
         deadlines.watch(entry)
-        if self._next_size():
+        if self._asleep and self._next_size():
             self._wake_up()
         return entry
 
@@ -273,7 +273,9 @@ class Waves(Generic[WorkT, AnswerT]):
                 await asyncio.sleep(0)
                 self._in_flight -= 1
             else:
-                await self._sleep()
+                wake = asyncio.get_running_loop().create_future()
+                self._asleep.append(wake)
+                await wake
         self._wake_up()
 
     def _next_size(self) -> int:
@@ -285,11 +287,6 @@ class Waves(Generic[WorkT, AnswerT]):
         if self._in_flight < MOST_IN_FLIGHT and len(self._ready) >= LEAST_BESIDE_ANOTHER:
             return self._max_wave
         return 0
-
-    async def _sleep(self) -> None:
-        wake = asyncio.get_running_loop().create_future()
-        self._asleep.append(wake)
-        await wake
 
     async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
         begun = self._clock()

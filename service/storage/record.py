@@ -126,9 +126,9 @@ def wave_writes(
 ) -> list[Writes]:
     """What to write for B sessions whose live part, slots, outcomes and snapshots were filled in.
 
-    The checksums are computed here, those of heads and states in place. `slots`, `outcomes` and `snapshots` are given as (row in `live`, array
-    of `layout.slot`, `.outcome` or `.snapshot`); a row may occur more than once or not at all. Slots of sessions
-    without history are left out.
+    The checksums are computed here, those of heads and states in place. `slots`, `outcomes` and `snapshots` are given
+    as (row in `live`, array of `layout.slot`, `.outcome` or `.snapshot`); a row may occur more than once or not at all.
+    Slots of sessions without history are left out.
     """
     seal_live(live)
     writes: list[list[tuple[int, bytes]]] = [[(0, data)] for data in _pieces(live)]
