@@ -111,7 +111,7 @@ def test_a_record_cut_short_is_noticed(cut: int) -> None:
         Record.parse(blob[: min(cut, len(blob) - 1)], LAYOUT)
 
 
-@given(at=st.integers(0, 735).filter(lambda at: at not in STAMP), flip=st.integers(1, 255))
+@given(at=st.integers(0, LAYOUT.live_bytes - 1).filter(lambda at: at not in STAMP), flip=st.integers(1, 255))
 def test_a_wave_finds_the_damaged_head_or_state_and_no_other(at: int, flip: int) -> None:
     rows = np.stack([np.frombuffer(folded(step)[: LAYOUT.live_bytes], np.uint8) for step in range(4)])
     rows[2, at] ^= flip
