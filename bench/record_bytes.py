@@ -107,7 +107,8 @@ def described(spec: ModelSpec) -> list[str]:
     ]
     return [
         f"Of `{spec.label}`: head {layout.HEAD_BYTES}, state {spec.state_bytes}, {WINDOW} outcomes of "
-        f"{sizes.outcome.itemsize}, slots of {sizes.slot.itemsize}, two snapshots of {sizes.snapshot.itemsize} bytes.",
+        f"{sizes.outcome.itemsize}, slots of {sizes.slot.itemsize}, and with a history two snapshots of "
+        f"{sizes.snapshot.itemsize} bytes.",
         "",
         *("```text", (layout.__doc__ or "").strip(), "```", ""),
         f"The state of `{spec.label}`, {spec.state_bytes} bytes:",
