@@ -67,4 +67,4 @@ faults: setup
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.
 lock: setup
-	$(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | grep -vE '^(nvidia-|cuda-|triton)' > constraints.txt
+	$(BIN)/pip list --format=freeze --exclude-editable --exclude pip --exclude setuptools | sed 's/+cpu//' | grep -vE '^(nvidia-|cuda-|triton=)' > constraints.txt

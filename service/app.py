@@ -19,7 +19,18 @@ from starlette.types import Message, Receive, Scope, Send
 from models.artifacts.artifact import SHIPPED
 from service.core import Clock, Randomness, running
 from service.readiness import Readiness
-from service.routes import batch, batch_forecasts, forecast, health, hot, models, observations, problems, sessions
+from service.routes import (
+    batch,
+    batch_forecasts,
+    forecast,
+    health,
+    hot,
+    inference,
+    models,
+    observations,
+    problems,
+    sessions,
+)
 from service.routes.exchange import acceptable
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
@@ -44,9 +55,12 @@ from service.wire.problems import (
 ROUTERS = (
     *(sessions.router, observations.router, forecast.router),
     *(batch.router, batch_forecasts.router),
-    *(models.router, health.router, problems.router),
+    *(models.router, health.router, inference.router, problems.router),
 )
-OTHER_TYPES = (problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router)
+OTHER_TYPES = (
+    *(problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router),
+    inference.router,
+)
 """Routers whose answers are not JSON alone."""
 
 logger = logging.getLogger(__name__)
@@ -191,7 +205,7 @@ class _LoopTime:
 
 
 def _answer(request: Request, problem: ServiceError) -> Response:
-    body = problem.render(as_state(request.scope).get("request_id"))
+    body = problem.for_path(request.url.path).render(as_state(request.scope).get("request_id"))
     kind = _LastResponse if ends_connection(problem) else Response
     return kind(body, status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE)
 

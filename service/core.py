@@ -25,7 +25,7 @@ from service.sessions.registry import Registry
 from service.sessions.verify import Unroller, Verifier
 from service.sessions.views import Views
 from service.sessions.waves import Entry, Waves
-from service.sessions.work import Correct, Delete, Observe, Reply, Reset, Resettle, Rewind, Work
+from service.sessions.work import Correct, Delete, End, Observe, Reply, Reset, Resettle, Rewind, Work
 from service.settings import Settings
 from service.storage.store import SessionStore
 from service.wire.problems import ServiceError
@@ -116,6 +116,8 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
             match entry.work:
                 case Observe():
                     entry.settle(await advancing.observe(entry.work))
+                case End():
+                    entry.settle(await sessions.end(entry.work))
                 case Correct():
                     entry.settle(await altering.correct(entry.work))
                 case Rewind():

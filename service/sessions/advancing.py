@@ -10,8 +10,17 @@ from msgspec.structs import replace
 
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast
-from service.sessions.records import TOKEN_BYTES, WholeRecords
-from service.sessions.rules import Place, Plan, Where, require_match, require_no_regress, require_settings
+from service.sessions.emptying import emptied
+from service.sessions.records import INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
+from service.sessions.rules import (
+    Place,
+    Plan,
+    Where,
+    require_match,
+    require_model,
+    require_no_regress,
+    require_settings,
+)
 from service.sessions.whole import Whole
 from service.sessions.work import Observe, Reply, Write
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer, Label, Observed, read_answers
@@ -52,7 +61,10 @@ class Advancing:
             nonlocal seen
             if whole is None:
                 whole = self._created(work, now_ms)
-            reply = known(whole, work) or await self._advanced(whole, replace(work, seen=seen), token)
+            reply = known(whole, work)
+            if reply is None:
+                start = self._begun_anew(whole, work) if work.anew and whole.expected is not None else whole
+                reply = await self._advanced(start, replace(work, seen=seen), token)
             if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
                 return reply
             seen = whole.expected
@@ -66,6 +78,11 @@ class Advancing:
         if work.if_match is not None:
             raise PreconditionFailed(Standing(work.session), None)
         return self._records.new(work.session, work.creation, now_ms)
+
+    def _begun_anew(self, whole: Whole, work: Observe) -> Whole:
+        require_settings(whole.place, work.creation)
+        require_match(whole.place, work.if_match, required=bool(whole.record.head["require_if_match"]))
+        return emptied(whole, self._records.randomness(INCARNATION_BYTES))
 
     async def _advanced(self, whole: Whole, work: Observe, token: bytes) -> Reply | None:
         """The answer; None = the session changed meanwhile."""
@@ -93,10 +110,16 @@ class Advancing:
 
 
 def begun(whole: Whole, work: Observe) -> Plan:
-    """A plan to add the observations of a request to. Raises SessionExists: it would have created another session."""
+    """A plan to add the observations of a request to.
+
+    Raises:
+        SessionExists: it would have created another session.
+        InvalidRequest: it is for sessions of another model.
+    """
     place = whole.place
     if whole.expected is not None:
         require_settings(place, work.creation)
+        require_model(place, work.model)
     return Plan(place, whole.retained, correcting=work.correcting, correctable_from=whole.correctable_from())
 
 
@@ -111,7 +134,7 @@ def settled(whole: Whole, work: Observe, plan: Plan, refused: ServiceError | Non
     place = plan.place
     if refused is None and not plan.changes:
         return replay(place, _first_answer(whole, plan, len(work.observations)))
-    if whole.expected is not None:
+    if whole.expected is not None and not work.anew:
         require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
         if work.is_placed:  # what names its place is never folded after a tail that was lost
             require_no_regress(place, whole.expected, work.seen)

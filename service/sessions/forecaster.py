@@ -14,7 +14,7 @@ from service.sessions.cache import StateCache
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import NeedsHistory, Plan, require_match, require_settings
+from service.sessions.rules import NeedsHistory, Plan, require_match, require_model, require_settings
 from service.sessions.stepped import Planned, Stepped, Waiting, having_seen
 from service.sessions.work import Observe
 from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
@@ -196,6 +196,7 @@ def _plan(work: Observe, places: Places, row: int, loaded: LoadedModel) -> Plan:
     """What to fold. A refusal by the time rules counts only where If-Match holds."""
     place = places.place(row, loaded)
     require_settings(place, work.creation)
+    require_model(place, work.model)
     plan = Plan(place, correcting=work.correcting)
     refused: ServiceError | None = None
     try:

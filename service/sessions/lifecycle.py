@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -11,16 +10,15 @@ import orjson
 from service.sessions.advancing import Advancing, remembers
 from service.sessions.applying import Applying
 from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
+from service.sessions.emptying import emptied
 from service.sessions.rebuilding import Rebuilding
 from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
-from service.sessions.work import NO_DIGEST, Delete, Reply, Reset, Resettle, Write
+from service.sessions.work import NO_DIGEST, Delete, End, Reply, Reset, Resettle, Write
 from service.settings import Settings
-from service.storage.layout import HeadFlag, mark
-from service.storage.record import Record
 from service.storage.store import Change, Kind, Outcome
 from service.wire import render
 from service.wire.parsing import Observation
@@ -43,10 +41,6 @@ NOWHERE = bytes(16)
 SETTINGS = (
     *("model", "freq", "timezone", "static", "gaps", "max_gap", "history", "minimum", "maximum"),
     *("ttl_s", "require_if_match"),
-)
-KEPT_AT_RESET = (
-    *("freq", "timezone", "gaps", "require_if_match", "max_gap", "ttl_ms", "minimum", "maximum"),
-    *("created_ms", "revision", "tokens", "flags"),
 )
 
 Forgotten = Callable[[Sequence[str]], None]
@@ -120,10 +114,10 @@ class Sessions:
     async def reset(self, work: Reset) -> Reply:
         """Forget all observations; the settings and the idempotency window stay."""
 
-        async def emptied(whole: Whole) -> Whole:
-            return self._emptied(whole)
+        async def at_step_0(whole: Whole) -> Whole:
+            return emptied(whole, self._records.randomness(INCARNATION_BYTES))
 
-        return await self._changed(work, emptied)
+        return await self._changed(work, at_step_0)
 
     async def delete(self, work: Delete, over: Callable[[], bool]) -> Reply:
         """Forget a session. One that is not there is deleted already, unless If-Match names a state of it.
@@ -143,6 +137,24 @@ class Sessions:
                 self._forgotten([work.session])
                 return Reply(204, b"", None)
         raise ConcurrentUpdate(Standing(work.session))
+
+    async def end(self, work: End) -> Reply:
+        """Fold the last observations of a session, then forget it."""
+        reply = await self._advancing.observe(work.last)
+        assert reply.told is not None, "an observation is answered by an Advance"
+        await self._forget(work.session, reply.told[1].incarnation)
+        return reply
+
+    async def _forget(self, session: str, life: bytes) -> None:
+        """Delete a session, whatever it was fed meanwhile; another life of it is left alone."""
+        for _ in range(ATTEMPTS):
+            whole, _ = await self._records.look(session, stored=True)
+            if whole is None or whole.expected is None or whole.expected[:INCARNATION_BYTES] != life:
+                return
+            if await self._records.commit(_deletion(session, whole.expected, whole.full)) is Outcome.APPLIED:
+                self._forgotten([session])
+                return
+        raise ConcurrentUpdate(Standing(session))
 
     async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> tuple[bytes | None, bool]:
         """The position that a deletion must find (None = whatever is there), and whether it keeps a full history."""
@@ -246,26 +258,6 @@ class Sessions:
         if different:
             raise SessionExists(whole.place.standing(), different)
         return view
-
-    def _emptied(self, whole: Whole) -> Whole:
-        """The session at step 0 of a new life; its outcomes stay, so that a key is still known."""
-        old, loaded = whole.record, whole.loaded
-        record = Record.new(
-            loaded.layout,
-            model=old.head["model"].item().decode(),
-            fingerprint=loaded.spec.fingerprint,
-            incarnation=self._records.randomness(INCARNATION_BYTES),
-            history=old.history,
-            state=loaded.model.initial_state(1)[0],
-        )
-        for name in KEPT_AT_RESET:
-            record.head[name] = old.head[name]
-        if old.step and not old.head["freq"]:
-            mark(record.head, HeadFlag.COUNTED)
-        mark(record.head, HeadFlag.SHORT_REBUILD, on=False)
-        record.outcomes[:] = old.outcomes
-        record.tail = old.tail
-        return replace(whole, record=record, slots=record.slots(), stored=0)
 
 
 def digest_of(observations: Sequence[Observation] | None) -> bytes:

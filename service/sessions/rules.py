@@ -100,13 +100,25 @@ def require_settings(place: Place, asked: SessionSettings | None) -> None:
         raise SessionExists(place.standing(), differences)
 
 
+def require_model(place: Place, model: str | None) -> None:
+    """Raises InvalidRequest where a session belongs to another model than it is asked for by."""
+    if model is not None and not is_of(place.label, model):
+        detail = f"session {place.label.session} belongs to the model {place.label.model}"
+        raise InvalidRequest([Fault(detail, parameter="model")], at=place.standing())
+
+
+def is_of(label: Label, model: str) -> bool:
+    """Whether a name, or `name@version`, is that of the session's model."""
+    return model in (label.model, label.model.partition("@")[0])
+
+
 def differing(label: Label, asked: SessionSettings | None, *, undecided: str | None = None) -> list[str]:
     """Names of the settings to create a session with that are not those of the session that is there."""
     differences: list[str] = []
     if asked is None or not asked.model_fields_set:
         return differences
     freq = undecided if label.grid is None else label.grid.freq
-    if asked.model is not None and asked.model not in (label.model, label.model.partition("@")[0]):
+    if asked.model is not None and not is_of(label, asked.model):
         differences.append("model")
     if "freq" in asked.model_fields_set and asked.freq != freq:
         differences.append("freq")

@@ -48,6 +48,8 @@ class Observe(Write, frozen=True, kw_only=True):
         creation: settings to create the session with where there is none; None = refuse.
         correcting: another value for a retained time or step corrects it; else it is refused.
         seen: the position at which the session was read before, so that a store that has fallen behind it is noticed.
+        model: name, or `name@version`, that the session's model must have; None = whatever it has.
+        anew: whatever the session holds is forgotten in the same commit, as by Reset. Such work goes beside the waves.
     """
 
     observations: Sequence[Observation]
@@ -55,6 +57,8 @@ class Observe(Write, frozen=True, kw_only=True):
     creation: SessionSettings | None = None
     correcting: bool = False
     seen: bytes | None = None
+    model: str | None = None
+    anew: bool = False
 
     @property
     def is_placed(self) -> bool:
@@ -65,6 +69,12 @@ class Observe(Write, frozen=True, kw_only=True):
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""
         return (index,) if self.listed else ()
+
+
+class End(Write, frozen=True, kw_only=True):
+    """The last observations of a session: once they are folded, and the answer is known, it is forgotten."""
+
+    last: Observe
 
 
 class Correct(Write, frozen=True, kw_only=True):
@@ -95,7 +105,7 @@ class Delete(Write, frozen=True, kw_only=True):
     """Forget the session."""
 
 
-Work = Observe | Correct | Rewind | Resettle | Reset | Delete
+Work = Observe | End | Correct | Rewind | Resettle | Reset | Delete
 
 
 class Reply(NamedTuple):

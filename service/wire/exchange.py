@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service.wire.headers import inflated
+from service.wire.headers import GZIP, inflated
 from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
@@ -29,8 +29,9 @@ SINGLE = {
     b"content-type": "Content-Type",
     b"content-encoding": "Content-Encoding",
     b"idempotency-key": "Idempotency-Key",
+    b"inference-header-content-length": "Inference-Header-Content-Length",
 }
-LISTS = (b"accept", b"if-match", b"if-none-match")
+LISTS = (b"accept", b"accept-encoding", b"if-match", b"if-none-match")
 LINGER_S = 1.0
 """How long a connection whose request is not wanted is read on: closed with bytes unread, it would be reset, and the
 answer lost on its way."""
@@ -43,8 +44,18 @@ class ClientGone(Exception):
     """The client closed the connection before its request was whole: nobody waits for an answer."""
 
 
-async def read_body(receive: Receive, headers: RawHeaders, *, limit: int, timeout_s: float) -> bytes:
+async def read_body(
+    receive: Receive,
+    headers: RawHeaders,
+    *,
+    limit: int,
+    timeout_s: float,
+    codings: Mapping[str, int] = GZIP,
+) -> bytes:
     """The request's body, without its content coding.
+
+    Args:
+        codings: those that it may have.
 
     Raises:
         TooLarge, RequestTimeout, MalformedRequest, UnsupportedMediaType: it is refused.
@@ -62,7 +73,7 @@ async def read_body(receive: Receive, headers: RawHeaders, *, limit: int, timeou
     except TimeoutError:
         raise RequestTimeout(f"the body did not arrive within {timeout_s:g} s") from None
     coding = headers.get(b"content-encoding")
-    return inflated(body, None if coding is None else coding.decode("latin-1"), limit)
+    return inflated(body, None if coding is None else coding.decode("latin-1"), limit, codings)
 
 
 async def _rest(receive: Receive, body: bytearray, limit: int) -> bytes:

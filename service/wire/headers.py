@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Literal
 
 from service.wire.problems import Fault, MalformedRequest, TooLarge, UnsupportedMediaType
@@ -10,6 +11,9 @@ ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \
 ETAG = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,19})")
 KEY_LIMIT = 255
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
+GZIP = {"gzip": GZIP_WINDOW, "x-gzip": GZIP_WINDOW}
+"""Content codings that are read everywhere, with zlib's name for each."""
+GZIP_OR_DEFLATE = {**GZIP, "deflate": zlib.MAX_WBITS}
 
 Condition = Literal["If-Match", "If-None-Match"]
 AnyTag = Literal["*"]
@@ -81,37 +85,40 @@ def require_json(content_type: str | None) -> None:
         )
 
 
-def inflated(body: bytes, encoding: str | None, limit: int) -> bytes:
+def inflated(body: bytes, encoding: str | None, limit: int, codings: Mapping[str, int] = GZIP) -> bytes:
     """The body without its Content-Encoding.
 
     Raises:
-        UnsupportedMediaType: the coding is neither gzip nor identity.
-        MalformedRequest: it is not the gzip stream that it is declared to be.
+        UnsupportedMediaType: the coding is none of `codings`, nor identity.
+        MalformedRequest: it is not the stream that it is declared to be.
         TooLarge: it is longer than `limit` bytes, before or after.
     """
-    if require_known_coding(encoding):
-        body = _gunzipped(body, limit)
+    if require_known_coding(encoding, codings):
+        assert encoding is not None, "identity is no coding"
+        coding = encoding.strip().lower()
+        body = _decompressed(body, coding, codings[coding], limit)
     if len(body) > limit:
         raise TooLarge(limit)
     return body
 
 
-def require_known_coding(encoding: str | None) -> bool:
-    """Whether a body is compressed with gzip. Raises UnsupportedMediaType where it is coded otherwise."""
+def require_known_coding(encoding: str | None, codings: Mapping[str, int] = GZIP) -> bool:
+    """Whether a body is compressed. Raises UnsupportedMediaType where it is coded otherwise than by one of those."""
     coding = (encoding or "identity").strip().lower()
-    if coding not in ("identity", "gzip", "x-gzip"):
-        fault = Fault("must be gzip, or be left out", parameter="Content-Encoding")
+    if coding != "identity" and coding not in codings:
+        known = " or ".join(name for name in codings if not name.startswith("x-"))
+        fault = Fault(f"must be {known}, or be left out", parameter="Content-Encoding")
         raise UnsupportedMediaType(f"Content-Encoding {fault.detail}", errors=[fault])
     return coding != "identity"
 
 
-def _gunzipped(body: bytes, limit: int) -> bytes:
+def _decompressed(body: bytes, coding: str, window: int, limit: int) -> bytes:
     """At most `limit` + 1 bytes of what was compressed, as one member."""
-    member = zlib.decompressobj(GZIP_WINDOW)
+    member = zlib.decompressobj(window)
     try:
         plain = member.decompress(body, limit + 1)
     except zlib.error:
-        raise MalformedRequest("the body is not gzip, as its Content-Encoding says") from None
+        raise MalformedRequest(f"the body is not {coding}, as its Content-Encoding says") from None
     if len(plain) <= limit and (not member.eof or member.unused_data):
-        raise MalformedRequest("the gzip body is cut short, or something follows it")
+        raise MalformedRequest(f"the {coding} body is cut short, or something follows it")
     return plain

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.wire import batch_description, batch_schemas, schemas
+from service.wire import batch_description, batch_schemas, inference_description, inference_schemas, schemas
 from service.wire.problems import MEDIA_TYPE
 
 SINGLE: dict[str, Any] = {"timestamp": "2026-11-21", "value": 121.5}
@@ -23,6 +23,13 @@ EXAMPLES: dict[str, Any] = {
 """Bodies of the hot route that its description shows; each works on a new session with ?create=true."""
 REFERENCE = "#/components/schemas/"
 SESSION = "/v1/sessions/{session}"
+INFERENCE_SERVER = ("/v2", "/v2/health/live", "/v2/health/ready")
+INFERENCE_MODELS = "/v2/models/{model}"
+INFERENCE_VERSIONS = INFERENCE_MODELS + "/versions/{version}"
+INFERENCE_MODEL = tuple(path + end for path in (INFERENCE_MODELS, INFERENCE_VERSIONS) for end in ("", "/ready"))
+INFERENCE_PROBLEM = "InferenceProblem"
+SHOWN = {"model": "daily", "version": "1"}
+"""Values of parameters in paths."""
 OPAQUE = "a `next_page_token`, as an answer gave it"
 
 EVERYWHERE = (400, 405, 406, 408, 413, 500, 503, 504)
@@ -65,6 +72,7 @@ class Call:
         body: schema of the body, which the route reads itself.
         bodies, answers: content of bodies and answers of several media types.
         query: parameters that the route reads itself.
+        problem: schema of refusals.
         prefers: whether it looks at Prefer.
         reads, conditional, keyed: whether it looks at If-None-Match, If-Match, Idempotency-Key.
         etag: whether its answers name the session's state.
@@ -80,6 +88,7 @@ class Call:
     conditional: bool = False
     keyed: bool = False
     etag: bool = True
+    problem: str = "Problem"
 
     def complete(self, described: dict[str, Any]) -> dict[str, Any]:
         parameters = [_exact(parameter) for parameter in described.get("parameters", [])]
@@ -104,7 +113,9 @@ class Call:
         has_body = self.body or self.bodies or "requestBody" in described
         refusals = {*EVERYWHERE, *self.refusals, *((415,) if has_body else ())}
         completed = {**described, "parameters": parameters}
-        completed["responses"] = successes | {str(status): _refusal(status) for status in sorted(refusals)}
+        completed["responses"] = successes | {
+            str(status): _refusal(status, self.problem) for status in sorted(refusals)
+        }
         if self.body:
             completed["requestBody"] = _body({"$ref": REFERENCE + self.body})
         if self.bodies:
@@ -178,18 +189,35 @@ CALLS = {
     ("/health/ready", "get"): Call(etag=False),
     ("/v1/status", "get"): Call(etag=False),
     ("/problems/{slug}", "get"): Call((404,), etag=False),
+    **{(path, "get"): Call(etag=False, problem=INFERENCE_PROBLEM) for path in INFERENCE_SERVER},
+    **{(path, "get"): Call((404,), etag=False, problem=INFERENCE_PROBLEM) for path in INFERENCE_MODEL},
+    **{
+        (f"{path}/infer", "post"): Call(
+            (404, 409, 412, 422, 428),
+            bodies=inference_description.asked(),
+            answers=inference_description.answered(),
+            query=(inference_description.LENGTH,),
+            conditional=True,
+            keyed=True,
+            etag=False,
+            problem=INFERENCE_PROBLEM,
+        )
+        for path in (INFERENCE_MODELS, INFERENCE_VERSIONS)
+    },
 }
 
 
 def _exact(parameter: dict[str, Any]) -> dict[str, Any]:
     if parameter["name"] == "session":
         return {**parameter, "schema": {"type": "string", "pattern": schemas.SESSION_ID, "examples": ["store-42"]}}
+    if parameter["name"] in SHOWN:
+        return {**parameter, "schema": {"type": "string", "examples": [SHOWN[parameter["name"]]]}}
     if parameter["name"] == "page_token":
         return {**parameter, "description": OPAQUE}
     return parameter
 
 
-def _refusal(status: int) -> dict[str, Any]:
+def _refusal(status: int, problem: str) -> dict[str, Any]:
     headers = dict(HEADERS)
     if status == 304:
         return {"description": MEANINGS[status], "headers": {**headers, "ETag": {**ETAG, "required": True}}}
@@ -199,7 +227,7 @@ def _refusal(status: int) -> dict[str, Any]:
         headers["Allow"] = {"description": "Methods that it takes", "required": True, "schema": TEXT}
     if status == 412:
         headers["ETag"] = {"description": "Where the session stands, if there is one", "schema": TEXT}
-    content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE + "Problem"}}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE + problem}}}
     return {"description": f"{MEANINGS[status]}; see /problems/{{slug}}", "headers": headers, "content": content}
 
 
@@ -213,8 +241,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
         requests = (
             *(schemas.Observation, schemas.SessionPut, schemas.SessionPatch),
             *(schemas.Correction, schemas.Rewind, batch_schemas.ObservationBatch, batch_schemas.ForecastBatch),
+            inference_schemas.InferenceRequest,
         )
-        answers = (schemas.Advance, schemas.Problem, batch_schemas.MinimalOutcomes)
+        answers = (schemas.Advance, schemas.Problem, batch_schemas.MinimalOutcomes, inference_schemas.InferenceProblem)
         _, described = models_json_schema(
             [*((model, "validation") for model in requests), *((model, "serialization") for model in answers)],
             ref_template=REFERENCE + "{model}",

@@ -177,10 +177,14 @@ def _nearest_id(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._~-]+", "-", plain).strip("-")[:128] or "session"
 
 
-def read_json(body: bytes) -> object:
+def read_json(body: bytes, integer_digits: int = 18) -> object:
     """Any JSON body.
 
     What is not finite is kept as such, for the schema to refuse it where it stands.
+
+    Args:
+        integer_digits: an integer with more, its sign among them, is read as the float64 that it must mean, being
+            longer than any step or count; Python refuses to read integers of thousands of digits.
 
     Raises:
         MalformedRequest: it is not JSON in UTF-8.
@@ -188,6 +192,9 @@ def read_json(body: bytes) -> object:
     """
     deep = _is_deep(body)
     twice = False
+
+    def integer(digits: str) -> int | float:
+        return int(digits) if len(digits) <= integer_digits else float(digits)
 
     def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
         nonlocal twice
@@ -201,7 +208,7 @@ def read_json(body: bytes) -> object:
         text = body.decode("utf-8-sig")
         if not text.strip():
             raise MalformedRequest("the body is empty; send JSON, for example with curl --json")
-        tree: object = None if deep else json.loads(text, object_pairs_hook=unique, parse_int=_integer)
+        tree: object = None if deep else json.loads(text, object_pairs_hook=unique, parse_int=integer)
         if "\\u" in text:
             json.dumps(tree, ensure_ascii=False).encode()
     except UnicodeError:
@@ -239,11 +246,6 @@ def _is_deep(body: bytes) -> bool:
     for _ in range(DEPTH_LIMIT):  # each round takes the innermost level away
         brackets = brackets.replace(b"[]", b"")
     return b"[]" in brackets or brackets.count(b"[") > DEPTH_LIMIT
-
-
-def _integer(digits: str) -> int | float:
-    # Longer than any step or count, so a float64 is meant; and Python refuses to read integers of thousands of digits.
-    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def faults(error: ValidationError, schema: type[schemas.Request], skip: int = 0) -> list[Fault]:

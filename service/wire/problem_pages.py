@@ -53,6 +53,13 @@ PAGES = _pages(
         "Create it with PUT and its history, or let the first observation create it with <code>?create=true</code>.",
     ),
     Page(
+        s.SequenceNotStarted("42", "daily"),
+        "A request of <code>/v2</code> continues a sequence that is not here. It was never started, was ended, or "
+        "expired: these are the same. A sequence is never silently started from nothing.",
+        "Send <code>sequence_start</code> with its first request. A sequence is a session: "
+        "<code>PUT /v1/sessions/ID</code> starts it too, with its history.",
+    ),
+    Page(
         s.ObservationNotFound("session store-42 holds no observation of that time; its last is 2026-11-21", at=AT),
         "The session never had an observation of this time or step.",
         "Send it with POST, or look in <code>GET /v1/sessions/ID/observations</code> for the right key.",

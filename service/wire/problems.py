@@ -5,11 +5,13 @@ One class a problem type. Those that concern the state of a session are in sessi
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import orjson
 
 MEDIA_TYPE = "application/problem+json"
+INFERENCE = "/v2"
+"""Where the Open Inference Protocol is spoken."""
 AGAIN = (
     "the same request again settles it (a bare value, without timestamp, step, Idempotency-Key or If-Match, would be "
     "folded twice: give it one, or look at the session's step first)"
@@ -101,6 +103,12 @@ class ServiceError(Exception):
             "last": last,
             **self.members,
         }
+
+    def for_path(self, path: str) -> Self:
+        """This problem, where it is answered: under /v2 its detail stands once more as `error`, as clients expect."""
+        if path == INFERENCE or path.startswith(f"{INFERENCE}/"):
+            self.members["error"] = self.detail
+        return self
 
     def render(self, instance: str | None) -> bytes:
         return orjson.dumps(self.body(instance))

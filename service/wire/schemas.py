@@ -36,7 +36,7 @@ Covariates = dict[str, float | None]
 SessionId = Annotated[str, Field(pattern=SESSION_ID, examples=["store-42"])]
 
 
-def _known_freq(name: str) -> str:
+def known_freq(name: str) -> str:
     try:
         return frequency(name).name
     except FrequencyError as error:
@@ -150,7 +150,7 @@ class SessionPatch(_Changeable):
 class SessionSettings(_Changeable):
     """Settings of a new session: those given (`model_fields_set`)."""
 
-    freq: Annotated[str, AfterValidator(_known_freq)] | None = Field(default=None, max_length=16, examples=["D"])
+    freq: Annotated[str, AfterValidator(known_freq)] | None = Field(default=None, max_length=16, examples=["D"])
     """null = steps are counted."""
     timezone: Annotated[str, AfterValidator(_known_zone)] = Field(default="UTC", max_length=40)
     static: Covariates = {}

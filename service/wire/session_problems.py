@@ -18,6 +18,22 @@ class SessionNotFound(ServiceError):
         )
 
 
+class SequenceNotStarted(ServiceError):
+    """The session that a request of /v2 continues is not there: unknown, expired and deleted are the same.
+
+    The detail has the words by which clients of the protocol recognise it.
+    """
+
+    status, slug, title = 400, "sequence-not-started", "Sequence not started"
+
+    def __init__(self, session: str, model: str) -> None:
+        super().__init__(
+            f"inference request for sequence {session} to model {model} must specify the START flag on the first "
+            "request of the sequence: it was never started, was ended, or expired",
+            at=Standing(session),
+        )
+
+
 class ObservationNotFound(ServiceError):
     """The session never had this observation."""
 

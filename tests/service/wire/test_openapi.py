@@ -6,6 +6,7 @@ import httpx2
 import jsonschema
 import pytest
 
+from service.wire.inference_description import EXAMPLES as INFERENCE_EXAMPLES
 from service.wire.openapi import EXAMPLES
 
 CALLS = {
@@ -29,6 +30,15 @@ CALLS = {
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/v1/status"),
+    ("get", "/v2"),
+    ("get", "/v2/health/live"),
+    ("get", "/v2/health/ready"),
+    ("get", "/v2/models/{model}"),
+    ("get", "/v2/models/{model}/versions/{version}"),
+    ("get", "/v2/models/{model}/ready"),
+    ("get", "/v2/models/{model}/versions/{version}/ready"),
+    ("post", "/v2/models/{model}/infer"),
+    ("post", "/v2/models/{model}/versions/{version}/infer"),
 }
 
 
@@ -50,6 +60,29 @@ def test_each_documented_example_works_and_is_answered_as_described(
     described = call["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
     jsonschema.validate(answer.json(), {**described, "components": document["components"]})
     assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("example", INFERENCE_EXAMPLES)
+def test_each_example_of_the_inference_protocol_works_and_is_answered_as_described(
+    api: httpx2.Client, example: str
+) -> None:
+    document = api.get("/openapi.json").json()
+    call = document["paths"]["/v2/models/{model}/infer"]["post"]
+    shown = call["requestBody"]["content"]["application/json"]
+    body = shown["examples"][example]["value"]
+    jsonschema.validate(body, {**shown["schema"], "components": document["components"]})
+    answer = api.post("/v2/models/tiny/infer", json=body)
+    described = call["responses"][str(answer.status_code)]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json(), {**described, "components": document["components"]})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/health/live", "/v2/models/tiny", "/v2/models/tiny/versions/1/ready"])
+def test_what_the_inference_protocol_tells_is_as_described(api: httpx2.Client, path: str) -> None:
+    document = api.get("/openapi.json").json()
+    pattern = path.replace("tiny", "{model}").replace("/1/", "/{version}/")
+    described = document["paths"][pattern]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    jsonschema.validate(api.get(path).json(), {**described, "components": document["components"]})
 
 
 def test_every_reference_leads_somewhere(api: httpx2.Client) -> None:

@@ -11,7 +11,7 @@ from service.wire.session_problems import IdempotencyKeyReused, OutOfOrder, Prec
 AT = Standing("store-42", 812, "2026-11-21")
 
 SLUGS = {
-    400: ["malformed-request"],
+    400: ["malformed-request", "sequence-not-started"],
     401: ["unauthenticated"],
     403: ["forbidden"],
     404: ["session-not-found", "observation-not-found", "not-found"],
