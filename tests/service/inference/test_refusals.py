@@ -159,11 +159,11 @@ REQUESTS = st.fixed_dictionaries(
         "outputs": st.lists(st.fixed_dictionaries({"name": st.sampled_from(["forecast", "x"])}), max_size=2) | JSON,
     },
 )
-VALUES = st.binary(max_size=24).map(lambda raw: raw.replace(b"\r", b"").replace(b"\n", b"").replace(b"\0", b"").strip())
+VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_categories=["Cc"]), max_size=24)
 
 
 def _whole(answer: httpx2.Response) -> None:
-    assert answer.status_code in (200, 400, 404, 409, 413, 415, 422), answer.text
+    assert answer.status_code in (200, 400, 404, 409, 412, 413, 415, 422), answer.text
     if answer.status_code != 200:
         assert answer.json()["error"] == answer.json()["detail"]
 
@@ -186,14 +186,16 @@ def test_no_request_however_it_is_put_together_makes_a_500(
     names=st.dictionaries(
         st.sampled_from([LENGTH, "Content-Type", "Content-Encoding", "Accept-Encoding", "Accept", "If-Match",
                          "Idempotency-Key"]),
-        VALUES | st.sampled_from([b"0", b"5", b"gzip", b"deflate", b"gzip, deflate", b"identity"]),
+        VALUES | st.sampled_from(["0", "5", "gzip", "deflate", "gzip, deflate", "identity"]),
     ),
 )  # fmt: skip
-def test_no_body_and_no_headers_make_a_500(service: Service, body: bytes, names: dict[str, bytes]) -> None:
+def test_no_body_and_no_headers_make_a_500(service: Service, body: bytes, names: dict[str, str]) -> None:
     good, _ = packed("fuzzed-headers", 1.0, sequence_start=True)
     with httpx2.Client(base_url=service.url, timeout=60.0) as api:
         for content in (body, good):
-            answer = api.post(PATH, content=content, headers={name.encode(): value for name, value in names.items()})
-            assert answer.status_code in (200, 400, 412, 413, 415, 422), answer.text
-            if answer.headers["content-type"] == "application/problem+json":
-                _ = answer.json()["detail"]
+            answer = api.post(
+                PATH,
+                content=content,
+                headers=[(name.encode(), value.encode("latin-1")) for name, value in names.items()],
+            )
+            _whole(answer)
