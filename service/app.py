@@ -205,7 +205,7 @@ class _LoopTime:
 
 
 def _answer(request: Request, problem: ServiceError) -> Response:
-    body = problem.for_path(request.url.path).render(as_state(request.scope).get("request_id"))
+    body = problem.render(as_state(request.scope).get("request_id"), request.url.path)
     kind = _LastResponse if ends_connection(problem) else Response
     return kind(body, status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE)
 

@@ -16,7 +16,7 @@ from service.wire import inference_schemas as schemas
 from service.wire.exchange import given_headers, read_body, text
 from service.wire.headers import GZIP_OR_DEFLATE
 from service.wire.inference_reading import HEADER_LENGTH, Inference
-from service.wire.problems import Fault, InvalidRequest, NotFound, NotReady, pointer
+from service.wire.problems import Fault, InvalidRequest, NotFound, NotReady, ServiceError, pointer
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import SequenceNotStarted, SessionNotFound
 
@@ -144,6 +144,8 @@ async def _infer(request: Request, core: Core, loaded: LoadedModel, model: str) 
         )
     except SessionNotFound:
         raise SequenceNotStarted(asked.session, loaded.spec.name) from None
+    except ServiceError as refused:
+        raise asked.placed(refused) from None
     assert answered.told is not None, "an observation is answered by an Advance"
     written = inference_writing.answer(asked, *answered.told, text(given, b"accept-encoding"))
     repeated = {"Idempotency-Replayed": "true"} if answered.replayed else {}

@@ -1,6 +1,7 @@
 """Requests of the Open Inference Protocol: JSON, and the tensors in it or behind it -> observations of a session."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan, nan
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from service.wire.inference_schemas import (
     InputTensor,
 )
 from service.wire.parsing import Observation
-from service.wire.problems import Fault, InvalidRequest, MalformedRequest, pointer
+from service.wire.problems import Fault, InvalidRequest, MalformedRequest, ServiceError, pointer
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 OUTPUTS = ("forecast", "quantiles")
@@ -26,6 +27,9 @@ LENGTH_BYTES = 4
 EXACT = 2**53
 """Above it a float64 names several integers."""
 FLOATS: dict[str, np.dtype[np.float64] | np.dtype[np.float32]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
+
+OBSERVED = re.compile(r"(?:/(?P<index>\d+))?(?:/(?P<member>value|timestamp))?")
+"""Where an observation, or a member of it, stands in a request that has nothing else."""
 
 Where = tuple[str | int, ...]
 
@@ -52,6 +56,7 @@ class Inference:
         session: the sequence's id.
         observations: oldest first, at least one.
         outputs: names of those to answer with, and whether each stands behind the JSON.
+        inputs: where each input stands in the request, by name.
     """
 
     id: str
@@ -59,6 +64,22 @@ class Inference:
     parameters: InferenceParameters
     observations: list[Observation]
     outputs: tuple[tuple[str, bool], ...]
+    inputs: Mapping[str, str]
+
+    def placed(self, refused: ServiceError) -> ServiceError:
+        """The refusal of an observation, its faults pointing into the request instead."""
+        faults = [self._placed(fault) for fault in refused.errors]
+        if isinstance(refused, InvalidRequest):
+            return InvalidRequest(faults, at=refused.at)
+        refused.errors = tuple(faults)
+        return refused
+
+    def _placed(self, fault: Fault) -> Fault:
+        found = OBSERVED.fullmatch(fault.pointer or "-")
+        if found is None:
+            return fault
+        at = self.inputs.get(found["member"] or "value", pointer("inputs"))
+        return fault._replace(pointer=f"{at}/data/{found['index']}" if found["index"] else at)
 
 
 def read(body: bytes, header_length: str | None) -> Inference:
@@ -85,7 +106,8 @@ def read(body: bytes, header_length: str | None) -> Inference:
     observations = [
         Observation(None if isnan(value) else value, time) for value, time in zip(values, times, strict=True)
     ]
-    return Inference(asked.id, _session(asked.parameters), asked.parameters, observations, _outputs(asked))
+    inputs: dict[str, str] = {tensor.name: pointer("inputs", index) for index, tensor in enumerate(asked.inputs)}
+    return Inference(asked.id, _session(asked.parameters), asked.parameters, observations, _outputs(asked), inputs)
 
 
 def _parted(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:

@@ -5,7 +5,7 @@ One class a problem type. Those that concern the state of a session are in sessi
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, NamedTuple
 
 import orjson
 
@@ -104,14 +104,12 @@ class ServiceError(Exception):
             **self.members,
         }
 
-    def for_path(self, path: str) -> Self:
-        """This problem, where it is answered: under /v2 its detail stands once more as `error`, as clients expect."""
+    def render(self, instance: str | None, path: str = "") -> bytes:
+        """The problem as it is answered at a path: under /v2 its detail stands once more as `error`."""
+        body = self.body(instance)
         if path == INFERENCE or path.startswith(f"{INFERENCE}/"):
-            self.members["error"] = self.detail
-        return self
-
-    def render(self, instance: str | None) -> bytes:
-        return orjson.dumps(self.body(instance))
+            body["error"] = self.detail
+        return orjson.dumps(body)
 
     def headers(self) -> dict[str, str]:
         """Headers that belong to the problem itself, beside its media type."""

@@ -94,7 +94,12 @@ def test_timestamps_are_an_input_and_freq_a_parameter_of_the_start(api: httpx2.C
     assert (again.headers["idempotency-replayed"], again.content) == ("true", answer.content)
     refused(infer(api, dated("2026-11-21T00:30", 1.0)), 422, "off-grid")
     refused(infer(api, dated("2026-11-20", 1.0)), 409, "out-of-order")
-    refused(infer(api, asked(name, 1.0)), 422, "invalid-request")
+    lacking = refused(infer(api, asked(name, 1.0)), 422, "invalid-request")
+    assert lacking["errors"][0]["pointer"] == "/inputs"
+    late = asked(name, 1.0, 2.0)
+    days = ["2026-11-21T01:00", "2026-11-21T02:30"]
+    late["inputs"].append({"name": "timestamp", "shape": [1, 2], "datatype": "BYTES", "data": days})
+    assert refused(infer(api, late), 422, "off-grid")["errors"][0]["pointer"] == "/inputs/1/data/1"
     refused(infer(api, dated("2026-11-21T01:00", 1.0, freq="h")), 422, "invalid-request")
 
 
