@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.service.calls import Json
-from tests.service.conftest import Service
 from tests.service.inference.sequences import LENGTH, PATH, asked, infer, packed, refused
 
 NO_500 = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -171,13 +170,12 @@ def _whole(answer: httpx2.Response) -> None:
 @NO_500
 @given(request=REQUESTS, behind=st.binary(max_size=40), more=st.integers(-3, 3))
 def test_no_request_however_it_is_put_together_makes_a_500(
-    service: Service, request: object, behind: bytes, more: int
+    api: httpx2.Client, request: object, behind: bytes, more: int
 ) -> None:
     head = json.dumps(request).encode()
     length = len(head) + (more if more in (-1, 1) else 0)
-    with httpx2.Client(base_url=service.url, timeout=60.0) as api:
-        _whole(api.post(PATH, content=head + behind, headers={LENGTH: str(length)}))
-        _whole(api.post(PATH, content=head))
+    _whole(api.post(PATH, content=head + behind, headers={LENGTH: str(length)}))
+    _whole(api.post(PATH, content=head))
 
 
 @NO_500
@@ -189,13 +187,8 @@ def test_no_request_however_it_is_put_together_makes_a_500(
         VALUES | st.sampled_from(["0", "5", "gzip", "deflate", "gzip, deflate", "identity"]),
     ),
 )  # fmt: skip
-def test_no_body_and_no_headers_make_a_500(service: Service, body: bytes, names: dict[str, str]) -> None:
+def test_no_body_and_no_headers_make_a_500(api: httpx2.Client, body: bytes, names: dict[str, str]) -> None:
     good, _ = packed("fuzzed-headers", 1.0, sequence_start=True)
-    with httpx2.Client(base_url=service.url, timeout=60.0) as api:
-        for content in (body, good):
-            answer = api.post(
-                PATH,
-                content=content,
-                headers=[(name.encode(), value.encode("latin-1")) for name, value in names.items()],
-            )
-            _whole(answer)
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in names.items()]
+    for content in (body, good):
+        _whole(api.post(PATH, content=content, headers=headers))
