@@ -2,8 +2,9 @@
 
 from importlib.metadata import version
 
+from hiddenstate.asynchronous import AsyncClient
 from hiddenstate.client import Client
 from hiddenstate.errors import HiddenstateError, ProblemError, ServiceUnreachable
 
 __version__ = version("hiddenstate")
-__all__ = ["Client", "HiddenstateError", "ProblemError", "ServiceUnreachable", "__version__"]
+__all__ = ["AsyncClient", "Client", "HiddenstateError", "ProblemError", "ServiceUnreachable", "__version__"]

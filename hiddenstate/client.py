@@ -1,102 +1,120 @@
-"""A client of the service: each method is one call of the API, each answer a plain dictionary of that shape."""
+"""The client of a service: each method is one call of the API, or a loop over its pages."""
 
 import datetime as dt
-import math
-import os
-import random
+import threading
 import time
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Self, Unpack, cast
-from urllib.parse import quote
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Self, TypeVar, Unpack
 
 import httpx2
 
-from hiddenstate.errors import ProblemError, ServiceUnreachable
-from hiddenstate.shapes import (
+from hiddenstate import batching, calls
+from hiddenstate.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.connected import TIMEOUT, Connected, authorization, reason, request_of
+from hiddenstate.errors import ServiceUnreachable
+from hiddenstate.exchange import Ask, Call, Lost, Steps, Wait, answered, called
+from hiddenstate.outbox import AnswerT
+from hiddenstate.outboxes import Outboxes
+from hiddenstate.results import (
     Advance,
-    BatchForecasts,
-    BatchObservation,
-    BatchOutcomes,
     Forecasts,
-    Observation,
+    History,
+    Model,
     Record,
     Session,
     SessionPage,
-    Settings,
     Status,
     Verification,
 )
+from hiddenstate.shapes import BatchObservation, Observation, OnConflict, Settings
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-OnConflict = Literal["reject", "correct"]
-ATTEMPTS = 3
-LONGEST_WAIT_S = 30.0
-"""A service that asks for a longer wait is not waited for: the caller gets its problem and decides."""
+LEVELS = (80, 95)
 
-ARROW = "application/vnd.apache.arrow.stream"
-TIMEOUT = httpx2.Timeout(65.0, connect=5.0)
-"""The service gives up a warm-up or a verification after 60 s, everything else after 5."""
+ResultT = TypeVar("ResultT")
 
 
-class Client:
+class Client(Connected[threading.Lock]):
     """Talks to one service; close it, or use it in a `with` statement. One client serves many threads.
 
     Requests that the service calls retryable, and those that got no answer, are sent again unchanged, three times in
     all. Each write carries one idempotency key over all its attempts, so none is applied twice.
+
+    Each call of `observe`, `observe_many`, `correct` and `patch_session` is one write, whatever becomes of it. The
+    writes of a session go one at a time. One that got no answer in three attempts raises an error whose `kept` is true:
+    the client keeps it and sends it before the session's next write, at `flush`, or at the end of the `with` statement.
+    Hand it over again and it counts twice, unless it has a timestamp, a step or an idempotency key of yours.
+
+    Where the store lost a session's latest observations (a failover), those that this client had sent are sent again.
 
     Args:
         url: where the service is; by default HIDDENSTATE_URL, else http://127.0.0.1:8000.
         api_key: sent as a bearer token; by default HIDDENSTATE_API_KEY, else none.
 
     Every method raises:
-        ProblemError: the service refused.
+        ProblemError: the service refused; there is a class for each kind of refusal.
         ServiceUnreachable: no answer came in three attempts.
     """
 
     def __init__(self, url: str | None = None, *, api_key: str | None = None) -> None:
-        self.url = (url or os.environ.get("HIDDENSTATE_URL") or DEFAULT_URL).rstrip("/")
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"the address of the service must start with http:// or https://, not {self.url!r}")
-        key = api_key or os.environ.get("HIDDENSTATE_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx2.Client(headers=headers, timeout=TIMEOUT)
+        super().__init__(url, Outboxes(threading.Lock))
+        self._http = httpx2.Client(headers=authorization(api_key), timeout=TIMEOUT)
 
     def close(self) -> None:
+        """Close the connections; what is kept and was not sent is lost."""
         self._http.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self.close()
 
     def put_session(
         self, session: str, observations: Sequence[Observation] | None = None, **settings: Unpack[Settings]
     ) -> Session:
         """Create a session, warmed up with `observations`, oldest first. The same call again changes nothing."""
-        body: dict[str, Any] = dict(settings)
-        if observations is not None:
-            body["observations"] = list(observations)
-        return cast(Session, self._send("PUT", _path(session), json=body))
+        return self._seen(self._call(calls.put_session(session, observations, settings)))
 
     def session(self, session: str) -> Session:
         """Its settings, where it stands, and its scores so far."""
-        return cast(Session, self._send("GET", _path(session)))
+        return self._seen(self._call(calls.session(session)))
 
-    def sessions(self, *, prefix: str = "") -> Iterator[Session]:
-        """All sessions whose id starts with `prefix`, fetched page by page."""
-        page = self.sessions_page(prefix=prefix)
-        yield from page["sessions"]
-        while page["next_page_token"]:
-            page = self.sessions_page(prefix=prefix, page_token=page["next_page_token"])
-            yield from page["sessions"]
+    def sessions(self, *, prefix: str = "", order_by: str = "") -> Iterator[Session]:
+        """All sessions whose id starts with `prefix`, fetched page by page; `order_by` such as "mase desc"."""
+        page = self.sessions_page(prefix=prefix, order_by=order_by)
+        yield from page.sessions
+        while page.next_page_token:
+            page = self.sessions_page(prefix=prefix, order_by=order_by, page_token=page.next_page_token)
+            yield from page.sessions
 
-    def sessions_page(self, *, prefix: str = "", page_size: int = 100, page_token: str = "") -> SessionPage:
+    def sessions_page(
+        self, *, prefix: str = "", order_by: str = "", page_size: int = 100, page_token: str = ""
+    ) -> SessionPage:
         """One page of the sessions whose id starts with `prefix`, and how many there are."""
-        query = {"page_size": str(page_size), "prefix": prefix, "page_token": page_token}
-        given = {name: value for name, value in query.items() if value}
-        return cast(SessionPage, self._send("GET", "/v1/sessions", params=given))
+        return self._call(calls.sessions_page(prefix, page_size, page_token, order_by))
+
+    def patch_session(
+        self, session: str, *, validate_only: bool = False, **settings: Unpack[Settings]
+    ) -> Session:
+        """Change settings; `validate_only` shows the session as it would be, and changes nothing."""
+        call = calls.patch_session(session, settings, validate_only)
+        return self._call(call) if validate_only else self._write(session, call)
+
+    def delete(self, session: str) -> None:
+        """Forget the session; no error if there is none."""
+        self._start_over(session, calls.delete(session))
+
+    def reset(self, session: str) -> Session:
+        """Forget what was observed and keep the settings."""
+        return self._start_over(session, calls.reset(session))
+
+    def rewind(self, session: str, last: str | int | dt.date, *, idempotency_key: str | None = None) -> Advance:
+        """Forget the observations after the last one to keep, which its timestamp or its step names."""
+        return self._start_over(session, calls.rewind(session, last, idempotency_key))
 
     def observe(
         self,
@@ -104,7 +122,12 @@ class Client:
         value: float | None,
         *,
         timestamp: str | dt.date | None = None,
+        step: int | None = None,
+        covariates: Mapping[str, float | None] | None = None,
+        future: Sequence[Mapping[str, float | None]] | None = None,
         create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
     ) -> Advance:
@@ -112,14 +135,16 @@ class Client:
 
         Args:
             timestamp: ISO 8601, or a date or datetime; none for a session that only counts its steps.
-            create: start the session if there is none.
+            step: in such a session, the step that this is; it is then folded once, whoever sends it again.
+            covariates: by name, those that the model takes.
+            future: what is known already of the covariates of the steps that follow, nearest first.
+            create: start the session if there is none, with this `freq` and `model`.
             on_conflict: "correct" lets another value for a retained time correct it; else it is refused.
             idempotency_key: the same key again finds the first answer; by default a new one for each call.
         """
-        observation: Observation = {"value": value}
-        if timestamp is not None:
-            observation["timestamp"] = timestamp if isinstance(timestamp, str) else timestamp.isoformat()
-        return self._post_observations(session, observation, create, on_conflict, idempotency_key)
+        observation = calls.observation(value, timestamp, step, covariates, future)
+        creating = calls.creating(create, freq, model)
+        return self._write(session, calls.observe(session, observation, creating, on_conflict, idempotency_key))
 
     def observe_many(
         self,
@@ -127,6 +152,8 @@ class Client:
         observations: Sequence[Observation],
         *,
         create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
     ) -> Advance:
@@ -134,21 +161,31 @@ class Client:
 
         With `on_conflict="correct"` late and revised ones correct what is retained, in the same commit.
         """
-        return self._post_observations(session, list(observations), create, on_conflict, idempotency_key)
+        creating = calls.creating(create, freq, model)
+        call = calls.observe(session, list(observations), creating, on_conflict, idempotency_key)
+        return self._write(session, call)
 
     def observe_batch(
         self,
         observations: Sequence[BatchObservation],
         *,
         create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
     ) -> BatchOutcomes:
-        """Feed observations of any sessions, at most 50,000; each has an outcome of its own, in the same order."""
-        query = _observing(create, on_conflict)
-        body = {"observations": list(observations)}
-        answer = self._send("POST", "/v1/observations:batch", params=query, json=body, key=idempotency_key)
-        return cast(BatchOutcomes, answer)
+        """Feed observations of any sessions, any number of them; each has an outcome of its own, in the same order.
+
+        Refusals are outcomes too and not raised. What got no answer is not kept: the same call with the same
+        idempotency key settles it.
+        """
+        self._send_waiting(row["session"] for row in observations)
+        creating = calls.creating(create, freq, model)
+        batch = self._run(batching.observed(observations, creating, on_conflict, idempotency_key, self.url))
+        for advance in batch.advances:
+            self._outboxes.see(advance.session, advance.etag)
+        return batch
 
     def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
         """Feed rows of any sessions, an Arrow stream with unique_id, ds and y; the columns row, status, replayed, step,
@@ -156,15 +193,7 @@ class Client:
 
         Rows that got no answer are not sent again here: the caller knows which of them still make sense.
         """
-        headers = {"Content-Type": ARROW, "Accept": ARROW, "Prefer": "return=minimal"}
-        request = self._http.build_request(
-            "POST",
-            f"{self.url}/v1/observations:batch",
-            params=_observing(False, on_conflict),
-            content=rows,
-            headers=headers,
-        )
-        return self._answered(request, attempts=1).content
+        return self._run(answered(calls.observe_table(rows, on_conflict), self.url)).content
 
     def correct(
         self, session: str, key: str | int | dt.date, value: float | None, *, idempotency_key: str | None = None
@@ -174,24 +203,11 @@ class Client:
         Args:
             key: its timestamp, or its step.
         """
-        name = key.isoformat() if isinstance(key, dt.date) else str(key)
-        path = f"{_path(session)}/observations/{quote(name, safe='')}"
-        return cast(Advance, self._send("PATCH", path, json={"value": value}, key=idempotency_key))
+        return self._write(session, calls.correct(session, key, value, idempotency_key))
 
-    def rewind(
-        self, session: str, last: str | int | dt.date, *, idempotency_key: str | None = None
-    ) -> Advance:
-        """Forget the observations after the last one to keep, which its timestamp or its step names."""
-        if isinstance(last, int):
-            body: dict[str, str | int] = {"step": last}
-        else:
-            body = {"timestamp": last if isinstance(last, str) else last.isoformat()}
-        return cast(Advance, self._send("POST", f"{_path(session)}:rewind", json=body, key=idempotency_key))
-
-    def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = (80, 95)) -> Forecasts:
+    def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = LEVELS) -> Forecasts:
         """The next `horizon` steps, with an interval for each level (percent); changes nothing."""
-        query = {"horizon": str(horizon), "levels": ",".join(map(str, levels))}
-        return cast(Forecasts, self._send("GET", f"{_path(session)}/forecast", params=query))
+        return self._call(calls.forecast(session, horizon, levels))
 
     def forecast_batch(
         self,
@@ -199,11 +215,10 @@ class Client:
         sessions: Sequence[str] | None = None,
         prefix: str | None = None,
         horizon: int = 1,
-        levels: Sequence[int] = (80, 95),
+        levels: Sequence[int] = LEVELS,
     ) -> BatchForecasts:
         """The forecasts of these sessions, or of all whose id starts with `prefix`; changes nothing."""
-        body = _asked_forecasts(sessions, prefix, horizon, levels)
-        return cast(BatchForecasts, self._send("POST", "/v1/forecasts:batch", json=body))
+        return self._call(calls.forecast_batch(sessions, prefix, horizon, levels))
 
     def forecast_table(
         self,
@@ -211,147 +226,80 @@ class Client:
         sessions: Sequence[str] | None = None,
         prefix: str | None = None,
         horizon: int = 1,
-        levels: Sequence[int] = (80, 95),
+        levels: Sequence[int] = LEVELS,
     ) -> Iterator[bytes]:
         """The same as an Arrow stream, piece by piece: unique_id, ds, cutoff, yhat, yhat-lo-80, yhat-hi-80 ..."""
-        request = self._http.build_request(
-            "POST",
-            f"{self.url}/v1/forecasts:batch",
-            json=_asked_forecasts(sessions, prefix, horizon, levels),
-            headers={"Accept": ARROW},
-        )
-        response = self._answered(request, stream=True)
+        response = self._run(answered(calls.forecast_table(sessions, prefix, horizon, levels), self.url))
         try:
             yield from response.iter_bytes()
         except httpx2.TransportError as error:
-            raise ServiceUnreachable(self.url, str(error) or type(error).__name__) from error
+            raise ServiceUnreachable(self.url, reason(error)) from error
         finally:
             response.close()
 
-    def history(self, session: str, *, newest_first: bool = False) -> Iterator[Record]:
+    def records(self, session: str, *, newest_first: bool = False) -> Iterator[Record]:
         """The retained observations, each with the forecast that had been issued for it, fetched page by page."""
-        query = {"order_by": "step desc" if newest_first else "step"}
-        while True:
-            page = self._send("GET", f"{_path(session)}/observations", params=query)
-            yield from cast(list[Record], page["observations"])
-            if not page["next_page_token"]:
-                return
-            query["page_token"] = page["next_page_token"]
+        page = self._call(calls.records_page(session, newest_first, ""))
+        yield from page.observations
+        while page.next_page_token:
+            page = self._call(calls.records_page(session, newest_first, page.next_page_token))
+            yield from page.observations
 
-    def reset(self, session: str) -> Session:
-        """Forget what was observed and keep the settings."""
-        return cast(Session, self._send("POST", f"{_path(session)}:reset"))
+    def history(self, session: str) -> History:
+        """All of them at once, oldest first."""
+        return History(session, list(self.records(session)))
 
     def verify(self, session: str) -> Verification:
         """Fold the retained observations again and compare with the live state; changes nothing."""
-        return cast(Verification, self._send("POST", f"{_path(session)}:verify"))
+        return self._call(calls.verify(session))
 
-    def delete(self, session: str) -> None:
-        """Forget the session; no error if there is none."""
-        self._send("DELETE", _path(session))
-
-    def models(self) -> list[dict[str, Any]]:
+    def models(self) -> list[Model]:
         """The models that the service has, and what each takes."""
-        return cast(list[dict[str, Any]], self._send("GET", "/v1/models")["models"])
+        return self._call(calls.models()).models
 
     def status(self) -> Status:
         """The service as a whole: store, models, limits."""
-        return cast(Status, self._send("GET", "/v1/status"))
+        return self._call(calls.status())
 
-    def _post_observations(
-        self,
-        session: str,
-        body: Observation | list[Observation],
-        create: bool,
-        on_conflict: OnConflict,
-        idempotency_key: str | None,
-    ) -> Advance:
-        query = _observing(create, on_conflict)
-        answer = self._send("POST", f"{_path(session)}/observations", params=query, json=body, key=idempotency_key)
-        return cast(Advance, answer)
+    def flush(self) -> None:
+        """Send what is kept without an answer."""
+        self._send_waiting(self.waiting)
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: object = None,
-        key: str | None = None,
-    ) -> Any:  # noqa: ANN401 - a JSON document; each caller knows its shape
-        request = self._http.build_request(method, self.url + path, params=params, json=json)
-        if method in ("POST", "PATCH"):
-            request.headers["Idempotency-Key"] = key or uuid.uuid4().hex
-        return self._content(self._answered(request))
+    def _call(self, call: Call[ResultT]) -> ResultT:
+        return self._run(called(call, self.url))
 
-    def _answered(
-        self, request: httpx2.Request, *, attempts: int = ATTEMPTS, stream: bool = False
-    ) -> httpx2.Response:
-        """The answer to a request that succeeded; with `stream` its body is still to be read."""
-        attempt = 1
+    def _write(self, session: str, call: Call[AnswerT]) -> AnswerT:
+        with self._outboxes.of(session) as outbox, outbox.lock:
+            return self._run(outbox.send(call, self.url))
+
+    def _start_over(self, session: str, call: Call[ResultT]) -> ResultT:
+        with self._outboxes.of(session) as outbox, outbox.lock:
+            return self._run(outbox.start_over(call, self.url))
+
+    def _send_waiting(self, sessions: Iterable[str]) -> None:
+        for session in self._outboxes.waiting().keys() & set(sessions):
+            with self._outboxes.of(session) as outbox, outbox.lock:
+                self._run(outbox.send_waiting(self.url))
+
+    def _run(self, steps: Steps[ResultT]) -> ResultT:
+        came = None
         while True:
-            answer = self._attempt(request, stream)
-            if isinstance(answer, httpx2.Response) and answer.is_success:
-                return answer
-            error, wait_s = self._failure(answer, attempt)
-            if attempt >= attempts or wait_s > LONGEST_WAIT_S:
-                raise error
-            time.sleep(wait_s)
-            attempt += 1
+            try:
+                wanted = steps.send(came)
+            except StopIteration as done:
+                result: ResultT = done.value
+                return result
+            if isinstance(wanted, Wait):
+                time.sleep(wanted.seconds)
+                came = None
+            else:
+                came = self._attempt(wanted)
 
-    def _attempt(self, request: httpx2.Request, stream: bool) -> httpx2.Response | httpx2.TransportError:
+    def _attempt(self, ask: Ask) -> httpx2.Response | Lost:
         try:
-            response = self._http.send(request, stream=stream)
-            if not response.is_success:
+            response = self._http.send(request_of(self._http, self.url, ask), stream=ask.stream)
+            if ask.stream and not response.is_success:
                 response.read()
             return response
         except httpx2.TransportError as error:
-            return error
-
-    def _failure(
-        self, answer: httpx2.Response | httpx2.TransportError, attempt: int
-    ) -> tuple[ProblemError | ServiceUnreachable, float]:
-        """The error to raise, and the seconds after which another attempt makes sense (infinite: none does)."""
-        if isinstance(answer, httpx2.TransportError):
-            return ServiceUnreachable(self.url, str(answer) or type(answer).__name__), _backoff_s(attempt)
-        problem = _problem(answer)
-        retry_after = answer.headers.get("Retry-After", "")
-        wait_s = float(retry_after) if retry_after.isdigit() else _backoff_s(attempt)
-        return problem, wait_s if problem.retryable else math.inf
-
-    def _content(self, response: httpx2.Response) -> Any:  # noqa: ANN401 - a JSON document; each caller knows its shape
-        if not response.content:
-            return None
-        try:
-            return response.json()
-        except ValueError:
-            raise ServiceUnreachable(self.url, "what answers there is no hiddenstate service") from None
-
-
-def _observing(create: bool, on_conflict: OnConflict) -> dict[str, str]:
-    query = {"create": "true"} if create else {}
-    return query if on_conflict == "reject" else {**query, "on_conflict": on_conflict}
-
-
-def _asked_forecasts(
-    sessions: Sequence[str] | None, prefix: str | None, horizon: int, levels: Sequence[int]
-) -> dict[str, Any]:
-    of: dict[str, Any] = {"prefix": prefix or ""} if sessions is None else {"sessions": list(sessions)}
-    return {**of, "horizon": horizon, "levels": list(levels)}
-
-
-def _path(session: str) -> str:
-    return f"/v1/sessions/{quote(session, safe='')}"
-
-
-def _problem(response: httpx2.Response) -> ProblemError:
-    try:
-        members = response.json()
-    except ValueError:
-        return ProblemError.of_text(response.status_code, response.text)
-    return ProblemError(response.status_code, members if isinstance(members, dict) else {})
-
-
-def _backoff_s(attempt: int) -> float:
-    """0.1 to 0.2 s, then twice that: many clients that failed together do not come back together."""
-    return 0.2 * float(2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
+            return Lost(reason(error))

@@ -15,8 +15,7 @@ VARIABLES = {
     "precipitation": "Precipitation in Seattle, mm",
 }
 NEVER_NEGATIVE = {"wind", "precipitation"}
-LOWER, UPPER = "0.1", "0.9"
-"""The ends of the 80 % interval."""
+LEVEL = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +58,12 @@ def replay(client: Client, session: str, variable: str, days: int) -> Iterator[D
     observations: list[Observation] = [{"timestamp": date, "value": value} for date, value in past]
     client.delete(session)
     client.put_session(session, observations, freq="D", minimum=0.0 if variable in NEVER_NEGATIVE else None)
-    forecast = client.forecast(session, levels=(80,))["forecasts"][0]
+    forecast = client.forecast(session, levels=(LEVEL,)).forecasts[0]
     before = past[-1][1]
     for date, actual in future:
         advance = client.observe(session, actual, timestamp=date)
-        quantiles = forecast["quantiles"]
-        yield Day(date, forecast["value"], quantiles[LOWER], quantiles[UPPER], actual, before)
-        before, forecast = actual, advance["forecast"] or forecast
+        yield Day(date, forecast.value, *forecast.interval(LEVEL), actual, before)
+        before, forecast = actual, advance.forecast or forecast
 
 
 def summary(days: Sequence[Day]) -> Summary:

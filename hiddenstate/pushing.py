@@ -15,10 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from hiddenstate.client import Client, OnConflict
+from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
 from hiddenstate.failures import Failures, Refused
-from hiddenstate.shapes import Observation, Session, Settings
+from hiddenstate.results import Session
+from hiddenstate.shapes import Observation, OnConflict, Settings
 from hiddenstate.standing import Rows, compare
 from hiddenstate.tables import OldestFirst, Part, SeriesFile, pc
 
@@ -141,7 +142,7 @@ class Push:
     def _wait_until_listed(self) -> None:
         """The list of sessions lags a little, and who asks for those of a prefix next means all that were pushed."""
         for _ in range(LISTED_S):
-            if not self._newest or self._client.sessions_page(prefix=self._newest, page_size=1)["sessions"]:
+            if not self._newest or self._client.sessions_page(prefix=self._newest, page_size=1).sessions:
                 return
             time.sleep(1.0)
 
@@ -302,7 +303,7 @@ class Push:
 def _refused_rows(problem: ProblemError) -> dict[int, str]:
     """Which observations of a history a problem points to, and what it says of each."""
     found = {}
-    for fault in problem.members.get("errors", []):
+    for fault in problem.errors:
         _, *path = str(fault.get("pointer", "")).split("/")
         if path[:1] == ["observations"] and path[1:] and path[1].isdecimal():
             found[int(path[1])] = f"{problem.detail}: {fault['detail']}"

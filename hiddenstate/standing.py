@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hiddenstate.client import Client
-from hiddenstate.shapes import Session
+from hiddenstate.results import Session
 from hiddenstate.tables import OF_SERIES, UNREADABLE, Part, instant_in
 
 Rows = NDArray[np.int64]
@@ -29,18 +29,18 @@ def compare(client: Client, session: Session, part: Part, rows: Rows) -> Compare
     Raises:
         ProblemError, ServiceUnreachable: what it holds cannot be read.
     """
-    if session["step"] == 0 or (session["freq"] is None) != (part.moments is None):
+    if session.step == 0 or (session.freq is None) != (part.moments is None):
         return Compared(rows, 0, 0)  # the service says what it makes of them
-    zone = UTC if session["timezone"] == "UTC" else ZoneInfo(session["timezone"])
-    last = session["step"] if part.moments is None else instant_in(zone, str(session["last"]))
-    oldest = session["retained_from"]
+    zone = UTC if session.timezone == "UTC" else ZoneInfo(session.timezone)
+    last = session.step if part.moments is None else instant_in(zone, str(session.last))
+    oldest = session.retained_from
     first = last + 1 if oldest is None else int(oldest) if part.moments is None else instant_in(zone, str(oldest))
     times = part.times_in(zone, rows)
     kept = (times >= first) | (times == UNREADABLE)
     again = np.flatnonzero((times >= first) & (times <= last))
     # What a covariate was cannot be told apart from one that is missing, so those rows are all sent.
     if len(again) and part.table.num_columns == len(OF_SERIES):
-        held = _held(client, session["session"], zone, int(times[again].min()))
+        held = _held(client, session.session, zone, int(times[again].min()))
         same = [index for index in again.tolist() if _is_same(held, int(times[index]), float(part.values[rows[index]]))]
         kept[same] = False
         return Compared(rows[kept], int((times < first).sum() - (times == UNREADABLE).sum()), len(same))
@@ -50,12 +50,12 @@ def compare(client: Client, session: Session, part: Part, rows: Rows) -> Compare
 def _held(client: Client, session: str, zone: tzinfo, first: int) -> dict[int, float | None]:
     """The values that were observed from a time or step on; those that were imputed are not."""
     held: dict[int, float | None] = {}
-    for record in client.history(session, newest_first=True):
-        at = record["step"] if record["timestamp"] is None else instant_in(zone, record["timestamp"])
+    for record in client.records(session, newest_first=True):
+        at = record.step if record.timestamp is None else instant_in(zone, record.timestamp)
         if at < first:
             break
-        if not record["imputed"]:
-            held[at] = record["value"]
+        if not record.imputed:
+            held[at] = record.value
     return held
 
 

@@ -21,12 +21,12 @@ def correct(
     with connected(as_json) as client:
         advance = client.correct(session, key, parsed)
     if as_json:
-        output.print_json(advance)
+        output.print_json(advance.members)
         return
-    observed = advance["observed"]
-    when = observed["timestamp"] or f"step {observed['step']}"
-    done = "corrected" if advance["corrected"] else "stored already"
-    output.messages().print(f"{session}: {output.number(observed['value'])} at {when}, {done}", markup=False)
+    observed = advance.observed
+    when = observed.timestamp or f"step {observed.step}"
+    done = "corrected" if advance.corrected else "stored already"
+    output.messages().print(f"{session}: {output.number(observed.value)} at {when}, {done}", markup=False)
     print_next(advance)
 
 
@@ -39,7 +39,7 @@ def rewind(
     with connected(as_json) as client:
         advance = client.rewind(session, int(to) if to.isdecimal() else to)
     if as_json:
-        output.print_json(advance)
+        output.print_json(advance.members)
         return
-    output.messages().print(f"{session} is at step {advance['step']}", markup=False)
+    output.messages().print(f"{session} is at step {advance.step}", markup=False)
     print_next(advance)

@@ -42,7 +42,7 @@ def refused(error: ProblemError, url: str) -> Fault:
         "forbidden": "use a key that may do this (HIDDENSTATE_API_KEY)",
     }
     code = ExitCode.UNREACHABLE if error.retryable else ExitCode.REFUSED
-    faults = "; ".join(_where(fault) for fault in error.members.get("errors", [])[:2])
+    faults = "; ".join(_where(fault) for fault in error.errors[:2])
     why = error.detail if not faults or faults in error.detail else f"{error.detail} ({faults})"
     return Fault(code, error.title, why or f"status {error.status}", cures.get(slug, f"read {url}/problems/{slug}"))
 

@@ -39,9 +39,9 @@ def _print(session: str, horizon: int, levels: list[int], as_json: bool) -> None
     with connected(as_json) as client:
         answer = client.forecast(session, horizon, levels)
     if as_json:
-        output.print_json(answer)
+        output.print_json(answer.members)
     else:
-        output.results().print(output.forecast_table(answer["forecasts"]))
+        output.results().print(output.forecast_table(answer.forecasts))
 
 
 def _write(prefix: str, horizon: int, levels: list[int], out: Path) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from hiddenstate.cli.faults import Fault
-from hiddenstate.shapes import Forecast
+from hiddenstate.results import Forecast
 
 MISSING = "-"
 
@@ -43,27 +43,13 @@ def percent(share: float | None) -> str:
     return MISSING if share is None else f"{100 * share:.0f} %"
 
 
-def forecast_table(forecasts: Iterable[Forecast]) -> Table:
+def forecast_table(rows: Sequence[Forecast]) -> Table:
     """One row a step, one column for each interval that the answer has."""
-    rows = list(forecasts)
-    levels = interval_levels(rows[0]) if rows else []
+    levels = rows[0].levels if rows else []
     table = Table(box=None, pad_edge=False)
     for column in ("step", "time", "median", *(f"{level} %" for level in levels)):
         table.add_column(column, justify="left" if column == "time" else "right")
     for row in rows:
-        intervals = [" to ".join(number(bound) for bound in interval(row, level)) for level in levels]
-        table.add_row(str(row["step"]), row["timestamp"] or MISSING, number(row["value"]), *intervals)
+        intervals = [" to ".join(number(bound) for bound in row.interval(level)) for level in levels]
+        table.add_row(str(row.step), row.timestamp or MISSING, number(row.value), *intervals)
     return table
-
-
-def interval_levels(forecast: Forecast) -> list[int]:
-    """The levels (percent) that have both their quantiles, narrowest first."""
-    lower = (float(q) for q in forecast["quantiles"] if float(q) < 0.5)
-    return sorted(round(100 * (1 - 2 * q)) for q in lower)
-
-
-def interval(forecast: Forecast, level: int) -> tuple[float, float]:
-    """Lower and upper end of the interval of `level` percent."""
-    bounds = {round(1000 * float(q)): value for q, value in forecast["quantiles"].items()}
-    tail = round(1000 * (1 - level / 100) / 2)
-    return bounds[tail], bounds[1000 - tail]

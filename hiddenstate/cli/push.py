@@ -97,8 +97,8 @@ def _settings(freq: str | None, model: str | None) -> Settings:
 
 def _taken(client: Client, file: "SeriesFile", model: str | None) -> list[str]:
     """The covariates of the file that the model takes, or any model where none is named; the others are named."""
-    models = [one for one in client.models() if model is None or model in (one["name"], one["model"])]
-    known = {name for one in models for kind in ("past", "known") for name in one["covariates"][kind]}
+    models = [one for one in client.models() if model is None or model in (one.name, one.model)]
+    known = {name for one in models for kind in ("past", "known") for name in one.covariates[kind]}
     left_out = [name for name in file.covariates if name not in known]
     if left_out:
         output.messages().print(f"left out, the model does not take them: {', '.join(left_out)}", markup=False)

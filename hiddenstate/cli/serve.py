@@ -14,7 +14,7 @@ from hiddenstate.cli import faults
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.client import Client
 from hiddenstate.errors import HiddenstateError
-from hiddenstate.shapes import Status
+from hiddenstate.results import Status
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -184,7 +184,7 @@ def _announce(settings: "Settings") -> None:
         while True:
             try:
                 status = client.status()
-                if status["ready"]:
+                if status.ready:
                     break
             except HiddenstateError:
                 pass  # not yet listening, or not yet ready
@@ -193,17 +193,17 @@ def _announce(settings: "Settings") -> None:
 
 
 def _greeting(url: str, status: Status, settings: "Settings") -> str:
-    store = status["store"]
+    store = status.store
     place = f"embedded, {settings.data_dir}" if settings.store_url is None else _without_password(settings.store_url)
     promise = PROMISES.get(store["durability"], store["durability"])
     example = f"curl --json '{{\"value\": 118}}' '{url}/v1/sessions/store-42/observations?create=true'"
     return "\n".join(
         (
-            f"hiddenstate {status['version']} is ready",
+            f"hiddenstate {status.version} is ready",
             f"  url    {url}",
             f"  docs   {url}/docs",
             f"  store  {store['engine']} {store['version']} ({place}), {promise}",
-            f"  model  {', '.join(status['models'])}",
+            f"  model  {', '.join(status.models)}",
             f"  try    {example}",
         )
     )

@@ -11,7 +11,7 @@ from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
-from hiddenstate.shapes import Advance
+from hiddenstate.results import Advance
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
@@ -47,21 +47,21 @@ def observe(
     with connected(as_json) as client:
         advance = client.observe(session, parsed, timestamp=at, create=create)
     if as_json:
-        output.print_json(advance)
+        output.print_json(advance.members)
         return
-    observed = advance["observed"]
-    repeated = ", as before" if advance["replayed"] else ""
-    when = observed["timestamp"] or f"step {observed['step']}"
-    output.messages().print(f"{session}: {output.number(observed['value'])} observed at {when}{repeated}", markup=False)
+    observed = advance.observed
+    repeated = ", as before" if advance.replayed else ""
+    when = observed.timestamp or f"step {observed.step}"
+    output.messages().print(f"{session}: {output.number(observed.value)} observed at {when}{repeated}", markup=False)
     print_next(advance)
 
 
 def print_next(advance: Advance) -> None:
     """The forecast of the step that follows."""
-    if advance["forecast"] is None:
+    if advance.forecast is None:
         output.messages().print("there is no forecast until a first value is known")
     else:
-        output.results().print(output.forecast_table([advance["forecast"]]))
+        output.results().print(output.forecast_table([advance.forecast]))
 
 
 def reset(session: SessionId, as_json: AsJson = False) -> None:
@@ -69,9 +69,9 @@ def reset(session: SessionId, as_json: AsJson = False) -> None:
     with connected(as_json) as client:
         answer = client.reset(session)
     if as_json:
-        output.print_json(answer)
+        output.print_json(answer.members)
     else:
-        output.messages().print(f"{session} is at step {answer['step']}, its settings kept", markup=False)
+        output.messages().print(f"{session} is at step {answer.step}, its settings kept", markup=False)
 
 
 def verify(session: SessionId, as_json: AsJson = False) -> None:
@@ -79,14 +79,14 @@ def verify(session: SessionId, as_json: AsJson = False) -> None:
     with connected(as_json) as client:
         answer = client.verify(session)
     if as_json:
-        output.print_json(answer)
+        output.print_json(answer.members)
     else:
-        identical = "the same bits" if answer["identical"] else "OTHER bits"
-        difference, tolerance = answer["max_rel_difference"], answer["tolerance"]
-        output.messages().print(f"{answer['observations']} observations folded one by one: {identical}")
+        identical = "the same bits" if answer.identical else "OTHER bits"
+        difference, tolerance = answer.max_rel_difference, answer.tolerance
+        output.messages().print(f"{answer.observations} observations folded one by one: {identical}")
         output.messages().print(f"unrolled in one pass: off by at most {difference:.2g} of {tolerance:.2g} allowed")
-        output.results().print("ok" if answer["ok"] else "not ok")
-    if not answer["ok"]:
+        output.results().print("ok" if answer.ok else "not ok")
+    if not answer.ok:
         raise typer.Exit(ExitCode.NEGATIVE)
 
 
@@ -99,24 +99,24 @@ def sessions(
     with connected(as_json) as client:
         page = client.sessions_page(prefix=prefix, page_size=limit)
     if as_json:
-        output.print_json(page)
+        output.print_json(page.members)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("session", "model", "freq", "step", "last", "recent MASE", "in the 80 %"):
         table.add_column(column, justify="right" if column in ("step", "recent MASE", "in the 80 %") else "left")
-    for session in page["sessions"]:
-        recent = session["scores"]["recent"]
+    for session in page.sessions:
+        recent = session.scores.recent
         table.add_row(
-            session["session"],
-            session["model"],
-            session["freq"] or output.MISSING,
-            str(session["step"]),
-            session["last"] or output.MISSING,
-            output.number(recent["mase"] if recent else None),
-            output.percent(recent["coverage"].get("80") if recent else None),
+            session.session,
+            session.model,
+            session.freq or output.MISSING,
+            str(session.step),
+            session.last or output.MISSING,
+            output.number(recent.mase if recent else None),
+            output.percent(recent.coverage.get("80") if recent else None),
         )
     output.results().print(table)
-    output.messages().print(f"{len(page['sessions'])} of {page['total_size']} sessions")
+    output.messages().print(f"{len(page.sessions)} of {page.total_size} sessions")
 
 
 def read_value(text: str) -> float | None:

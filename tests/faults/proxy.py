@@ -1,4 +1,4 @@
-"""A network between the service and a server that goes wrong on purpose, at the boundaries of commands and replies."""
+"""A network in front of a server that goes wrong on purpose, at the boundaries of commands and replies."""
 
 import asyncio
 import random
@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from enum import Enum
 
 CHUNK = 65536
+
+Split = Callable[[asyncio.StreamReader], AsyncIterator[bytes]]
+"""How a stream is split into commands, or replies."""
 
 
 class Fault(Enum):
@@ -29,6 +32,7 @@ class Proxy:
     """Forwards connections to a server on this machine.
 
     Attributes:
+        split: how it tells commands, and replies, apart.
         chances: of each fault, for every command that `aims_at` names.
         aims_at: which commands, as they are on the wire, may be hit.
         latency_s: before each piece, in either direction, is passed on.
@@ -37,8 +41,9 @@ class Proxy:
         open: connections of clients.
     """
 
-    def __init__(self, upstream: int, *, seed: int) -> None:
+    def __init__(self, upstream: int, *, seed: int, split: Split) -> None:
         self.port = 0
+        self.split = split
         self.chances: Mapping[Fault, float] = {}
         self.aims_at: Callable[[bytes], bool] = lambda command: True
         self.latency_s = 0.0
@@ -90,9 +95,9 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(upstream: int, *, seed: int) -> AsyncIterator[Proxy]:
-    """A proxy in front of a port of this machine."""
-    started = Proxy(upstream, seed=seed)
+async def proxy(upstream: int, *, seed: int, split: Split | None = None) -> AsyncIterator[Proxy]:
+    """A proxy in front of a port of this machine, which speaks RESP unless it is split otherwise."""
+    started = Proxy(upstream, seed=seed, split=split or frames)
     listener = await asyncio.start_server(started.serve, "127.0.0.1", 0, limit=CHUNK)
     started.port = listener.sockets[0].getsockname()[1]
     try:
@@ -122,7 +127,7 @@ class _Relay:
             server.close()
 
     async def _commands(self, server: asyncio.StreamWriter) -> None:
-        async for command in frames(self._reader):
+        async for command in self._network.split(self._reader):
             fault = self._network.draw(command)
             if fault is Fault.RESET_BEFORE:
                 self._writer.transport.abort()
@@ -137,7 +142,7 @@ class _Relay:
                 return
 
     async def _replies(self, replies: asyncio.StreamReader) -> None:
-        async for reply in frames(replies):
+        async for reply in self._network.split(replies):
             fault = self._awaited.popleft()
             if fault is Fault.LOST_REPLY:
                 return

@@ -52,7 +52,7 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_GET = do_POST = do_PUT = do_DELETE = answer
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
         def log_message(self, format: str, *arguments: object) -> None:
             """Nothing: the tests look at `seen`."""

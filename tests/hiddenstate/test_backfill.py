@@ -57,10 +57,10 @@ def test_each_series_is_as_the_service_would_have_folded_it(
     for name, rows in frame.groupby("unique_id"):
         days = [{"timestamp": str(at.date()), "value": y} for at, y in zip(rows["ds"], rows["y"], strict=True)]
         client.put_session(f"put-{prefix}{name}", days, freq="D")  # type: ignore[arg-type]
-        both = [client.forecast(one, 14)["forecasts"] for one in (f"{prefix}{name}", f"put-{prefix}{name}")]
+        both = [client.forecast(one, 14).forecasts for one in (f"{prefix}{name}", f"put-{prefix}{name}")]
         assert both[0] == both[1]
-        assert client.put_session(f"{prefix}{name}", days, freq="D")["step"] == len(days)  # type: ignore[arg-type]
-        assert client.verify(f"{prefix}{name}")["ok"]
+        assert client.put_session(f"{prefix}{name}", days, freq="D").step == len(days)  # type: ignore[arg-type]
+        assert client.verify(f"{prefix}{name}").ok
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "arrow"])
@@ -79,7 +79,7 @@ def test_rows_without_ds_are_counted(client: Client, store_url: str, prefix: str
     file = tmp_path / "counted.csv"
     sales(2).drop(columns="ds").to_csv(file, index=False)
     assert run("backfill", str(file), "--store-url", store_url, "--prefix", prefix).code == ExitCode.DONE
-    assert [client.session(f"{prefix}{name}")["step"] for name in ("000", "001")] == [50, 51]
+    assert [client.session(f"{prefix}{name}").step for name in ("000", "001")] == [50, 51]
 
 
 def test_refused_series_go_to_a_file_that_can_be_mended_and_filled(
@@ -98,7 +98,7 @@ def test_refused_series_go_to_a_file_that_can_be_mended_and_filled(
     assert len(rows) == 51
     failures.write_text(failures.read_text().replace("inf", "7.5"))
     assert backfill(failures, store_url, prefix).code == ExitCode.DONE
-    assert client.session(f"{prefix}001")["step"] == 51
+    assert client.session(f"{prefix}001").step == 51
 
 
 def test_a_session_that_has_another_history_is_refused(
@@ -109,7 +109,7 @@ def test_a_session_that_has_another_history_is_refused(
     result = backfill(tmp_path / "sales.csv", store_url, prefix)
     assert result.code == ExitCode.REFUSED
     assert "session-exists" in (tmp_path / "sales.csv.failures.csv").read_text()
-    assert client.session(f"{prefix}001")["step"] == 1
+    assert client.session(f"{prefix}001").step == 1
 
 
 def test_series_that_do_not_stand_together_are_not_stored_half(
@@ -119,7 +119,7 @@ def test_series_that_do_not_stand_together_are_not_stored_half(
     result = backfill(tmp_path / "sales.csv", store_url, prefix)
     assert result.code == ExitCode.USAGE
     assert "sort the file by unique_id and ds" in result.err
-    assert client.sessions_page(prefix=prefix)["sessions"] == []
+    assert client.sessions_page(prefix=prefix).sessions == []
 
 
 def test_killed_it_goes_on_and_ends_with_every_session(
@@ -129,7 +129,7 @@ def test_killed_it_goes_on_and_ends_with_every_session(
     sales(9000, 20).to_parquet(file)
     arguments = ["backfill", str(file), "--store-url", store_url, "--freq", "D", "--prefix", prefix]
     process = subprocess.Popen([*COMMAND, *arguments], env=environment())
-    while is_alive(process.pid) and not client.sessions_page(prefix=prefix, page_size=1)["sessions"]:
+    while is_alive(process.pid) and not client.sessions_page(prefix=prefix, page_size=1).sessions:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
@@ -138,7 +138,7 @@ def test_killed_it_goes_on_and_ends_with_every_session(
     created, there = (int(result.out.replace(",", "").split()[index]) for index in (0, 3))
     assert created + there == 9000
     assert min(created, there) > 0
-    assert client.session(f"{prefix}000")["step"] == 20
+    assert client.session(f"{prefix}000").step == 20
 
 
 def test_a_store_must_be_named(tmp_path: Path) -> None:

@@ -7,14 +7,25 @@ import pytest
 from hiddenstate import Client, ProblemError, ServiceUnreachable
 from tests.hiddenstate.scripted import Answer, scripted
 
-ADVANCE = {"session": "a", "step": 1}
+RECORD: dict[str, object] = {
+    "step": 1, "timestamp": None, "value": 1.0, "covariates": {}, "imputed": False, "forecast": None, "covered": None,
+    "original": None, "revised": None,
+}  # fmt: skip
+ADVANCE = {
+    "session": "a", "model": "daily@1", "step": 1, "etag": "life-1", "warmed_up": False, "applied": 1, "replayed": 0,
+    "corrected": 0, "imputed": 0, "observed": RECORD, "forecast": None,
+}  # fmt: skip
+STATUS = {
+    "version": "1.0.0", "ready": True, "reasons": [], "store": {}, "sessions": {}, "models": [], "queue": {},
+    "limits": {},
+}  # fmt: skip
 BUSY = {"type": "/problems/overloaded", "title": "Overloaded", "status": 503, "retryable": True, "detail": "wait"}
 NONE = {"type": "/problems/session-not-found", "title": "No such session", "status": 404, "detail": "d"}
 
 
 def test_an_observation_carries_its_timestamp_and_an_idempotency_key() -> None:
     with scripted(Answer(body=ADVANCE)) as server, Client(server.url) as client:
-        assert client.observe("store-42", 121.5, timestamp="2026-11-21", create=True) == ADVANCE
+        assert client.observe("store-42", 121.5, timestamp="2026-11-21", create=True).members == ADVANCE
     [request] = server.seen
     assert (request.method, request.path) == ("POST", "/v1/sessions/store-42/observations?create=true")
     assert request.body == {"value": 121.5, "timestamp": "2026-11-21"}
@@ -24,14 +35,14 @@ def test_an_observation_carries_its_timestamp_and_an_idempotency_key() -> None:
 def test_a_retryable_refusal_is_sent_again_with_the_same_key() -> None:
     busy = Answer(503, BUSY, {"Retry-After": "0"})
     with scripted(busy, busy, Answer(body=ADVANCE)) as server, Client(server.url) as client:
-        assert client.observe("a", 1.0) == ADVANCE
+        assert client.observe("a", 1.0).members == ADVANCE
     assert len({request.headers["Idempotency-Key"] for request in server.seen}) == 1
     assert len(server.seen) == 3
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_same_key() -> None:
     with scripted(Answer(hang_up=True), Answer(body=ADVANCE)) as server, Client(server.url) as client:
-        assert client.observe("a", 1.0) == ADVANCE
+        assert client.observe("a", 1.0).members == ADVANCE
     assert server.seen[0].headers["Idempotency-Key"] == server.seen[1].headers["Idempotency-Key"]
 
 
@@ -45,7 +56,7 @@ def test_two_observations_never_share_a_key() -> None:
 def test_three_attempts_are_the_last() -> None:
     busy = Answer(503, BUSY, {"Retry-After": "0"})
     with scripted(busy, busy, busy) as server, Client(server.url) as client, pytest.raises(ProblemError) as refusal:
-        client.observe("a", 1.0)
+        client.status()
     assert refusal.value.slug == "overloaded"
     assert len(server.seen) == 3
 
@@ -86,18 +97,18 @@ def test_a_refusal_without_a_problem_document_keeps_its_text() -> None:
 
 def test_a_gateway_that_has_no_service_behind_it_is_tried_again() -> None:
     gateway = Answer(502, b"bad gateway")
-    with scripted(gateway, Answer(body={"ready": True})) as server, Client(server.url) as client:
-        assert client.status()["ready"]
+    with scripted(gateway, Answer(body=STATUS)) as server, Client(server.url) as client:
+        assert client.status().ready
 
 
 def test_lists_are_followed_page_by_page() -> None:
-    first = {"sessions": [{"session": "a"}], "next_page_token": "t", "total_size": 2}
-    second = {"sessions": [{"session": "b"}], "next_page_token": "", "total_size": 2}
+    first = {"session": "a", "observations": [RECORD], "next_page_token": "t"}
+    second = {"session": "a", "observations": [RECORD | {"step": 2}], "next_page_token": ""}
     with scripted(Answer(body=first), Answer(body=second)) as server, Client(server.url) as client:
-        assert [session["session"] for session in client.sessions(prefix="x")] == ["a", "b"]
+        assert [record.step for record in client.history("a").observations] == [1, 2]
     assert [request.path for request in server.seen] == [
-        "/v1/sessions?page_size=100&prefix=x",
-        "/v1/sessions?page_size=100&prefix=x&page_token=t",
+        "/v1/sessions/a/observations?order_by=step",
+        "/v1/sessions/a/observations?order_by=step&page_token=t",
     ]
 
 
@@ -108,7 +119,7 @@ def test_an_id_with_a_slash_stays_one_part_of_the_path() -> None:
 
 
 def test_a_key_is_sent_as_a_bearer_token() -> None:
-    with scripted(Answer(body={})) as server, Client(server.url, api_key="secret") as client:
+    with scripted(Answer(body=STATUS)) as server, Client(server.url, api_key="secret") as client:
         client.status()
     assert server.seen[0].headers["Authorization"] == "Bearer secret"
 

@@ -76,7 +76,7 @@ def test_forecast_prints_a_row_for_each_step(service: Running, session: str) -> 
 def test_forecast_with_json_is_the_services_answer(service: Running, session: str) -> None:
     result = command(service, "forecast", session, "--horizon", "3", "--json")
     with Client(service.url) as client:
-        assert json.loads(result.out) == client.forecast(session, 3)
+        assert json.loads(result.out) == client.forecast(session, 3).members
 
 
 def test_verify_says_ok(service: Running, session: str) -> None:
@@ -112,10 +112,10 @@ def test_demo_shows_forecast_against_actual_in_the_terminal_and_as_a_picture(ser
 def test_demo_feeds_what_it_says(service: Running, tmp_path: Path) -> None:
     command(service, "demo", "--days", "5", "--variable", "wind", "--session", "demo-wind", cwd=tmp_path)
     with Client(service.url) as client:
-        last = next(client.history("demo-wind", newest_first=True))
+        last = next(client.records("demo-wind", newest_first=True))
         session = client.session("demo-wind")
-    assert (last["timestamp"], last["value"]) == ("2015-12-31", 3.5)
-    assert (session["step"], session["minimum"]) == (1461, 0.0)
+    assert (last.timestamp, last.value) == ("2015-12-31", 3.5)
+    assert (session.step, session.minimum) == (1461, 0.0)
 
 
 def test_demo_can_be_run_again(service: Running, tmp_path: Path) -> None:
@@ -147,14 +147,14 @@ def test_correct_gives_an_observation_another_value(service: Running, session: s
     assert (corrected["corrected"], corrected["observed"]["value"]) == (1, -7.5)
     assert "stored already" in "\n".join(command(service, "correct", session, "28", "100").lines)
     with Client(service.url) as client:
-        assert client.correct(session, "2026-10-28", None)["observed"]["value"] is None
+        assert client.correct(session, "2026-10-28", None).observed.value is None
         sent: list[Observation] = [{"timestamp": f"2026-10-{day}", "value": 5.0} for day in (30, 31)]
         advance = client.observe_many(session, sent, on_conflict="correct")
-    assert (advance["corrected"], advance["applied"]) == (1, 1)
+    assert (advance.corrected, advance.applied) == (1, 1)
 
 
 def test_rewind_forgets_what_follows(service: Running, session: str) -> None:
     assert json.loads(command(service, "rewind", session, "--to", "2026-10-28", "--json").out)["step"] == 28
     assert command(service, "rewind", session, "--to", "27").out.split()[:3] == ["step", "time", "median"]
     with Client(service.url) as client:
-        assert client.session(session)["last"] == "2026-10-27"
+        assert client.session(session).last == "2026-10-27"

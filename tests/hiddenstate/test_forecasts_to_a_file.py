@@ -26,7 +26,7 @@ def prefix(service: Running) -> str:
             ]
             client.put_session(begins + name, days, freq="D")
         client.put_session(f"{begins}empty", freq="D")
-        while len(client.sessions_page(prefix=begins)["sessions"]) < 3:
+        while len(client.sessions_page(prefix=begins).sessions) < 3:
             time.sleep(0.05)  # the list may lag a little
     return begins
 
@@ -54,10 +54,10 @@ def test_the_rows_are_the_forecasts_of_each_session(
     with Client(service.url) as client:
         for name in ("a", "b"):
             rows = frame[frame["unique_id"] == prefix + name]
-            answer = client.forecast(prefix + name, 14, [80])["forecasts"]
-            assert rows["yhat"].tolist() == [one["value"] for one in answer]
-            assert rows["yhat-lo-80"].tolist() == [one["quantiles"]["0.1"] for one in answer]
-            assert rows["ds"].astype(str).str[:10].tolist() == [str(one["timestamp"]) for one in answer]
+            answer = client.forecast(prefix + name, 14, [80]).forecasts
+            assert rows["yhat"].tolist() == [one.value for one in answer]
+            assert rows["yhat-lo-80"].tolist() == [one.quantiles["0.1"] for one in answer]
+            assert rows["ds"].astype(str).str[:10].tolist() == [str(one.timestamp) for one in answer]
     assert list(tmp_path.iterdir()) == [out]
 
 

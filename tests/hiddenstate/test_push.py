@@ -16,10 +16,9 @@ import pytest
 
 from hiddenstate import Client, ProblemError, ServiceUnreachable, pushing, tables
 from hiddenstate.cli.faults import ExitCode
-from hiddenstate.client import OnConflict
 from hiddenstate.failures import Failures
 from hiddenstate.pushing import Push, Pushed
-from hiddenstate.shapes import Observation, Settings
+from hiddenstate.shapes import Observation, OnConflict, Settings
 from hiddenstate.tables import SeriesFile
 from tests.deployments import deployment
 from tests.hiddenstate.command import Result, environment, run
@@ -59,9 +58,9 @@ def assert_as_created_whole(client: Client, frame: pd.DataFrame, prefix: str) ->
         days = days_of(frame, name)
         client.put_session(f"whole-{prefix}{name}", days, freq="D")
         pushed, whole = (client.session(f"{begin}{prefix}{name}") for begin in ("", "whole-"))
-        assert pushed["step"] == whole["step"], name
-        assert pushed["scores"] == whole["scores"], name
-        forecasts = [client.forecast(f"{begin}{prefix}{name}", 14)["forecasts"] for begin in ("", "whole-")]
+        assert pushed.step == whole.step, name
+        assert pushed.scores == whole.scores, name
+        forecasts = [client.forecast(f"{begin}{prefix}{name}", 14).forecasts for begin in ("", "whole-")]
         assert forecasts[0] == forecasts[1], name
 
 
@@ -111,10 +110,10 @@ def test_in_pieces_it_ends_as_if_created_whole_and_again_changes_nothing(
     pushed = push_here(client, file, prefix)
     assert (pushed.created, pushed.applied, pushed.replayed, pushed.older) == (3, len(frame), 0, 0)
     assert_as_created_whole(client, frame, prefix)
-    etags = [client.session(f"{prefix}00{n}")["etag"] for n in range(3)]
+    etags = [client.session(f"{prefix}00{n}").etag for n in range(3)]
     again = push_here(client, file, prefix)
     assert (again.created, again.applied, again.replayed + again.older) == (0, 0, len(frame))
-    assert [client.session(f"{prefix}00{n}")["etag"] for n in range(3)] == etags
+    assert [client.session(f"{prefix}00{n}").etag for n in range(3)] == etags
 
 
 class Forgetful(Client):
@@ -166,8 +165,8 @@ def test_revised_values_correct_where_that_is_asked(client: Client, prefix: str,
     assert "out-of-order" in (tmp_path / "failures.csv").read_text()
     push_here(client, file, prefix, correcting=True)
     assert not (tmp_path / "failures.csv").exists()
-    [record] = [one for one in client.history(f"{prefix}000") if one["step"] == 59]
-    assert (record["value"], record["original"] is None) == (7.0, False)
+    [record] = [one for one in client.records(f"{prefix}000") if one.step == 59]
+    assert (record.value, record.original is None) == (7.0, False)
 
 
 def test_rows_without_ds_are_counted(client: Client, service: Running, prefix: str, tmp_path: Path) -> None:
@@ -176,7 +175,7 @@ def test_rows_without_ds_are_counted(client: Client, service: Running, prefix: s
     for _ in range(2):
         result = run("push", str(file), "--prefix", prefix, HIDDENSTATE_URL=service.url)
         assert result.code == ExitCode.DONE, result.lines
-    assert [client.session(f"{prefix}00{n}")["step"] for n in range(3)] == [80, 81, 82]
+    assert [client.session(f"{prefix}00{n}").step for n in range(3)] == [80, 81, 82]
 
 
 def test_refused_rows_go_to_a_file_that_can_be_mended_and_pushed(
@@ -195,11 +194,11 @@ def test_refused_rows_go_to_a_file_that_can_be_mended_and_pushed(
     failures = tmp_path / "sales.csv.failures.csv"
     rows = list(csv.DictReader(failures.read_text().splitlines()))
     assert [(row["unique_id"], row["problem"]) for row in rows] == [("000", "off-grid"), ("001", "invalid-request")]
-    assert [client.session(f"{prefix}00{n}")["step"] for n in range(3)] == [30, 31, 32]
+    assert [client.session(f"{prefix}00{n}").step for n in range(3)] == [30, 31, 32]
     failures.write_text(failures.read_text().replace("T07:30:00", "").replace("inf", "2.5"))
     mended = push(service.url, failures, prefix, "--on-conflict", "correct")
     assert mended.code == ExitCode.DONE, mended.lines
-    assert [one["imputed"] for one in client.history(f"{prefix}001") if one["value"] == 2.5] == [False]
+    assert [one.imputed for one in client.records(f"{prefix}001") if one.value == 2.5] == [False]
 
 
 def test_a_series_that_cannot_be_is_refused_whole(
@@ -211,7 +210,7 @@ def test_a_series_that_cannot_be_is_refused_whole(
     assert push(service.url, tmp_path / "sales.csv", prefix).code == ExitCode.REFUSED
     rows = list(csv.DictReader((tmp_path / "sales.csv.failures.csv").read_text().splitlines()))
     assert {(row["unique_id"], row["problem"]) for row in rows} == {("no id", "invalid-request")}
-    assert client.session(f"{prefix}001")["step"] == 6
+    assert client.session(f"{prefix}001").step == 6
 
 
 def test_rows_of_unknown_sessions_are_refused_where_none_is_to_be_created(
@@ -229,7 +228,7 @@ def test_rows_that_stand_newest_first_are_not_pushed(
     result = push(service.url, tmp_path / "sales.csv", prefix)
     assert result.code == ExitCode.USAGE
     assert "sort the file by ds" in result.err
-    assert client.sessions_page(prefix=prefix)["sessions"] == []
+    assert client.sessions_page(prefix=prefix).sessions == []
 
 
 SMALL_PARTS = (
@@ -250,7 +249,7 @@ def wait_beyond(client: Client, session: str, step: int) -> None:
     """Wait until there is the session and it is at a later step."""
     while True:
         with suppress(ProblemError):
-            if client.session(session)["step"] > step:
+            if client.session(session).step > step:
                 return
         time.sleep(0.02)
 
@@ -327,4 +326,4 @@ def test_the_lines_of_the_readme_work(client: Client, service: Running, tmp_path
             _, *arguments = shlex.split(line.replace("redis://127.0.0.1:6379/0", store.url))
             result = run(*arguments, cwd=tmp_path, HIDDENSTATE_URL=service.url)
             assert result.code == ExitCode.DONE, (line, result.lines)
-    assert client.session(str(frame["unique_id"].iloc[0]))["step"] == 40
+    assert client.session(str(frame["unique_id"].iloc[0])).step == 40

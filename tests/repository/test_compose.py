@@ -79,8 +79,8 @@ def test_what_the_compose_file_starts_works_as_plain_processes(tmp_path: Path) -
         assert "is ready" in service.stdout.readline(), (tmp_path / "service.log").read_text()
         assert subprocess.run([sys.executable, *check[1:]], timeout=30).returncode == 0
         with Client(f"http://127.0.0.1:{port}") as client:
-            assert client.observe("store-42", 118.0, create=True)["step"] == 1
-            found = client.status()["store"]
+            assert client.observe("store-42", 118.0, create=True).step == 1
+            found = client.status().store
     assert (found["durability"], found["eviction"], found["persistence"]) == ("local", "noeviction", "aof always")
     assert (tmp_path / "appendonlydir").is_dir()
 

@@ -1,0 +1,252 @@
+"""The client of a service for programs that run in an event loop."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Self, TypeVar, Unpack
+
+import httpx2
+
+from hiddenstate import batching, calls
+from hiddenstate.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.client import LEVELS, Client
+from hiddenstate.connected import TIMEOUT, Connected, authorization, reason, request_of
+from hiddenstate.errors import ServiceUnreachable
+from hiddenstate.exchange import Ask, Call, Lost, Steps, Wait, answered, called
+from hiddenstate.outbox import AnswerT
+from hiddenstate.outboxes import Outboxes
+from hiddenstate.results import (
+    Advance,
+    Forecasts,
+    History,
+    Model,
+    Record,
+    Session,
+    SessionPage,
+    Status,
+    Verification,
+)
+from hiddenstate.shapes import BatchObservation, Observation, OnConflict, Settings
+
+ResultT = TypeVar("ResultT")
+
+
+class AsyncClient(Connected[asyncio.Lock]):
+    """A Client whose methods are awaited, and whose iterators are asynchronous; nothing else is different.
+
+    Use it in an `async with` statement, from one event loop.
+    """
+
+    def __init__(self, url: str | None = None, *, api_key: str | None = None) -> None:
+        super().__init__(url, Outboxes(asyncio.Lock))
+        self._http = httpx2.AsyncClient(headers=authorization(api_key), timeout=TIMEOUT)
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                await self.flush()
+        finally:
+            await self.aclose()
+
+    async def put_session(
+        self, session: str, observations: Sequence[Observation] | None = None, **settings: Unpack[Settings]
+    ) -> Session:
+        return self._seen(await self._call(calls.put_session(session, observations, settings)))
+
+    async def session(self, session: str) -> Session:
+        return self._seen(await self._call(calls.session(session)))
+
+    async def sessions(self, *, prefix: str = "", order_by: str = "") -> AsyncIterator[Session]:
+        page = await self.sessions_page(prefix=prefix, order_by=order_by)
+        for one in page.sessions:
+            yield one
+        while page.next_page_token:
+            page = await self.sessions_page(prefix=prefix, order_by=order_by, page_token=page.next_page_token)
+            for one in page.sessions:
+                yield one
+
+    async def sessions_page(
+        self, *, prefix: str = "", order_by: str = "", page_size: int = 100, page_token: str = ""
+    ) -> SessionPage:
+        return await self._call(calls.sessions_page(prefix, page_size, page_token, order_by))
+
+    async def patch_session(
+        self, session: str, *, validate_only: bool = False, **settings: Unpack[Settings]
+    ) -> Session:
+        call = calls.patch_session(session, settings, validate_only)
+        return await self._call(call) if validate_only else await self._write(session, call)
+
+    async def delete(self, session: str) -> None:
+        await self._start_over(session, calls.delete(session))
+
+    async def reset(self, session: str) -> Session:
+        return await self._start_over(session, calls.reset(session))
+
+    async def rewind(self, session: str, last: str | int | dt.date, *, idempotency_key: str | None = None) -> Advance:
+        return await self._start_over(session, calls.rewind(session, last, idempotency_key))
+
+    async def observe(
+        self,
+        session: str,
+        value: float | None,
+        *,
+        timestamp: str | dt.date | None = None,
+        step: int | None = None,
+        covariates: Mapping[str, float | None] | None = None,
+        future: Sequence[Mapping[str, float | None]] | None = None,
+        create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> Advance:
+        observation = calls.observation(value, timestamp, step, covariates, future)
+        creating = calls.creating(create, freq, model)
+        return await self._write(session, calls.observe(session, observation, creating, on_conflict, idempotency_key))
+
+    async def observe_many(
+        self,
+        session: str,
+        observations: Sequence[Observation],
+        *,
+        create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> Advance:
+        creating = calls.creating(create, freq, model)
+        call = calls.observe(session, list(observations), creating, on_conflict, idempotency_key)
+        return await self._write(session, call)
+
+    async def observe_batch(
+        self,
+        observations: Sequence[BatchObservation],
+        *,
+        create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> BatchOutcomes:
+        await self._send_waiting(row["session"] for row in observations)
+        creating = calls.creating(create, freq, model)
+        batch = await self._run(batching.observed(observations, creating, on_conflict, idempotency_key, self.url))
+        for advance in batch.advances:
+            self._outboxes.see(advance.session, advance.etag)
+        return batch
+
+    async def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
+        return (await self._run(answered(calls.observe_table(rows, on_conflict), self.url))).content
+
+    async def correct(
+        self, session: str, key: str | int | dt.date, value: float | None, *, idempotency_key: str | None = None
+    ) -> Advance:
+        return await self._write(session, calls.correct(session, key, value, idempotency_key))
+
+    async def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = LEVELS) -> Forecasts:
+        return await self._call(calls.forecast(session, horizon, levels))
+
+    async def forecast_batch(
+        self,
+        *,
+        sessions: Sequence[str] | None = None,
+        prefix: str | None = None,
+        horizon: int = 1,
+        levels: Sequence[int] = LEVELS,
+    ) -> BatchForecasts:
+        return await self._call(calls.forecast_batch(sessions, prefix, horizon, levels))
+
+    async def forecast_table(
+        self,
+        *,
+        sessions: Sequence[str] | None = None,
+        prefix: str | None = None,
+        horizon: int = 1,
+        levels: Sequence[int] = LEVELS,
+    ) -> AsyncIterator[bytes]:
+        response = await self._run(answered(calls.forecast_table(sessions, prefix, horizon, levels), self.url))
+        try:
+            async for piece in response.aiter_bytes():
+                yield piece
+        except httpx2.TransportError as error:
+            raise ServiceUnreachable(self.url, reason(error)) from error
+        finally:
+            await response.aclose()
+
+    async def records(self, session: str, *, newest_first: bool = False) -> AsyncIterator[Record]:
+        page = await self._call(calls.records_page(session, newest_first, ""))
+        for one in page.observations:
+            yield one
+        while page.next_page_token:
+            page = await self._call(calls.records_page(session, newest_first, page.next_page_token))
+            for one in page.observations:
+                yield one
+
+    async def history(self, session: str) -> History:
+        return History(session, [record async for record in self.records(session)])
+
+    async def verify(self, session: str) -> Verification:
+        return await self._call(calls.verify(session))
+
+    async def models(self) -> list[Model]:
+        return (await self._call(calls.models())).models
+
+    async def status(self) -> Status:
+        return await self._call(calls.status())
+
+    async def flush(self) -> None:
+        await self._send_waiting(self.waiting)
+
+    async def _call(self, call: Call[ResultT]) -> ResultT:
+        return await self._run(called(call, self.url))
+
+    async def _write(self, session: str, call: Call[AnswerT]) -> AnswerT:
+        with self._outboxes.of(session) as outbox:
+            async with outbox.lock:
+                return await self._run(outbox.send(call, self.url))
+
+    async def _start_over(self, session: str, call: Call[ResultT]) -> ResultT:
+        with self._outboxes.of(session) as outbox:
+            async with outbox.lock:
+                return await self._run(outbox.start_over(call, self.url))
+
+    async def _send_waiting(self, sessions: Iterable[str]) -> None:
+        for session in self._outboxes.waiting().keys() & set(sessions):
+            with self._outboxes.of(session) as outbox:
+                async with outbox.lock:
+                    await self._run(outbox.send_waiting(self.url))
+
+    async def _run(self, steps: Steps[ResultT]) -> ResultT:
+        came = None
+        while True:
+            try:
+                wanted = steps.send(came)
+            except StopIteration as done:
+                result: ResultT = done.value
+                return result
+            if isinstance(wanted, Wait):
+                await asyncio.sleep(wanted.seconds)
+                came = None
+            else:
+                came = await self._attempt(wanted)
+
+    async def _attempt(self, ask: Ask) -> httpx2.Response | Lost:
+        try:
+            response = await self._http.send(request_of(self._http, self.url, ask), stream=ask.stream)
+            if ask.stream and not response.is_success:
+                await response.aread()
+            return response
+        except httpx2.TransportError as error:
+            return Lost(reason(error))
+
+
+for _name, _method in vars(AsyncClient).items():
+    if not _name.startswith("_") and _name != "aclose":
+        _method.__doc__ = getattr(Client, _name).__doc__
