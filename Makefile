@@ -54,6 +54,8 @@ faults: setup
 	$(BIN)/python -m tests.faults.lost_replies --rounds 1000 $(ARGS)
 	$(BIN)/python -m tests.faults.races --rounds 1000 $(ARGS)
 	$(BIN)/python -m tests.faults.network --observations 20000 $(ARGS)
+	$(BIN)/python -m tests.faults.client --observations 10000 --threads 16 $(ARGS)
+	$(BIN)/python -m tests.faults.client --observations 10000 --threads 16 --tasks $(ARGS)
 	for workers in 1 2; do \
 	    $(BIN)/python -m tests.faults.writers --workers $$workers $(ARGS) || exit 1; \
 	    $(BIN)/python -m tests.faults.stops --times 20 --workers $$workers $(ARGS) || exit 1; \
