@@ -30,7 +30,6 @@ from models.artifacts.artifact import Description
 from models.artifacts.runtime import Bytes, Doubles, Floats, Model
 from models.dates.calendar import CALENDAR
 from models.mixture import STATE_DTYPES, Mixture, MixtureConfig
-from models.training.publishing import WARM_UP_SEASONS
 
 HIDDEN, LAYERS = 64, 2
 BATCHES = (1, 4, 8, 16, 64, 256, 512)
@@ -178,7 +177,7 @@ def main() -> None:
         folder = arguments.model
         if arguments.random:
             config = MixtureConfig(hidden=HIDDEN, layers=arguments.random, state=arguments.state)
-            described = Description("random", 1, ["D"], WARM_UP_SEASONS * config.season, "")
+            described = Description("random", 1, ["D"], config.warm_up, "")
             folder = artifact.publish(Mixture(config), described, Path(scratch))
         spec = artifact.load(folder).spec
         print(f"{spec.label}: {spec.state_bytes} bytes of state; one thread, medians of {ROUNDS} rounds")

@@ -80,6 +80,11 @@ class MixtureConfig:
         return cls(**plain)
 
     @property
+    def warm_up(self) -> int:
+        """Steps after which a session counts as warmed up: its ring of seasons is full."""
+        return self.kept * self.season
+
+    @property
     def memory(self) -> MemoryConfig:
         """What the session remembers outside of the network."""
         reach, shown = self.horizon if self.far else 0, self.shown or self.season

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 
 from models.layout import Field
 
-RATES = {0.75: 0.02, 0.9: 0.06, 0.95: 0.2, 0.975: 0.35}
-"""By the probability that a quantile is not passed outwards: how far one actual moves its offset, at most."""
+RATE = 0.06
+"""How far one actual moves an offset, at most.
 
-RATE = 0.05
-"""Of other quantiles."""
+Half of it leaves one series of prices in fifty outside of 74 to 86 % for its 80 % interval; twice as much costs 1.5 %
+of their pinball loss where this costs 0.7 %.
+"""
 
 FURTHER = 2.0
 """Times this beyond the next step: those learn more rarely."""
@@ -66,17 +67,16 @@ class Calibration(nn.Module):
         outwards = [*range(side - 1, -1, -1), *range(side + 1, len(quantiles))]
         signs = torch.tensor([-1.0] * side + [1.0] * side, dtype=torch.float64)
         aims = torch.tensor([max(quantiles[k], 1.0 - quantiles[k]) for k in outwards], dtype=torch.float64)
-        rates = torch.tensor([RATES.get(round(float(aim), 6), RATE) for aim in aims], dtype=torch.float64)
         # of errors (actual minus quantile): how far outwards the actual is of the median, and the quantile itself
         beyond, distance = torch.zeros(2, len(quantiles), self.edges, dtype=torch.float64)
         beyond[side] = distance[side] = signs
         distance[outwards, range(self.edges)] = -signs
         haste = [1.0 if anchor == 1 else FURTHER for anchor in anchors]
         buffers = {
-            "measures": torch.cat([beyond * rates / RAMP, distance], dim=1),
-            "least": rates * (aims - 1.0),
-            "most": rates * aims,
-            "shift": rates * (aims - 0.5 - 1.0 / RAMP),
+            "measures": torch.cat([beyond * RATE / RAMP, distance], dim=1),
+            "least": RATE * (aims - 1.0),
+            "most": RATE * aims,
+            "shift": RATE * (aims - 0.5 - 1.0 / RAMP),
             "haste": torch.tensor(haste, dtype=torch.float64),
             "between": _between(anchors, horizon, self.edges),
             "due": 0.5 ** torch.tensor(anchors, dtype=torch.float64),

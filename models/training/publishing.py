@@ -11,10 +11,8 @@ import torch
 from models.artifacts import artifact
 from models.artifacts.artifact import Description
 from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, evaluate
+from models.mixture import MixtureConfig
 from models.training.bptt import Trained
-
-WARM_UP_SEASONS = 4
-"""A session counts as warmed up when its ring of seasons is full."""
 
 
 def publish(
@@ -63,7 +61,7 @@ def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation 
         name=name,
         version=version,
         freqs=trained.recipe.freqs,
-        warm_up=WARM_UP_SEASONS * trained.recipe.model.season,
+        warm_up=trained.recipe.model.warm_up,
         card=card(trained, name, version, evaluation),
         metrics=_metrics(evaluation),
         provenance=provenance,
@@ -89,9 +87,9 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         f"# {name}@{version}",
         "",
         f"Forecasts the next {model.horizon} steps of a series of frequency {', '.join(trained.recipe.freqs)} from one "
-        f"state, as {len(model.quantiles)} quantiles that cannot cross. The state remembers {model.season}-step "
-        "seasons, levels, the errors of ten simple forecasts, and an LSTM that weighs them; it is folded one "
-        "observation at a time.",
+        f"state, as {len(model.quantiles)} quantiles that cannot cross. The state remembers {_seasons(model)}, levels, "
+        f"the errors of {model.memory.experts} simple forecasts, and an LSTM that weighs them; it is folded one "
+        f"observation at a time.{_calibrated(model)}",
         "",
         f"LSTM: {model.layers} layer{'s' if model.layers > 1 else ''}, {model.hidden} hidden units, "
         f"state in {model.state}; "
@@ -134,18 +132,35 @@ def scores_table(evaluation: Evaluation) -> list[str]:
         "The test parts follow the training parts, of the series trained on and of others of their kind: other kinds "
         "may score worse.",
         "",
-        "| collection | forecaster | relMAE | MASE | CRPS | 80 % | 95 % | horizon MASE |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| collection | forecaster | relMAE | MASE | CRPS | 80 % | 95 % | horizon MASE | sMAPE | 80 % | 95 % |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     return lines + [_line(row) for row in evaluation.rows] + [""]
 
 
 def _line(row: Row) -> str:
-    stream = row.stream
-    shares = [f"{stream.coverage[level]:.3f}" if level in stream.coverage else "" for level in (80, 95)]
+    stream, horizon = row.stream, row.horizon
     crps = "" if stream.crps is None else f"{stream.crps:.4f}"
-    figures = [f"{stream.relative_mae:.4f}", f"{stream.mase:.4f}", crps, *shares, f"{row.horizon.mase:.4f}"]
+    figures = [f"{stream.relative_mae:.4f}", f"{stream.mase:.4f}", crps, *_shares(stream.coverage)]
+    figures += [f"{horizon.mase:.4f}", f"{horizon.smape:.3f}", *_shares(horizon.coverage)]
     return f"| {' | '.join([row.collection, row.forecaster, *figures])} |"
+
+
+def _shares(coverage: dict[int, float]) -> list[str]:
+    """Of actuals inside of the 80 % and the 95 % interval; empty for a forecaster without intervals."""
+    return [f"{coverage[level]:.3f}" if level in coverage else "" for level in (80, 95)]
+
+
+def _seasons(model: MixtureConfig) -> str:
+    return f"{model.season}-step seasons" + (f" and {model.longer}-step ones" if model.longer else "")
+
+
+def _calibrated(model: MixtureConfig) -> str:
+    if not model.anchors:
+        return ""
+    *first, last = map(str, model.anchors)
+    ahead = f"{', '.join(first)} and {last} steps ahead" if first else f"{last} step ahead"
+    return f" Intervals are calibrated in each session, {ahead}, and interpolated between."
 
 
 def _attributions(trained: Trained) -> Sequence[str]:
