@@ -242,15 +242,18 @@ class Mixture(nn.Module):
         later = fan[:, 1:] * (row[:, self.memory.columns.seen] > 0.0).unsqueeze(2)
         return torch.cat([past["issued"].unsqueeze(1), later], dim=1)
 
-    def origin_of(self, past: Past, hidden: Tensor) -> Tensor:
+    def anchor_weights(self) -> FanWeights | None:
+        """What `origin_of` computes with, of the parameters as they are; None where no fan is kept."""
+        return self.head.fan_weights(self.config.anchors[1:]) if self.config.anchors[1:] else None
+
+    def origin_of(self, past: Past, hidden: Tensor, weights: FanWeights | None) -> Tensor:
         """The block of a new origin (B, W), of the parts of a state that it needs."""
         if self.origin is None:
             raise ValueError("this model keeps no origin")
         row = past["memory"]
-        if self.calibration is None or not self.origin.anchors:
+        if self.calibration is None or weights is None:
             return self.origin.unfanned(row)
         stretch = self.calibration.stretches(past["calibration"])[:, 1:]
-        weights = self.head.fan_weights(self.origin.anchors)
         return self.origin.renewed(row, self.fan(row, self.memory.logs(row), hidden, weights, stretch))
 
     def _renewed(self, state: State) -> State:
@@ -262,7 +265,7 @@ class Mixture(nn.Module):
             return state
         past = {name: block[due] for name, block in state.items() if name != "recurrent"}
         block = state["origin"].clone()
-        block[due] = self.origin_of(past, self.recurrence.top(state["recurrent"])[due])
+        block[due] = self.origin_of(past, self.recurrence.top(state["recurrent"])[due], self.anchor_weights())
         return {**state, "origin": block}
 
     @property

@@ -74,11 +74,15 @@ class ForecastGraph(nn.Module):
         return self.model.forecast_of(past, hidden.squeeze(0).float())
 
 
-class OriginGraph(ForecastGraph):
+class OriginGraph(nn.Module):
     """state -> the block `origin` of the state, where a new one is due."""
 
+    def __init__(self, model: Mixture) -> None:
+        super().__init__()
+        self.model, self.weights = model, model.anchor_weights()
+
     def forward(self, past: dict[str, Tensor], hidden: Tensor) -> Tensor:
-        return self.model.origin_of(past, hidden.squeeze(0).float())
+        return self.model.origin_of(past, hidden.squeeze(0).float(), self.weights)
 
 
 def export(model: Mixture, folder: Path) -> StateLayout:

@@ -86,6 +86,7 @@ class Model:
         self._given = [*names, "value", "calendar"]
         self._issued, self._memory = names.index("issued"), names.index("memory")
         self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
+        self._kept = names.index("origin") if "origin" in names else -1
         self._origin = _session(folder / "origin.onnx") if "origin" in names else None
         self._seen = spec.layout.offsets["seen"] // 8
 
@@ -157,11 +158,11 @@ class Model:
 
     def _renew(self, origin: ort.InferenceSession, blocks: _Arrays) -> None:
         """Keep a new origin of the sessions that are due: at their first step, and then at every `horizon`-th."""
-        seen = blocks[self._memory][:, self._seen]
-        due = np.flatnonzero((seen - 1.0) % self.spec.horizon == 0.0)
+        clock = blocks[self._kept][:, -1]  # halved at each step, see `layers.origin`; 0 before the first origin
+        due = ((clock <= 0.5**self.spec.horizon) & (blocks[self._memory][:, self._seen] > 0.0)).nonzero()[0]
         if len(due):
             shown = {self._given[k]: blocks[k].take(due, axis=-2) for k in self._shown}
-            blocks[self._given.index("origin")][due] = origin.run(None, shown)[0]
+            blocks[self._kept][due] = origin.run(None, shown)[0]
 
     def _split(self, states: Bytes) -> _Arrays:
         """The blocks of the states, as the graphs take them."""

@@ -38,7 +38,7 @@ def test_serve_greets_with_url_docs_store_model_and_a_line_that_works(service: R
     greeting = "\n".join(service.greeting)
     assert f"{service.url}/docs" in greeting
     assert "on disk before each answer" in greeting
-    assert "daily@1" in greeting
+    assert "daily@2" in greeting
     line = service.greeting[-1].strip().removeprefix("try").strip()
     answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=30)
     assert json.loads(answer.stdout)["forecast"]["step"] == 2
@@ -94,7 +94,7 @@ def test_sessions_lists_where_each_stands(service: Running, session: str) -> Non
         while not list(client.sessions(prefix=session)):  # the list lags behind by a moment
             time.sleep(0.05)
     result = command(service, "sessions", "--prefix", session)
-    assert result.out.splitlines()[1].split()[:5] == [session, "daily@1", "D", "30", "2026-10-30"]
+    assert result.out.splitlines()[1].split()[:5] == [session, "daily@2", "D", "30", "2026-10-30"]
     page = json.loads(command(service, "sessions", "--prefix", session, "--json").out)
     assert [one["session"] for one in page["sessions"]] == [session]
 

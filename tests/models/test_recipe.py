@@ -1,8 +1,9 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from models.artifacts.artifact import SHIPPED, load
+from models.artifacts.artifact import SHIPPED, find, load
 from models.data import DataError, read
 from models.mixture import MixtureConfig
 from models.training.recipe import Schedule, of_file
@@ -11,11 +12,14 @@ from models.training.validation import HELD_OUT, validation_parts
 from tests.models.collection import write_collection
 
 
-def test_the_shipped_recipe_is_the_one_that_the_shipped_model_was_trained_by() -> None:
-    recipe = load_recipe("daily")
-    provenance = load(SHIPPED / "daily" / "1").spec.provenance
-    assert [source.file for source in recipe.sources] == [source["file"] for source in provenance["sources"]]
-    assert provenance["schedule"]["unroll"] == recipe.schedule.unroll
+@pytest.mark.parametrize("name", ["daily", "hourly", "weekly"])
+def test_a_shipped_recipe_is_the_one_that_the_newest_shipped_model_was_trained_by(name: str) -> None:
+    recipe = load_recipe(name)
+    spec = load([folder for folder in find([SHIPPED]) if folder.parent.name == name][-1]).spec
+    assert [source.file for source in recipe.sources] == [source["file"] for source in spec.provenance["sources"]]
+    assert spec.provenance["schedule"] == asdict(recipe.schedule)
+    assert MixtureConfig.of(spec.architecture) == recipe.model
+    assert spec.freqs == recipe.freqs
     assert sum(source.weight for source in recipe.sources) == pytest.approx(1.0)
     assert all(source.licence and source.attribution for source in recipe.sources)
 

@@ -209,7 +209,7 @@ async def test_a_session_whose_model_is_gone_is_folded_again_by_one_that_is_here
         session = patch(api, name, model="daily").json()
         assert shown["scores"] == session["scores"]
         first, steps = (1, 200) if start == "full" else (37, 100)
-        assert (session["model"], session["step"]) == ("daily@1", steps)
+        assert (session["model"], session["step"]) == ("daily@2", steps)
         assert [one["type"] for one in session["warnings"]] == ([] if start == "full" else ["short-rebuild"])
         assert post(api, name, observation(steps + 1)).status_code == 200
         assert correct(api, name, steps - 5, 1.0).status_code == 200
