@@ -102,8 +102,8 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         f"{100 * (schedule.synthetic + schedule.walks):.0f} % of the windows are synthetic (`models/synthetic/`). "
         "Only training rows were read; the ends of some series were held out of the windows for the validation curve.",
         "",
-        f"`hiddenstate train FOLDER --recipe {trained.recipe.name} --seed {trained.seed} --updates {trained.updates}` does "
-        "it again.",
+        f"`hiddenstate train FOLDER --recipe {trained.recipe.name} --seed {trained.seed} "
+        f"--updates {trained.updates}` does it again.",
         "",
         f"![training curve]({trained.picture.name})",
         "",
