@@ -87,15 +87,13 @@ class Application:
         """From now on each answer is the last one on its connection."""
         self.closing = True
 
+    def is_full(self) -> bool:
+        """Whether there is no room for one more observation."""
+        return self.observing is not None and self.observing.is_full()
+
     def turns_away(self, method: bytes, url: bytes) -> bool:
-        """Whether a request is refused as one too many, by its first line alone."""
-        return (
-            self.observing is not None
-            and self.observing.is_full()
-            and not self.closing
-            and method == b"POST"
-            and url.startswith(hot.PREFIX.encode())
-        )
+        """Where it is full: whether a request is one too many, by its first line alone."""
+        return not self.closing and method == b"POST" and url.startswith(hot.PREFIX.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's routes, with the headers that name an exchange."""

@@ -30,12 +30,14 @@ class Bounds:
     def of(cls, heads: Structured) -> "Bounds":
         return cls(heads["minimum"], heads["maximum"])
 
-    def rows(self, rows: Integers) -> "Bounds":
+    def rows(self, rows: Integers | slice) -> "Bounds":
         """Those of some of the sessions."""
         return Bounds(self.minimum[rows], self.maximum[rows])
 
     def cut(self, forecasts: Doubles) -> Doubles:
         """(N, ...) forecasts, or with one session any number of them; NaN (no forecast) stays."""
+        if np.isnan(self.minimum).all() and np.isnan(self.maximum).all():
+            return forecasts
         shape = (-1, *(1,) * (forecasts.ndim - 1))
         inside = np.fmin(np.fmax(forecasts, self.minimum.reshape(shape)), self.maximum.reshape(shape))
         return np.where(np.isnan(forecasts), np.nan, inside)

@@ -129,7 +129,7 @@ class Forecaster:
             for one, outcome in advance.settle(told):
                 was_cached = one.row < cached
                 (outdated if was_cached and outcome is Outcome.CONFLICT else handed_on).append(one.entry)
-            used += sum(row < cached for row in advance.origin)
+            used += len(told) if cached == len(rows) else sum(row < cached for row in advance.origin)
         self._cache.note(used, len(outdated))
         return outdated
 

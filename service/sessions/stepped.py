@@ -62,22 +62,24 @@ class Stepped:
         bounds = entries.Bounds.of(heads)
         for turn in range(int(steps.max())):
             active = np.flatnonzero(steps > turn)
-            ones = [plans[row] for row in active.tolist()]
+            everyone = len(active) == len(plans)
+            chosen = slice(None) if everyone else active  # which makes views of the arrays, and no copies
+            ones = plans if everyone else [plans[row] for row in active.tolist()]
             values = [plan.values[turn] for plan in ones]
             instants = [plan.instants[turn] for plan in ones]
-            before = states[active]
+            before = states[chosen]
             slots = entries.slots(
                 loaded.layout,
-                steps=bases[active] + turn + 1,
+                steps=bases[chosen] + turn + 1,
                 instants=instants,
                 values=values,
                 imputed=[plan.imputed[turn] for plan in ones],
-                issued=bounds.rows(active).cut(entries.issued(loaded, before)),
+                issued=bounds.rows(chosen).cut(entries.issued(loaded, before)),
             )
             features = entries.calendars([plan.label.grid for plan in ones], instants)
-            states[active], _ = loaded.model.step(before, np.array(values), features)
+            states[chosen], _ = loaded.model.step(before, np.array(values), features)
             self._slots.append((active, slots))
-            due = active[(bases[active] + turn + 1) % every[active] == 0]
+            due = active[(bases[chosen] + turn + 1) % every[chosen] == 0]
             if len(due):
                 snapshots = np.zeros(len(due), loaded.layout.snapshot)
                 snapshots["step"], snapshots["state"] = bases[due] + turn + 1, states[due]
@@ -141,12 +143,16 @@ class Stepped:
             imputed[rows] += missing
             slots["applied"], slots["imputed"] = applied[rows], imputed[rows]
             slots["revision"] = heads["revision"][rows]
+        if len(self._slots) == 1:
+            return self._slots[0]
         return (
             np.concatenate([rows for rows, _ in self._slots]),
             np.concatenate([slots for _, slots in self._slots]),
         )
 
     def _last_slots(self, rows: NDArray[np.int64], slots: Structured) -> Structured:
+        if len(self._slots) == 1:
+            return slots
         last = np.zeros(len(self._planned), np.int64)
         last[rows] = np.arange(len(rows))  # later ones of a row overwrite earlier ones
         observed: Structured = slots[last]
@@ -168,7 +174,7 @@ class Stepped:
         return wave_writes(
             self._live,
             self._loaded.layout,
-            slots=(rows[kept], slots[kept]),
+            slots=(rows, slots) if kept.all() else (rows[kept], slots[kept]),
             outcomes=(everyone, self._outcomes),
             snapshots=snapshots,
         )

@@ -136,7 +136,8 @@ def wave_writes(
     if slots is not None:
         rows, array = slots
         kept = histories[rows] > 0
-        rows, array = rows[kept], array[kept]
+        if not kept.all():
+            rows, array = rows[kept], array[kept]
         _add(writes, rows, layout.slot_offsets(array["step"], histories[rows]), array)
     if outcomes is not None:
         rows, array = outcomes

@@ -88,8 +88,12 @@ class Direct(Protocol):
         """Bytes of a request's body."""
         ...
 
+    def is_full(self) -> bool:
+        """Whether there is no room for one more request of the kind that `begin` answers."""
+        ...
+
     def turns_away(self, method: bytes, url: bytes) -> bool:
-        """Whether a request is refused as one too many, by its first line alone."""
+        """Where it is full: whether a request is of that kind and refused, by its first line alone."""
         ...
 
     def target(self, method: bytes, url: bytes) -> Target | None:

@@ -81,7 +81,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._given_up or self.transport.is_closing():
             return
-        if self._is_turned_away(data):
+        if self._direct.is_full() and self._is_turned_away(data):
             self.transport.write(turned_away())
             self._idle_since = self.loop.time()
             return
@@ -105,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise Unwanted
         self._in_head = False
         method = self.parser.get_method()
-        if self._may_be_turned_away() and self._direct.turns_away(method, self.url):
+        if self._direct.is_full() and self._may_be_turned_away() and self._direct.turns_away(method, self.url):
             self._turned_away = True
             return
         target = self._direct.target(method, self.url)

@@ -33,6 +33,9 @@ class Echo:
         self.held: asyncio.Queue[Exchange] = asyncio.Queue()
         self.gone = asyncio.Event()
 
+    def is_full(self) -> bool:
+        return False
+
     def turns_away(self, method: bytes, url: bytes) -> bool:
         return False
 

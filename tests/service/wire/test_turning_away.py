@@ -23,6 +23,9 @@ DEADLINE_S = 0.05
 class Full:
     """An application that has room for nothing."""
 
+    def is_full(self) -> bool:
+        return True
+
     def turns_away(self, method: bytes, path: bytes) -> bool:
         return (method, path) == (b"POST", PATH.encode())
 
