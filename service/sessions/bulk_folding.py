@@ -18,8 +18,8 @@ from service.sessions.records import INCARNATION_BYTES
 from service.sessions.registry import LoadedModel
 from service.storage.answers import Label
 from service.storage.checksums import seal
-from service.storage.layout import NO_TIME, WINDOW, Bytes, HeadFlag, Structured
-from service.storage.record import Writes, live_of, positions
+from service.storage.layout import NO_TIME, WINDOW, Bytes, HeadFlag, Structured, positions
+from service.storage.record import Writes, live_of
 from service.storage.store import Change, Kind
 
 ROW = np.dtype([("incarnation", "u1", (8,)), ("revision", "<u8"), ("step", "<u8")])

@@ -17,7 +17,7 @@ from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import NeedsHistory, Plan, require_match, require_model, require_settings
 from service.sessions.stepped import Planned, Stepped, Waiting, having_seen
 from service.sessions.work import Observe
-from service.storage.layout import HEAD_BYTES, Bytes, Structured, position
+from service.storage.layout import HEAD_BYTES, Bytes, Structured, position, positions
 from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, Outcome, SessionStore
 from service.wire.problems import ServiceError, StoreUnavailable
@@ -103,8 +103,8 @@ class Forecaster:
     def _compare(self, waiting: Sequence[Waiting], read: Bytes) -> None:
         """Learn whether what is cached could be trusted again."""
         at = [row for row, entry in enumerate(waiting) if entry.session in self._cache]
-        cached = self._cache.rows([waiting[row].session for row in at])
-        stale = sum(_position(old) != _position(read[row]) for old, row in zip(cached, at, strict=True))
+        cached = positions(self._cache.rows([waiting[row].session for row in at]))
+        stale = sum(old != new for old, new in zip(cached, positions(read[at]), strict=True))
         self._cache.note(len(at), stale)
 
     async def _commit(

@@ -315,6 +315,6 @@ def parsed(
 
 def _record(session: str, blob: bytes, layout: Layout | None) -> Record:
     try:
-        return Record.parse(blob, layout)
+        return Record.taken_apart(blob, layout)
     except DamagedRecord:
         raise RecordDamaged(session) from None

@@ -13,8 +13,8 @@ from service.sessions.rules import Plan
 from service.sessions.waves import Entry
 from service.sessions.work import Observe, Reply
 from service.storage.answers import read_answers
-from service.storage.layout import Bytes, HeadFlag, Structured
-from service.storage.record import Writes, bump, live_of, positions, wave_writes
+from service.storage.layout import Bytes, HeadFlag, Structured, positions
+from service.storage.record import Writes, bump, live_of, wave_writes
 from service.storage.store import Change, Kind, Outcome
 from service.wire import render
 from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable

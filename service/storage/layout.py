@@ -150,6 +150,12 @@ def position(record: bytes) -> bytes:
     return record[112:124] + record[CRC_AT : CRC_AT + 4]
 
 
+def positions(rows: Bytes) -> list[bytes]:
+    """(B, >= HEAD_BYTES) stored bytes -> the `position` of each record."""
+    data = np.concatenate([rows[:, 112:124], rows[:, CRC_AT : CRC_AT + 4]], axis=1).tobytes()
+    return [data[at : at + 16] for at in range(0, len(data), 16)]
+
+
 class HeadFlag(IntFlag):
     COUNTED = 1
     """Steps are counted, also where there is no observation yet to decide it."""

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from service.storage import plausible
 from service.storage.checksums import checksums, live_crc, seal, sealed
 from service.storage.layout import (
-    CRC_AT,
     FORMAT,
     HEAD,
     HEAD_BYTES,
@@ -93,12 +92,6 @@ def find_tokens(heads: Structured, tokens: Bytes) -> NDArray[np.int64]:
     same: NDArray[np.bool_] = (heads["tokens"]["token"] == tokens[:, None, :]).all(axis=2)
     same[~np.any(tokens, axis=1)] = False
     return np.where(same.any(axis=1), same.argmax(axis=1), -1)
-
-
-def positions(rows: Bytes) -> list[bytes]:
-    """(B, >= 528) stored bytes -> where each record stands, as `layout.position`."""
-    data = np.concatenate([rows[:, 112:124], rows[:, CRC_AT : CRC_AT + 4]], axis=1).tobytes()
-    return [data[at : at + 16] for at in range(0, len(data), 16)]
 
 
 def bump(heads: Structured, tokens: Bytes, digests: Bytes) -> None:
@@ -213,6 +206,12 @@ class Record:
         rows = np.frombuffer(blob, np.uint8)[None, :]
         for reason in find_damage(rows).values():
             raise DamagedRecord(reason)
+        return cls.taken_apart(blob, layout)
+
+    @classmethod
+    def taken_apart(cls, blob: bytes, layout: Layout | None) -> Record:
+        """As `parse`, of bytes in whose head and state `find_damage` found none."""
+        rows = np.frombuffer(blob, np.uint8)[None, :]
         head = heads_of(rows)[0]
         if layout is None:
             layout = Layout(int(head["state_bytes"]), int(head["covariates"]))

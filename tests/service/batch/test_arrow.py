@@ -107,6 +107,15 @@ def test_a_buffer_that_claims_to_be_huge_is_refused_before_it_is_made(api: httpx
     assert (found["row"], found["status"], found["problem"]) == (None, 413, "too-large")
 
 
+def test_a_type_that_the_library_lacks_is_not_called_damage(api: httpx2.Client, name: str) -> None:
+    body = stream(pa.table({"unique_id": [name], "y": pa.array([1], pa.int16())}))
+    signed_of_16, signed_of_24 = (b"\0\0\0\1" + bits.to_bytes(4, "little") for bits in (16, 24))
+    assert body.count(signed_of_16) == 1, "the type of y in the schema"
+    [found] = outcomes(post(api, body.replace(signed_of_16, signed_of_24), ARROW, "?create=true"))
+    assert (found["row"], found["status"], found["problem"]) == (None, 400, "malformed-request")
+    assert "write plain columns" in found["detail"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_damaged_stream_is_told_apart_from_a_whole_one(api: httpx2.Client, name: str, seed: int) -> None:
     body = bytearray(arrow(rows_of(name), compression=random.Random(seed).choice([None, "lz4"])))
