@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.servers import REDIS_7, Server, servers
-from hiddenstate.filling import SERIES_AT_ONCE
+from hiddenstate.files.filling import SERIES_AT_ONCE
 from models.artifacts import artifact
 from models.dates.calendar import CALENDAR
 from service.listing.index import SessionIndex

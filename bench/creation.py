@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from bench.processes import models_dir
 from bench.workload import FIRST_DAY
-from hiddenstate.failures import Failures
-from hiddenstate.filling import fill
-from hiddenstate.tables import SeriesFile
+from hiddenstate.files.failures import Failures
+from hiddenstate.files.filling import fill
+from hiddenstate.files.tables import SeriesFile
 from service.settings import Settings
 from service.wire.schemas import SessionSettings
 

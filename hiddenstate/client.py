@@ -8,25 +8,18 @@ from typing import Self, TypeVar, Unpack
 
 import httpx2
 
-from hiddenstate import batching, calls
-from hiddenstate.batches import BatchForecasts, BatchOutcomes
-from hiddenstate.connected import TIMEOUT, Connected, authorization, reason, request_of
+from hiddenstate.answers.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.answers.forecasts import Forecasts
+from hiddenstate.answers.observations import Advance, History, Record
+from hiddenstate.answers.service import Model, Status
+from hiddenstate.answers.sessions import Session, SessionPage, Verification
 from hiddenstate.errors import ServiceUnreachable
-from hiddenstate.exchange import Ask, Call, Lost, Steps, Wait, answered, called
-from hiddenstate.outbox import AnswerT
-from hiddenstate.outboxes import Outboxes
-from hiddenstate.results import (
-    Advance,
-    Forecasts,
-    History,
-    Model,
-    Record,
-    Session,
-    SessionPage,
-    Status,
-    Verification,
-)
-from hiddenstate.shapes import BatchObservation, Observation, OnConflict, Settings
+from hiddenstate.sending import batching, calls
+from hiddenstate.sending.connected import TIMEOUT, Connected, authorization, reason, request_of
+from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered, called
+from hiddenstate.sending.outbox import AnswerT
+from hiddenstate.sending.outboxes import Outboxes
+from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
 
 LEVELS = (80, 95)
 

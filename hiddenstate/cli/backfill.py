@@ -12,7 +12,7 @@ from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, interruptible, refused_rows, unusable
 from hiddenstate.cli.progress import rows_done
 from hiddenstate.cli.serve import settings_of
-from hiddenstate.failures import Failures
+from hiddenstate.files.failures import Failures
 
 if TYPE_CHECKING:
     from service.wire.schemas import SessionSettings
@@ -35,8 +35,8 @@ def backfill(
     the same rows counts as done, so that the same command goes on after an interruption.
     """
     try:
-        from hiddenstate.filling import fill
-        from hiddenstate.tables import SeriesFile, TableError
+        from hiddenstate.files.filling import fill
+        from hiddenstate.files.tables import SeriesFile, TableError
         from models.artifacts.artifact import ArtifactError
         from service.storage.store import StoreUnavailable
         from service.wire.problems import ServiceError

@@ -13,7 +13,7 @@ from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.sessions import connected
 
 if TYPE_CHECKING:
-    from hiddenstate.demo import Day
+    from hiddenstate.demo.replay import Day
 
 STRIP = 41
 """Characters of the strip that shows one day's interval, forecast and actual value."""
@@ -40,8 +40,8 @@ def demo(
 ) -> None:
     """Replay Seattle's daily weather against the running service and show forecast against actual."""
     try:
-        from hiddenstate.demo import VARIABLES, replay, summary
-        from hiddenstate.picture import draw
+        from hiddenstate.demo.picture import draw
+        from hiddenstate.demo.replay import VARIABLES, replay, summary
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     _check_writable(picture)

@@ -9,7 +9,7 @@ import typer
 
 from hiddenstate.cli import output
 from hiddenstate.cli.faults import ExitCode, Fault
-from hiddenstate.failures import Failures
+from hiddenstate.files.failures import Failures
 
 Data = Annotated[
     Path, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow with the columns unique_id, ds and y.")

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from hiddenstate.answers.forecasts import Forecast
 from hiddenstate.cli.faults import Fault
-from hiddenstate.results import Forecast
 
 MISSING = "-"
 

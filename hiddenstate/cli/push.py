@@ -15,11 +15,11 @@ from hiddenstate.cli.progress import rows_done
 from hiddenstate.cli.sessions import connected
 from hiddenstate.client import Client
 from hiddenstate.errors import ServiceUnreachable
-from hiddenstate.failures import Failures
-from hiddenstate.shapes import Settings
+from hiddenstate.files.failures import Failures
+from hiddenstate.sending.shapes import Settings
 
 if TYPE_CHECKING:
-    from hiddenstate.tables import SeriesFile
+    from hiddenstate.files.tables import SeriesFile
 
 
 class Conflict(StrEnum):
@@ -44,8 +44,8 @@ def push(
     to a file and the others go on. After an interruption the same command goes on where it was.
     """
     try:
-        from hiddenstate.pushing import Push
-        from hiddenstate.tables import SeriesFile, TableError
+        from hiddenstate.files.pushing import Push
+        from hiddenstate.files.tables import SeriesFile, TableError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     began = time.monotonic()

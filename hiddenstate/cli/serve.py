@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hiddenstate.answers.service import Status
 from hiddenstate.cli import faults
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.client import Client
 from hiddenstate.errors import HiddenstateError
-from hiddenstate.results import Status
 
 if TYPE_CHECKING:
     from service.settings import Settings

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hiddenstate.answers.observations import Advance
 from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
-from hiddenstate.results import Advance
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]

@@ -1,7 +1,7 @@
 """Rows of many sessions: how they are divided, and which of them are sent again."""
 
 from hiddenstate import Client
-from hiddenstate.shapes import BatchObservation
+from hiddenstate.sending.shapes import BatchObservation
 from tests.hiddenstate.scripted import Answer, scripted
 from tests.hiddenstate.test_client import ADVANCE, BUSY
 

@@ -10,7 +10,7 @@ import pytest
 
 from hiddenstate import Client
 from hiddenstate.cli.faults import ExitCode
-from hiddenstate.shapes import Observation
+from hiddenstate.sending.shapes import Observation
 from tests.hiddenstate.command import Result, run
 from tests.hiddenstate.conftest import Running
 

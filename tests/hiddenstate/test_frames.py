@@ -6,9 +6,10 @@ from importlib.util import find_spec
 import pandas as pd
 import pytest
 
-from hiddenstate.answers import NotAnAnswer
-from hiddenstate.frames import Tabular, columns_of
-from hiddenstate.results import Advance, Forecast, Forecasts, History, Record
+from hiddenstate.answers.answer import NotAnAnswer
+from hiddenstate.answers.forecasts import Forecast, Forecasts
+from hiddenstate.answers.frames import Tabular, columns_of
+from hiddenstate.answers.observations import Advance, History, Record
 from tests.hiddenstate.test_client import ADVANCE, RECORD
 
 QUANTILES = {"0.025": 108.9, "0.1": 113.4, "0.5": 122.3, "0.9": 131.0, "0.975": 136.2}

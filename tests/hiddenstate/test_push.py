@@ -14,12 +14,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hiddenstate import Client, ProblemError, ServiceUnreachable, pushing, tables
+from hiddenstate import Client, ProblemError, ServiceUnreachable
 from hiddenstate.cli.faults import ExitCode
-from hiddenstate.failures import Failures
-from hiddenstate.pushing import Push, Pushed
-from hiddenstate.shapes import Observation, OnConflict, Settings
-from hiddenstate.tables import SeriesFile
+from hiddenstate.files import pushing, tables
+from hiddenstate.files.failures import Failures
+from hiddenstate.files.pushing import Push, Pushed
+from hiddenstate.files.tables import SeriesFile
+from hiddenstate.sending.shapes import Observation, OnConflict, Settings
 from tests.deployments import deployment
 from tests.hiddenstate.command import Result, environment, run
 from tests.hiddenstate.conftest import Running
@@ -232,7 +233,7 @@ def test_rows_that_stand_newest_first_are_not_pushed(
 
 
 SMALL_PARTS = (
-    "from hiddenstate import pushing, tables; tables.PART_ROWS = 600; pushing.BATCH_ROWS = 100;"
+    "from hiddenstate.files import pushing, tables; tables.PART_ROWS = 600; pushing.BATCH_ROWS = 100;"
     "from hiddenstate.cli import main; main()"
 )
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from hiddenstate import Client
-from hiddenstate.answers import Answer
+from hiddenstate.answers.answer import Answer
+from hiddenstate.answers.sessions import Session
 from hiddenstate.errors import InvalidRequest, SessionExists, SessionNotFound
-from hiddenstate.results import Session
-from hiddenstate.shapes import BatchObservation, Observation
+from hiddenstate.sending.shapes import BatchObservation, Observation
 from tests.hiddenstate.conftest import Running
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hiddenstate.demo import seattle_weather
+from hiddenstate.demo.replay import seattle_weather
 from models.artifacts.runtime import Doubles, Model
 from models.mixture import Mixture
 from tests.models.sessions import (

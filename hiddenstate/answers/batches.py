@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hiddenstate.answers import Answer
+from hiddenstate.answers.answer import Answer
+from hiddenstate.answers.forecasts import Forecasts
+from hiddenstate.answers.frames import Row, Tabular
+from hiddenstate.answers.observations import Advance
 from hiddenstate.errors import ProblemError
-from hiddenstate.frames import Row, Tabular
-from hiddenstate.results import Advance, Forecasts
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -57,3 +57,8 @@ def _reader(hint: Any) -> Reader:  # noqa: ANN401 - any annotation
         [first, *_] = (_reader(argument) for argument in arguments if argument is not type(None))
         return lambda member: None if member is None else first(member)
     return lambda member: member
+
+
+def shown(number: float | None) -> str:
+    """A number in a line that is printed."""
+    return "missing" if number is None else f"{number:.6g}"

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate.answers.sessions import Session
 from hiddenstate.client import Client
-from hiddenstate.results import Session
-from hiddenstate.tables import OF_SERIES, UNREADABLE, Part, instant_in
+from hiddenstate.files.tables import OF_SERIES, UNREADABLE, Part, instant_in
 
 Rows = NDArray[np.int64]
 

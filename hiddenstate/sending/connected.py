@@ -5,10 +5,10 @@ from typing import Generic
 
 import httpx2
 
-from hiddenstate.exchange import Ask
-from hiddenstate.outbox import LockT
-from hiddenstate.outboxes import Outboxes
-from hiddenstate.results import Session
+from hiddenstate.answers.sessions import Session
+from hiddenstate.sending.exchange import Ask
+from hiddenstate.sending.outbox import LockT
+from hiddenstate.sending.outboxes import Outboxes
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx2.Timeout(65.0, connect=5.0)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Generic, TypeVar, cast
 
+from hiddenstate.answers.observations import Advance
+from hiddenstate.answers.sessions import Session
 from hiddenstate.errors import (
     HiddenstateError,
     PreconditionFailed,
@@ -22,8 +24,7 @@ from hiddenstate.errors import (
     SessionNotFound,
     StateRegressed,
 )
-from hiddenstate.exchange import ATTEMPTS, Call, Steps, called
-from hiddenstate.results import Advance, Session
+from hiddenstate.sending.exchange import ATTEMPTS, Call, Steps, called
 
 WAITING = 1024
 """Most writes of one session that are kept without an answer."""

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from hiddenstate.answers.sessions import Session
 from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
-from hiddenstate.failures import Failures, Refused
-from hiddenstate.results import Session
-from hiddenstate.shapes import Observation, OnConflict, Settings
-from hiddenstate.standing import Rows, compare
-from hiddenstate.tables import OldestFirst, Part, SeriesFile, pc
+from hiddenstate.files.failures import Failures, Refused
+from hiddenstate.files.standing import Rows, compare
+from hiddenstate.files.tables import OldestFirst, Part, SeriesFile, pc
+from hiddenstate.sending.shapes import Observation, OnConflict, Settings
 
 CONNECTIONS = 16
 """Sessions that are created at the same time: the service folds their histories together."""

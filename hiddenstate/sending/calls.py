@@ -6,20 +6,14 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from hiddenstate.answers import NotAnAnswer
-from hiddenstate.batches import BatchForecasts, BatchOutcome
-from hiddenstate.exchange import Ask, Call, asked, new_key
-from hiddenstate.results import (
-    Advance,
-    Forecasts,
-    Models,
-    RecordPage,
-    Session,
-    SessionPage,
-    Status,
-    Verification,
-)
-from hiddenstate.shapes import BatchObservation, Observation, OnConflict, Settings
+from hiddenstate.answers.answer import NotAnAnswer
+from hiddenstate.answers.batches import BatchForecasts, BatchOutcome
+from hiddenstate.answers.forecasts import Forecasts
+from hiddenstate.answers.observations import Advance, RecordPage
+from hiddenstate.answers.service import Models, Status
+from hiddenstate.answers.sessions import Session, SessionPage, Verification
+from hiddenstate.sending.exchange import Ask, Call, asked, new_key
+from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
 
 ARROW = "application/vnd.apache.arrow.stream"
 

@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from hiddenstate.client import Client
-from hiddenstate.tables import TableError
+from hiddenstate.files.tables import TableError
 
 __all__ = ["TableError", "Written", "write_forecasts"]
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic
 
-from hiddenstate.outbox import LockT, Outbox
+from hiddenstate.sending.outbox import LockT, Outbox
 
 IN_ALL = 65_536
 """Outboxes and acknowledged writes in them; beyond, the sessions used longest ago lose theirs."""

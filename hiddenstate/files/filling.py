@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from hiddenstate.failures import Failures, Refused
-from hiddenstate.tables import Part, SeriesFile, TableError
+from hiddenstate.files.failures import Failures, Refused
+from hiddenstate.files.tables import Part, SeriesFile, TableError
 from service.app import roots
 from service.listing.index import SessionIndex
 from service.sessions.backfill import TOGETHER, Backfill, Fate, Fates

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hiddenstate.client import Client
-from hiddenstate.shapes import Observation
+from hiddenstate.sending.shapes import Observation
 
 VARIABLES = {
     "temp_max": "Highest temperature in Seattle, °C",

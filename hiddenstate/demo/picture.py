@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from hiddenstate.demo import Day
+from hiddenstate.demo.replay import Day
 
 INK, BLUE = "#222222", "#2a6fbb"
 

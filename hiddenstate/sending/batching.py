@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from hiddenstate import calls
-from hiddenstate.batches import BatchOutcome, BatchOutcomes
-from hiddenstate.exchange import ATTEMPTS, Steps, Wait, backoff_s, called, new_key
-from hiddenstate.shapes import BatchObservation, OnConflict
+from hiddenstate.answers.batches import BatchOutcome, BatchOutcomes
+from hiddenstate.sending import calls
+from hiddenstate.sending.exchange import ATTEMPTS, Steps, Wait, backoff_s, called, new_key
+from hiddenstate.sending.shapes import BatchObservation, OnConflict
 
 ROWS = 10_000
 """Of one request: well below the body that the service takes, so that it is never refused for its size."""

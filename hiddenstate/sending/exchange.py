@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import httpx2
 
-from hiddenstate.answers import NotAnAnswer
+from hiddenstate.answers.answer import NotAnAnswer
 from hiddenstate.errors import ProblemError, ServiceUnreachable, problem_of, problem_of_text
 
 ATTEMPTS = 3

@@ -1,0 +1,1 @@
+"""Real weather, replayed against a service."""
