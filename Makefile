@@ -2,6 +2,7 @@
 # make test    installs what is missing, then runs every test
 # make setup   installs only     make check   lint and types     make bench   measures speed
 # make faults  proves what is promised under faults, in the long form of tests/faults and tests/simulation
+# make docs    writes docs/reference from the code
 # make lock    writes the versions of this environment to constraints.txt
 SHELL := bash
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test check bench faults lock
+.PHONY: setup run test check bench faults docs lock
 
 setup: $(STAMP)
 
@@ -66,6 +67,9 @@ faults: setup
 	$(BIN)/python -m tests.faults.overload --seconds 30 $(ARGS)
 	$(BIN)/python -m tests.faults.warmup $(ARGS)
 	$(BIN)/python -m tests.faults.described --examples 200 $(ARGS)
+
+docs: setup
+	$(BIN)/python docs/generate.py
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.
 lock: setup

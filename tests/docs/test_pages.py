@@ -1,0 +1,30 @@
+"""Every command of docs/ runs, and answers what the page shows."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.deployments import deployment
+from tests.docs.page import run
+from tests.hiddenstate.conftest import Running
+
+
+@pytest.mark.parametrize("page", ["tutorial.md", "how-to/correct-a-value.md"])
+def test_a_page_about_a_running_service_is_true(page: str, service: Running, tmp_path: Path) -> None:
+    run(page, tmp_path, {"localhost:8000": service.url.removeprefix("http://")}, HIDDENSTATE_URL=service.url)
+
+
+def test_the_page_about_clusters_is_true(tmp_path: Path) -> None:
+    with deployment("cluster") as cluster:
+        named = "redis+cluster://127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003"
+        printed = run(
+            "how-to/run-on-a-cluster.md", tmp_path, {named: cluster.url, "8001": free_port(), "8002": free_port()}
+        )
+    assert len(printed) == 2
+
+
+def free_port() -> str:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return str(listening.getsockname()[1])
