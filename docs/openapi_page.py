@@ -1,7 +1,7 @@
 """An OpenAPI document as one page of Markdown: every call, then every shape."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 Json = dict[str, Any]
@@ -100,7 +100,7 @@ def _type(schema: Json) -> str:
     return str(schema.get("type", "any"))
 
 
-def _table(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[str, ...]]) -> Iterator[str]:
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
     yield _row(heads)
     yield _row(("---",) * len(heads))
     for row in rows:
