@@ -30,6 +30,7 @@ from service.routes import (
     observations,
     problems,
     sessions,
+    states,
 )
 from service.routes.exchange import acceptable
 from service.routes.observing import Observing
@@ -53,7 +54,7 @@ from service.wire.problems import (
 )
 
 ROUTERS = (
-    *(sessions.router, observations.router, forecast.router),
+    *(sessions.router, states.router, observations.router, forecast.router),
     *(batch.router, batch_forecasts.router),
     *(models.router, health.router, inference.router, problems.router),
 )

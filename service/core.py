@@ -8,6 +8,7 @@ from typing import Any
 from service.listing.bookkeeping import Bookkeeping
 from service.listing.census import Census
 from service.listing.index import SessionIndex
+from service.listing.purging import Purging
 from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
@@ -27,6 +28,8 @@ from service.sessions.views import Views
 from service.sessions.waves import Entry, Waves
 from service.sessions.work import Correct, Delete, End, Observe, Reply, Reset, Resettle, Rewind, Work
 from service.settings import Settings
+from service.states.exporting import Exporter
+from service.states.importing import Importer
 from service.storage.store import SessionStore
 from service.wire.problems import ServiceError
 
@@ -53,6 +56,9 @@ class Core:
     sessions: Sessions
     views: Views
     verifier: Verifier
+    exporter: Exporter
+    importer: Importer
+    purging: Purging
 
 
 @asynccontextmanager
@@ -153,4 +159,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         sessions=sessions,
         views=views,
         verifier=Verifier(records, folding, Unroller()),
+        exporter=Exporter(records, registry.default, between),
+        importer=Importer(records, creator, registry, views, between),
+        purging=Purging(store, gone),
     )

@@ -57,6 +57,9 @@ class Settings(BaseSettings):
     body_limit_bytes: int = Field(default=8 * 2**20, ge=1024)
     """Largest JSON body, after decompression."""
 
+    state_limit_bytes: int = Field(default=64 * 2**20, ge=1024)
+    """Largest state to import, after decompression: some 130,000 observations of a full history."""
+
     deadline_s: Seconds = 5.0
     """Seconds after which an ordinary request is given up."""
 

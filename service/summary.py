@@ -54,6 +54,7 @@ def _limits(core: Core) -> dict[str, float]:
     settings = core.settings
     return {
         "body_bytes": settings.body_limit_bytes,
+        "state_bytes": settings.state_limit_bytes,
         "depth": parsing.DEPTH_LIMIT,
         "deadline_s": settings.deadline_s,
         "long_deadline_s": settings.long_deadline_s,

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
+from service.listing.scanning import stored_sessions
 from service.storage.connection import Command, Failure, StoreUnavailable
 from service.storage.layout import HEAD_BYTES
 from service.storage.record import heads_of
 from service.storage.store import Found, SessionStore
 
 SHARDS = 16
-SCAN_COUNT = 1000
 PAGE = 500
 """Sessions read at once while the index is rebuilt."""
 
@@ -85,14 +85,9 @@ class SessionIndex:
     async def rebuild(self) -> int:
         """Read every record's key and time, and index it; how many there are. Commits may go on meanwhile."""
         found = 0
-        for node in await self._store.servers.nodes(self._store.timeout_s):
-            cursor = b"0"
-            while True:
-                cursor, keys = await self._scan(node, cursor)
-                for at in range(0, len(keys), PAGE):
-                    found += await self._index([self._session(key) for key in keys[at : at + PAGE]])
-                if cursor == b"0":
-                    break
+        async for sessions in stored_sessions(self._store):
+            for at in range(0, len(sessions), PAGE):
+                found += await self._index(sessions[at : at + PAGE])
         await self._run([self._marker(b"SET", b"1")])
         return found
 
@@ -103,15 +98,6 @@ class SessionIndex:
         present = {session: time for session, time, found in rows if found == Found.PRESENT}
         await self.note(present)
         return len(present)
-
-    async def _scan(self, node: tuple[str, int], cursor: bytes) -> tuple[bytes, list[bytes]]:
-        pattern = self._store.key("*")
-        question = (b"SCAN", cursor, b"MATCH", pattern, b"COUNT", b"%d" % SCAN_COUNT)
-        [reply] = await self._store.servers.run_at(node, [question], self._store.timeout_s)
-        if isinstance(reply, Failure):
-            raise StoreUnavailable(reply.reason)
-        next_cursor, keys = reply
-        return next_cursor, keys
 
     async def _same_time(self, time: int) -> int:
         at = b"%d" % time
@@ -135,9 +121,6 @@ class SessionIndex:
     def _marker(self, verb: bytes, *arguments: bytes) -> Command:
         key = f"hs-index:{{{self._store.namespace}}}:built".encode()
         return Command(key, (verb, key, *arguments))
-
-    def _session(self, key: bytes) -> str:
-        return key[len(f"hs:{{{self._store.namespace}/") : -1].decode()
 
 
 def _by_shard(sessions: Iterable[str]) -> dict[int, list[str]]:

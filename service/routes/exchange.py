@@ -20,7 +20,7 @@ from service.wire.schemas import Nothing, Problem
 ResultT = TypeVar("ResultT")
 
 JSON = "application/json"
-VERBS = ("reset", "rewind", "verify")
+VERBS = ("forecast", "reset", "rewind", "verify")
 """Of the calls POST …/{session}:VERB."""
 REVALIDATE = {"Cache-Control": "private, no-cache"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -58,10 +58,10 @@ CoreDep = Annotated[Core, Depends(core_of)]
 SessionDep = Annotated[str, Depends(session_of)]
 
 
-async def json_body(request: Request, core: Core) -> bytes:
-    """The request's JSON body. Raises what the limits and the media type refuse."""
+async def json_body(request: Request, core: Core, *, limit: int | None = None) -> bytes:
+    """The request's JSON body, of so many bytes at most. Raises what the limits and the media type refuse."""
     headers.require_json(_given(request, b"content-type"))
-    return await _body(request, core)
+    return await _body(request, core, limit)
 
 
 async def require_no_members(request: Request, core: Core) -> None:
@@ -71,9 +71,10 @@ async def require_no_members(request: Request, core: Core) -> None:
         parsing.request(body, Nothing)
 
 
-async def _body(request: Request, core: Core) -> bytes:
+async def _body(request: Request, core: Core, limit: int | None = None) -> bytes:
     given, settings = given_headers(request.scope["headers"]), core.settings
-    return await read_body(request.receive, given, limit=settings.body_limit_bytes, timeout_s=settings.deadline_s)
+    most = settings.body_limit_bytes if limit is None else limit
+    return await read_body(request.receive, given, limit=most, timeout_s=settings.deadline_s)
 
 
 def _given(request: Request, name: bytes) -> str | None:

@@ -1,17 +1,27 @@
 """Forecasts that commit nothing."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.routes.exchange import PROBLEMS, CoreDep, SessionDep, accepted_media, read_reply
+from service.routes.exchange import (
+    PROBLEMS,
+    CoreDep,
+    SessionDep,
+    acceptable,
+    accepted_media,
+    json_body,
+    read_reply,
+    reply,
+)
 from service.sessions.bulk_forecasts import foreseen
-from service.sessions.views import Stranded
-from service.wire import forecast_tables, schemas
+from service.sessions.views import Stranded, View
+from service.wire import forecast_tables, parsing, schemas
 from service.wire.media import Media
-from service.wire.problems import Fault, InvalidRequest
+from service.wire.problems import Fault, InvalidRequest, pointer
 
 router = APIRouter(tags=["forecasts"], responses=PROBLEMS)
 
@@ -44,6 +54,41 @@ async def get_forecast(
     writer = forecast_tables.writer(media, levels, None)
     body = writer.part([foreseen(view, quantiles, levels)]) + writer.end(None)
     return read_reply(request, body, view.etag, media, Vary="Accept")
+
+
+@router.post("/v1/sessions/{session}:forecast", response_model=schemas.Forecasts, dependencies=[Depends(acceptable)])
+async def what_if(session: SessionDep, request: Request, core: CoreDep) -> Response:
+    """The forecast of the next steps for what may come: `future` gives the covariates known in advance, nearest first.
+
+    Nothing is committed, and the session is not kept alive by it.
+    """
+    asked = parsing.request(await json_body(request, core), schemas.WhatIf)
+    view = await core.views.one(session)
+    if isinstance(view, Stranded):
+        raise view.refused
+    require_known(asked.future, view)
+    try:
+        return reply(view.forecast(asked.steps, sorted(set(asked.levels))))
+    except InvalidRequest as refused:  # which names parameters of the other forecast
+        faults = [Fault(fault.detail, pointer(fault.parameter or "")) for fault in refused.errors]
+        raise InvalidRequest(faults, at=refused.at) from None
+
+
+def require_known(future: Sequence[schemas.Covariates], view: View) -> None:
+    """Raises InvalidRequest: some of it the session's model does not know in advance, or does not reach."""
+    spec = view.loaded.spec
+    known = spec.covariates["known"]
+    takes = f"takes {', '.join(known)}" if known else "takes no covariates"
+    faults = [
+        Fault(f"the model {spec.label} {takes}", pointer("future", ahead, name))
+        for ahead, row in enumerate(future)
+        for name in row
+        if name not in known
+    ]
+    if len(future) > spec.horizon:
+        faults.insert(0, Fault(f"must have at most {spec.horizon} rows, the model's horizon", pointer("future")))
+    if faults:
+        raise InvalidRequest(faults[: parsing.FAULT_LIMIT], at=view.standing)
 
 
 def levels_of(text: str) -> list[int]:

@@ -29,7 +29,6 @@ from service.wire.schemas import SessionPatch
 
 router = APIRouter(tags=["sessions"], responses=PROBLEMS)
 PATH = "/v1/sessions/{session}"
-PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
 
 
 class ListQuery(BaseModel):
@@ -39,7 +38,7 @@ class ListQuery(BaseModel):
     """Sessions on a page; capped."""
     page_token: str = ""
     """The `next_page_token` of the page before."""
-    prefix: str = Field(default="", pattern=PREFIX)
+    prefix: str = Field(default="", pattern=schemas.PREFIX)
     """Only sessions whose id begins so."""
     order_by: Literal["session", "session desc", "updated_at", "updated_at desc"] = "session"
 
@@ -114,6 +113,15 @@ async def verify_session(session: SessionDep, request: Request, core: CoreDep) -
     """Fold the retained observations again: step by step against the live state, and unrolled within the tolerance."""
     await require_no_members(request, core)
     return reply(await within(core.settings.long_deadline_s, core.verifier.verify(session)))
+
+
+@router.post("/v1/sessions:purge", response_model=schemas.Purged)
+async def purge_sessions(request: Request, core: CoreDep) -> Response:
+    """Count the sessions whose id begins with a prefix, and, with `force`, delete them. "" means all."""
+    asked = parsing.request(await json_body(request, core), schemas.Purge)
+    work = core.purging.purge(asked.prefix, force=asked.force)
+    purged = await within(core.settings.long_deadline_s, work)
+    return reply({"purge_count": purged.count, "purge_sample": purged.sample})
 
 
 @router.get("/v1/sessions", response_model=schemas.SessionList)

@@ -17,7 +17,7 @@ from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, corr
 from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire import headers, render
-from service.wire.problems import Fault, InvalidRequest, ServiceError, StoreUnavailable
+from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, StoreUnavailable
 from service.wire.session_problems import (
     ModelMismatch,
     ModelUnavailable,
@@ -82,13 +82,13 @@ class View:
         columns = self._columns(levels)
         if not 1 <= horizon <= CONTINUED * spec.horizon:
             fault = Fault(f"must be 1 to {CONTINUED * spec.horizon}", parameter="horizon")
-            raise InvalidRequest([fault], at=self._place.standing())
+            raise InvalidRequest([fault], at=self.standing)
         states = self.state[None]
         if not model.seen(states)[0] > 0:
-            raise SessionEmpty(self._place.standing())
+            raise SessionEmpty(self.standing)
         fan = model.issued(states) if horizon == 1 else self._fan(horizon, direct)
         if not np.isfinite(fan).all():
-            raise ResultNotFinite(self._place.standing())
+            raise ResultNotFinite(self.standing)
         return entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
 
     def answer(self, quantiles: NDArray[np.float64], levels: Sequence[int]) -> bytes:
@@ -122,9 +122,14 @@ class View:
         if unknown:
             has = ", ".join(map(str, self.loaded.spec.levels))
             fault = Fault(f"the model {self.label.model} is calibrated for the levels {has} only", parameter="levels")
-            raise InvalidRequest([fault], at=self._place.standing())
+            raise InvalidRequest([fault], at=self.standing)
         quantiles = self.loaded.spec.quantiles
         return [quantiles.index(float(key)) for key in render.quantile_keys(tuple(levels))]
+
+    @property
+    def standing(self) -> Standing:
+        """The session and where it stands, as problems tell it."""
+        return self._place.standing()
 
     @property
     def _place(self) -> Place:

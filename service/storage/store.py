@@ -179,6 +179,10 @@ class SessionStore:
     def key(self, session: str) -> bytes:
         return f"hs:{{{self.namespace}/{session}}}".encode()
 
+    def session(self, key: bytes) -> str:
+        """The session whose record's key this is."""
+        return key[len(self.key("")) - 1 : -1].decode()
+
     def history_key(self, session: str) -> bytes:
         return self.key(session) + b":history"
 

@@ -158,6 +158,10 @@ CALLS = {
     (SESSION + ":reset", "post"): Call((*WRITE, 415), conditional=True, keyed=True),
     (SESSION + ":rewind", "post"): Call(WRITE, body="Rewind", conditional=True, keyed=True),
     (SESSION + ":verify", "post"): Call((404, 409, 415, 422), etag=False),
+    (SESSION + ":forecast", "post"): Call((404, 409, 422), body="WhatIf", etag=False),
+    (SESSION + "/state", "get"): Call((304, 404, 409, 422), reads=True),
+    (SESSION + "/state", "put"): Call((409, 412, 422), body="State", conditional=True),
+    ("/v1/sessions:purge", "post"): Call((409, 422), body="Purge", etag=False),
     ("/v1/sessions", "get"): Call((422,), etag=False),
     (SESSION + "/observations", "post"): Call(WRITE, conditional=True, keyed=True),
     (SESSION + "/observations", "get"): Call(
@@ -240,7 +244,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {}).setdefault("schemas", {})
         requests = (
             *(schemas.Observation, schemas.SessionPut, schemas.SessionPatch),
-            *(schemas.Correction, schemas.Rewind, batch_schemas.ObservationBatch, batch_schemas.ForecastBatch),
+            *(schemas.Correction, schemas.Rewind, schemas.WhatIf, schemas.Purge),
+            *(batch_schemas.ObservationBatch, batch_schemas.ForecastBatch),
             inference_schemas.InferenceRequest,
         )
         answers = (schemas.Advance, schemas.Problem, batch_schemas.MinimalOutcomes, inference_schemas.InferenceProblem)

@@ -20,6 +20,7 @@ from models.dates.frequencies import FrequencyError, frequency
 from models.dates.zones import ZoneError, zone
 
 SESSION_ID = r"^[A-Za-z0-9._~-]{1,128}$"
+PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
 HISTORY_LIMIT = 10_000
 STEP_LIMIT = 2**63 - 1
 
@@ -111,6 +112,27 @@ class Rewind(Request):
         if (self.timestamp is None) == (self.step is None):
             raise ValueError("give the timestamp or the step of the last observation to keep")
         return self
+
+
+class WhatIf(Request):
+    """Steps to forecast, and what is assumed to be known of them: covariates, nearest first."""
+
+    horizon: Annotated[Whole, Field(ge=1, le=HISTORY_LIMIT)] | None = None
+    """Steps ahead; as many as `future` has, else 1."""
+    levels: Annotated[list[Whole], Field(max_length=50)] = [80, 95]
+    future: list[Covariates] = []
+
+    @property
+    def steps(self) -> int:
+        """Steps ahead to forecast."""
+        return self.horizon or max(len(self.future), 1)
+
+
+class Purge(Request):
+    """The sessions to delete: those whose id begins with `prefix`. Without `force` they are only counted."""
+
+    prefix: str = Field(pattern=PREFIX, examples=["store-"])
+    force: bool = False
 
 
 class Nothing(Request):
@@ -301,6 +323,68 @@ class Verification(BaseModel):
     max_rel_difference: float
     tolerance: float
     ok: bool
+
+
+class Purged(BaseModel):
+    """How many sessions were, or would be, deleted, and some of their ids."""
+
+    purge_count: int
+    purge_sample: list[str]
+
+
+class StateSettings(BaseModel):
+    """The settings of a session but its model, which stands beside them."""
+
+    session: str
+    freq: str | None
+    timezone: str
+    static: Covariates
+    gaps: Literal["impute", "reject"]
+    max_gap: int
+    history: int | Literal["full"]
+    minimum: float | None
+    maximum: float | None
+    ttl_s: float | None
+    require_if_match: bool
+
+
+class StateArray(BaseModel):
+    """One array of a state, in the order of its bytes."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+
+
+class StateKept(BaseModel):
+    """An earlier state, from which corrections are folded; base64."""
+
+    step: int
+    data: str
+
+
+class StateRecord(Record):
+    """A Record, and whether its value was corrected: the one before can have been missing."""
+
+    corrected: bool
+
+
+class State(BaseModel):
+    """All that is needed to go on with a session. The checksum covers the document, compact, with an empty checksum."""
+
+    format: Literal[1]
+    session: StateSettings
+    step: int
+    first: str | None
+    last: str | None
+    flags: list[str]
+    model: str
+    fingerprint: str
+    arrays: list[StateArray]
+    data: str
+    kept: list[StateKept]
+    history: list[StateRecord]
+    checksum: str
 
 
 class ModelCovariates(BaseModel):

@@ -41,14 +41,15 @@ class ObservationNotFound(ServiceError):
 
 
 class SessionExists(ServiceError):
-    """`differences` are the names of the settings that differ, or "observations"."""
+    """`differences` are the names of the settings that differ, "observations", or, of a state to import, "state"."""
 
     status, slug, title = 409, "session-exists", "Session exists with other settings or observations"
 
-    def __init__(self, at: Standing, differences: Sequence[str]) -> None:
+    def __init__(
+        self, at: Standing, differences: Sequence[str], cure: str = "PATCH changes settings, POST adds observations"
+    ) -> None:
         super().__init__(
-            f"session {at.session} exists and differs in {', '.join(differences)}: PATCH changes settings, "
-            "POST adds observations",
+            f"session {at.session} exists and differs in {', '.join(differences)}: {cure}",
             at=at,
             differences=list(differences),
         )
@@ -139,10 +140,11 @@ class ModelMismatch(ServiceError):
 
     status, slug, title = 409, "model-mismatch", "Fingerprints differ"
 
-    def __init__(self, at: Standing, model: str, *, expected: str, found: str) -> None:
+    CURE = "deploy that one, or PATCH the session to a model that is here"
+
+    def __init__(self, at: Standing, model: str, *, expected: str, found: str, cure: str = CURE) -> None:
         super().__init__(
-            f"{model} here is not the model that session {at.session} was folded with; deploy that one, or PATCH the "
-            "session to a model that is here",
+            f"{model} here is not the model that session {at.session} was folded with; {cure}",
             at=at,
             expected=expected,
             found=found,

@@ -49,3 +49,33 @@ def test_many_sessions_share_waves(own: httpx2.Client) -> None:
         own.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 5)})
     wait_until(lambda: own.get("/v1/sessions?prefix=many-").json()["total_size"] >= 40)
     assert [one["session"] for one in own.get("/v1/sessions?prefix=many-").json()["sessions"]] == sorted(names)
+
+
+def test_a_session_with_its_full_history_moves(own: httpx2.Client) -> None:
+    created = {"freq": "D", "history": "full", "observations": series(1, 150)}
+    assert own.put("/v1/sessions/stays", json=created).status_code == 201
+    state = own.get("/v1/sessions/stays/state").json()
+    assert own.put("/v1/sessions/moved/state", json=state).status_code == 201
+    assert own.get("/v1/sessions/moved/state").json()["history"] == state["history"]
+    for session in ("stays", "moved"):
+        assert own.patch(f"/v1/sessions/{session}/observations/2026-01-02", json={"value": 3.5}).status_code == 200
+        assert own.post(f"/v1/sessions/{session}:verify").json()["ok"]
+    fans = [own.get(f"/v1/sessions/{name}/forecast?horizon=14").json()["forecasts"] for name in ("stays", "moved")]
+    assert fans[0] == fans[1]
+
+
+def test_a_purge_deletes_what_begins_with_the_prefix_and_nothing_else(own: httpx2.Client) -> None:
+    names = [f"leaver-{number}" for number in range(300)]
+    rows = [{"session": name, "timestamp": "2026-01-01", "value": 1} for name in [*names, "stayer-1"]]
+    own.post("/v1/observations:batch?create=true", json={"observations": rows})
+    own.put("/v1/sessions/leaver-full", json={"freq": "D", "history": "full", "observations": series(1, 150)})
+    asked = own.post("/v1/sessions:purge", json={"prefix": "leaver-"}).json()
+    assert asked["purge_count"] == 301
+    assert len(asked["purge_sample"]) == 100
+    assert own.get("/v1/sessions/leaver-7").status_code == 200
+    assert own.post("/v1/sessions:purge", json={"prefix": "leaver-", "force": True}).json()["purge_count"] == 301
+    assert own.get("/v1/sessions/leaver-7").status_code == 404
+    assert own.post("/v1/sessions:purge", json={"prefix": "leaver-", "force": True}).json()["purge_count"] == 0
+    assert own.get("/v1/sessions/stayer-1").status_code == 200
+    own.put("/v1/sessions/leaver-full", json={"freq": "D", "history": "full"})
+    assert own.get("/v1/sessions/leaver-full/observations").json()["observations"] == []

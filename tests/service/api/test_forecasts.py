@@ -85,3 +85,33 @@ def test_verify_proves_the_state_step_by_step_and_unrolled(api: httpx2.Client, d
     assert answer["identical"]
     assert answer["max_rel_difference"] <= answer["tolerance"]
     assert answer["ok"]
+
+
+def what_if(api: httpx2.Client, name: str, **asked: object) -> httpx2.Response:
+    return api.post(f"/v1/sessions/{name}:forecast", json=asked)
+
+
+def test_what_if_without_assumptions_is_the_forecast_and_commits_nothing(api: httpx2.Client, daily: str) -> None:
+    before = api.get(f"/v1/sessions/{daily}").json()
+    answer = what_if(api, daily, horizon=20, levels=[80])
+    assert answer.json() == api.get(f"/v1/sessions/{daily}/forecast?horizon=20&levels=80").json()
+    assert "etag" not in answer.headers
+    assert api.get(f"/v1/sessions/{daily}").json() == before
+
+
+def test_the_rows_of_the_future_set_the_horizon(api: httpx2.Client, daily: str) -> None:
+    assert len(what_if(api, daily, future=[{}, {}, {}]).json()["forecasts"]) == 3
+    assert len(what_if(api, daily, future=[{}, {}, {}], horizon=2).json()["forecasts"]) == 2
+
+
+def test_assumptions_that_the_model_does_not_know_are_refused_by_name(api: httpx2.Client, daily: str) -> None:
+    body = problem(what_if(api, daily, future=[{}, {"rain": 3.1, "temp": 4}]), 422, "invalid-request")
+    assert [fault["pointer"] for fault in body["errors"]] == ["/future/1/rain", "/future/1/temp"]
+    body = problem(what_if(api, daily, future=[{}] * 15), 422, "invalid-request")
+    assert body["errors"][0]["pointer"] == "/future"
+
+
+@pytest.mark.parametrize(("asked", "where"), [({"horizon": 141}, "/horizon"), ({"levels": [81]}, "/levels")])
+def test_what_if_points_into_its_body(api: httpx2.Client, daily: str, asked: dict[str, object], where: str) -> None:
+    body = problem(what_if(api, daily, **asked), 422, "invalid-request")
+    assert body["errors"][0]["pointer"] == where

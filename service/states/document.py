@@ -1,0 +1,155 @@
+"""The document of a session's state: all that another service needs to go on with it, to the bit.
+
+Its checksum covers the document as it is written here, compact and in this order, with an empty checksum; so it does
+not change where other software has indented it, or written 121 for 121.0.
+"""
+
+import hashlib
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from service.storage.plausible import STEP_LIMIT
+from service.wire.problems import Fault, MalformedRequest, pointer, shown
+from service.wire.session_problems import StateInvalid
+
+FORMAT = 1
+Step = Annotated[int, msgspec.Meta(ge=0, lt=STEP_LIMIT)]
+PLACE = re.compile(r" - at `\$(.*)`$")
+PART = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A part of the document: no unknown members."""
+
+
+class Settings(Part, frozen=True):
+    """The settings of the session, those of a Session but its model, which stands beside them."""
+
+    session: str
+    freq: str | None
+    timezone: str
+    static: dict[str, float | None]
+    gaps: str
+    max_gap: int
+    history: int | Literal["full"]
+    minimum: float | None
+    maximum: float | None
+    ttl_s: float | None
+    require_if_match: bool
+
+
+class Array(Part, frozen=True):
+    """One array of the state, in the order in which they stand in its bytes."""
+
+    name: str
+    dtype: str
+    shape: list[int]
+
+
+class Kept(Part, frozen=True):
+    """An earlier state, that after `step` observations, from which corrections are folded: base64, as `data`."""
+
+    step: Step
+    data: str
+
+
+class Forecast(Part, frozen=True):
+    """A Forecast."""
+
+    step: int
+    timestamp: str | None
+    value: float
+    quantiles: dict[str, float]
+
+
+class Record(Part, frozen=True):
+    """A Record, and whether it was corrected: the value before can have been a missing one."""
+
+    step: Step
+    timestamp: str | None
+    value: float | None
+    covariates: dict[str, float | None]
+    imputed: bool
+    forecast: Forecast | None
+    covered: dict[str, bool] | None
+    original: float | None
+    revised: Forecast | None
+    corrected: bool
+
+
+class State(Part, frozen=True):
+    """A session's state.
+
+    Attributes:
+        first: time of the first observation, the phase of the grid.
+        flags: what else the session remembers of itself, such as "short_rebuild".
+        arrays: of the state; where the model was not at hand, one of unknown bytes.
+        data: the state's bytes, base64.
+        checksum: "sha256:" and 64 digits.
+    """
+
+    format: int
+    session: Settings
+    step: Step
+    first: str | None
+    last: str | None
+    flags: list[str]
+    model: str
+    fingerprint: str
+    arrays: list[Array]
+    data: str
+    kept: list[Kept]
+    history: list[Record]
+    checksum: str = ""
+
+    def render(self) -> bytes:
+        """The document with its checksum."""
+        checksum = f"sha256:{digest(self).hex()}"
+        return msgspec.json.encode(msgspec.structs.replace(self, checksum=checksum))
+
+
+_decoder = msgspec.json.Decoder(State)
+
+
+def digest(state: State) -> bytes:
+    """SHA-256 over the document with an empty checksum."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(state, checksum=""))).digest()
+
+
+def parse(body: bytes) -> State:
+    """The document in a body; its format and form are right, what it says is not yet looked at.
+
+    Raises:
+        MalformedRequest: it is no JSON, or cut.
+        StateInvalid: a member is missing or is not of its type, or its format is another one.
+    """
+    try:
+        state = _decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _not_one(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedRequest("the body is no JSON, or is cut; export the state again") from None
+    if state.format != FORMAT:
+        raise invalid(f"is format {state.format}; this service reads format {FORMAT}", "format")
+    return state
+
+
+def invalid(detail: str, *path: str | int) -> StateInvalid:
+    """The refusal of a member."""
+    return StateInvalid(f"{'.'.join(map(str, path))}: {detail}", errors=[Fault(detail, pointer(*path))])
+
+
+def unsettled(fault: Fault) -> StateInvalid:
+    """The refusal of a setting, as that of the same setting of a new session."""
+    place = f"/session{fault.pointer or ''}"
+    return StateInvalid(f"{place}: {fault.detail}", errors=[Fault(fault.detail, place)])
+
+
+def _not_one(message: str) -> StateInvalid:
+    """What the decoder says, with the place that it names."""
+    place = PLACE.search(message)
+    path = [name or index for name, index in PART.findall(place[1] if place else "")]
+    said = PLACE.sub("", message).replace("Object ", "it ").replace("`", "").lower()
+    return invalid(shown(said), *(path or ["document"]))
