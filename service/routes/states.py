@@ -13,13 +13,13 @@ from service.routes.exchange import (
     reply,
     within,
 )
-from service.wire import schemas
+from service.wire import schemas, state_schemas
 
 router = APIRouter(tags=["sessions"], responses=PROBLEMS)
 PATH = "/v1/sessions/{session}/state"
 
 
-@router.get(PATH, response_model=schemas.State)
+@router.get(PATH, response_model=state_schemas.State)
 async def get_state(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """All that another service needs to go on with a session, to the bit: state, settings and retained history."""
     body, etag = await within(core.settings.long_deadline_s, core.exporter.export(session))
