@@ -332,36 +332,6 @@ class Purged(BaseModel):
     purge_sample: list[str]
 
 
-class ModelCovariates(BaseModel):
-    past: list[str]
-    known: list[str]
-    static: list[str]
-
-
-class Model(BaseModel):
-    """One version of a model; `model` is what sessions are pinned to."""
-
-    model: str
-    name: str
-    version: int
-    fingerprint: str
-    latest: bool
-    freqs: list[str]
-    horizon: int
-    levels: list[int]
-    covariates: ModelCovariates
-    warm_up: int
-    state_bytes: int
-    metrics: dict[str, object]
-    provenance: dict[str, object]
-    sessions: int | None
-    """null until they are counted."""
-
-
-class ModelList(BaseModel):
-    models: list[Model]
-
-
 class Fault(BaseModel):
     """One thing to mend: where (a JSON pointer into the body, or a parameter) and what."""
 

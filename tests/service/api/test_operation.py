@@ -9,7 +9,7 @@ import pytest
 
 from service.sessions.registry import Registry
 from service.storage.embedded import EmbeddedStore
-from service.wire import schemas
+from service.wire import model_schemas, schemas
 from tests.service.calls import post, problem, wait_until
 from tests.service.conftest import Service, serving
 from tests.service.days import observation, series
@@ -51,7 +51,7 @@ def test_models_are_listed_with_their_sessions(own: httpx2.Client) -> None:
     wait_until(lambda: len(own.get("/v1/sessions").json()["sessions"]) == 1)
     listed = own.get("/v1/models").json()["models"]
     for model in listed:
-        schemas.Model.model_validate(model)
+        model_schemas.Model.model_validate(model)
     assert [(model["model"], model["latest"], model["sessions"]) for model in listed] == [
         ("tiny@1", False, 0),
         ("tiny@2", True, 1),

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from service.wire import schemas
+from service.wire import model_schemas, schemas
 
 FORECAST = (
     '{"step": 813, "timestamp": "2026-11-22", "value": 122.3,'
@@ -68,10 +68,10 @@ STATUS = (
         (schemas.Session, SESSION),
         (schemas.Forecasts, FORECASTS),
         (schemas.Verification, VERIFICATION),
-        (schemas.Model, MODEL),
+        (model_schemas.Model, MODEL),
         (schemas.Problem, PROBLEM),
         (schemas.Status, STATUS),
-        (schemas.ModelList, f'{{"models": [{MODEL}]}}'),
+        (model_schemas.ModelList, f'{{"models": [{MODEL}]}}'),
         (schemas.SessionList, f'{{"sessions": [{SESSION}], "next_page_token": "", "total_size": 20000}}'),
         (schemas.ObservationList, f'{{"session": "store-42", "observations": [{RECORD}], "next_page_token": ""}}'),
     ],
