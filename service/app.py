@@ -22,6 +22,7 @@ from service.readiness import Readiness
 from service.routes import (
     batch,
     batch_forecasts,
+    events,
     forecast,
     health,
     hot,
@@ -55,12 +56,12 @@ from service.wire.problems import (
 
 ROUTERS = (
     *(sessions.router, states.router, observations.router, forecast.router),
-    *(batch.router, batch_forecasts.router),
+    *(batch.router, batch_forecasts.router, events.router),
     *(models.router, health.router, inference.router, problems.router),
 )
 OTHER_TYPES = (
     *(problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router),
-    inference.router,
+    *(inference.router, events.router),
 )
 """Routers whose answers are not JSON alone."""
 
@@ -87,6 +88,8 @@ class Application:
     def close_connections(self) -> None:
         """From now on each answer is the last one on its connection."""
         self.closing = True
+        if self.readiness.core is not None:
+            self.readiness.core.hub.close()
 
     def is_full(self) -> bool:
         """Whether there is no room for one more observation."""
@@ -101,6 +104,7 @@ class Application:
         if scope["type"] == "http":
             if scope["method"] == "HEAD":  # what GET answers; the server leaves the body out
                 scope = {**scope, "method": "GET"}
+                as_state(scope)["is_head"] = True
             named = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
             as_state(scope)["request_id"] = named[0][1].decode("latin-1")
             send = partial(_send_with, [*named, (b"connection", b"close")] if self.closing else named, send)

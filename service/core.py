@@ -9,6 +9,9 @@ from service.listing.bookkeeping import Bookkeeping
 from service.listing.census import Census
 from service.listing.index import SessionIndex
 from service.listing.purging import Purging
+from service.live.hub import Hub
+from service.live.log import EventLog
+from service.live.streams import EventStreams
 from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
@@ -38,6 +41,9 @@ Clock = Callable[[], float]
 Randomness = Callable[[int], bytes]
 """That many random bytes."""
 
+WRITER_BYTES = 8
+"""Of the name under which a process logs events."""
+
 
 @dataclass(frozen=True, slots=True)
 class Core:
@@ -59,6 +65,9 @@ class Core:
     exporter: Exporter
     importer: Importer
     purging: Purging
+    streams: EventStreams
+    log: EventLog
+    hub: Hub
 
 
 @asynccontextmanager
@@ -75,10 +84,12 @@ async def running(
         core = _joined(settings, store, registry, clock, randomness)
         core.waves.start()
         core.bookkeeping.start()
+        core.log.start()
         try:
             yield core
         finally:
             await core.waves.drain()
+            await core.log.stop()
             await core.census.stop()
             await core.bookkeeping.stop()
             await core.verifier.unroller.close()
@@ -89,6 +100,8 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     bookkeeping = Bookkeeping(index)
     creator = Creator(registry, settings)
     cache = StateCache(registry.live_bytes)
+    streams = EventStreams(store)
+    log = EventLog(streams, randomness(WRITER_BYTES).hex().encode())
 
     def committed(sessions: Sequence[str], now_ms: int) -> None:
         cache.drop(sessions)
@@ -98,10 +111,10 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         cache.drop(sessions)
         bookkeeping.gone(sessions)
 
-    records = WholeRecords(store, registry, creator, randomness=randomness, committed=committed)
+    records = WholeRecords(store, registry, creator, randomness=randomness, committed=committed, log=log)
     views = Views(store, registry)
     forecaster = Forecaster(
-        store, registry, randomness=randomness, committed=bookkeeping.committed, cache=cache
+        store, registry, randomness=randomness, committed=bookkeeping.committed, log=log, cache=cache
     )
 
     async def between() -> None:
@@ -153,7 +166,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
         waves=waves,
-        bulk=Bulk(Parts(store, cache, registry, creator, waves, settings, randomness, bookkeeping.committed)),
+        bulk=Bulk(Parts(store, cache, registry, creator, waves, settings, randomness, bookkeeping.committed, log)),
         forecasting=Forecasting(views, between),
         records=records,
         sessions=sessions,
@@ -162,4 +175,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         exporter=Exporter(records, registry.default, between),
         importer=Importer(records, creator, registry, views, between),
         purging=Purging(store, gone),
+        streams=streams,
+        log=log,
+        hub=Hub(streams),
     )

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     connection_limit: int = Field(default=4096, ge=1)
     """Connections that a process holds open; beyond, the next is answered 503 and closed."""
 
+    event_streams_limit: int = Field(default=2048, ge=1)
+    """Event streams that a process sends, of the connections it holds open; beyond, the next is answered 503."""
+
     page_size: int = Field(default=100, ge=1, le=1000)
     """Sessions on one page of a list, where the request does not say."""
 

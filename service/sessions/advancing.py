@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 from msgspec.structs import replace
 
+from service.live.events import Answered, Event, Happened
 from service.sessions import entries
 from service.sessions.applying import Applying, current_forecast
 from service.sessions.emptying import emptied
@@ -147,7 +148,10 @@ async def committed(
     records: WholeRecords, whole: Whole, label: Label, answer: Answer, work: Write, token: bytes
 ) -> Reply | None:
     """The answer to a change that was made in memory, once it is stored; None = the session changed meanwhile."""
-    outcome = await records.replace(whole, token, work.digest)
+    events: list[Event] = [Answered.of(label, answer)]
+    if isinstance(work, Observe) and work.anew and whole.expected is not None:
+        events.insert(0, Happened(work.session, "reset", 0, None))
+    outcome = await records.replace(whole, token, work.digest, *events)
     if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
         return _reply(label, answer)
     if outcome is Outcome.REPLAYED:

@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.sessions import bulk_folding
 from service.sessions.bulk_folding import Fold
 from service.sessions.bulk_known import Recalled, whole_of
 from service.sessions.bulk_lines import Asked
 from service.sessions.bulk_planning import Parts, Planner
+from service.storage.answers import Answer, Label, read_answers
 from service.storage.store import Outcome, confirmation
 from service.wire.batch_outcomes import Outcomes
 from service.wire.batch_rows import Rows
@@ -173,16 +175,18 @@ class _Batch:
         """Note what became of each advance; returns the lines that lost a race."""
         advances, lines = fold.advances, self._lines
         keyed = advances.keyed.tolist()
-        applied = np.zeros(len(committed), bool)
+        applied, unconfirmed = np.zeros((2, len(committed)), bool)
         lost = []
         for number, (line, change, outcome) in enumerate(zip(advances.lines, fold.changes, committed, strict=True)):
             if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and not keyed[number]):
                 applied[number] = True
             elif outcome is Outcome.UNCONFIRMED:
+                unconfirmed[number] = True
                 self._fail(line, DurabilityUnconfirmed(change.session))
             elif outcome is Outcome.UNAVAILABLE:
                 self._fail(line, StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
+                self._parts.log.unsure()
                 self._fail(line, DeadlineExceeded(UNCONFIRMED))
             else:
                 if change.expected is not None:
@@ -194,7 +198,18 @@ class _Batch:
         stays = np.flatnonzero(applied[advances.owners])
         rows, owners = advances.numbers[stays], advances.owners[stays]
         self.outcomes.put_many(rows, advances.labels, owners, fold.outcomes.take(stays), replayed=False)
+        self._tell_log(fold, np.flatnonzero((applied | unconfirmed)[advances.owners]))
         return lost
+
+    def _tell_log(self, fold: Fold, rows: NDArray[np.int64]) -> None:
+        """These rows of a fold were committed; they are looked at only if somebody listens."""
+        owners, labels, outcomes = fold.advances.owners, fold.advances.labels, fold.outcomes
+
+        def told() -> Iterator[tuple[Label, Answer]]:
+            answers = read_answers(outcomes.take(rows))
+            yield from zip([labels[owner] for owner in owners[rows].tolist()], answers, strict=True)
+
+        self._parts.log.answered(len(rows), told())
 
     async def _recall(self, lines: Sequence[int]) -> list[int]:
         """Settle what sessions know already, or refuse; returns the lines of which nothing could be settled so."""

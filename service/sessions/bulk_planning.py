@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dates.grid import Grid
+from service.live.log import EventLog
 from service.sessions import bulk_lines, bulk_times, entries
 from service.sessions.bulk_creation import Templates
 from service.sessions.bulk_folding import Advances
@@ -56,6 +57,7 @@ class Parts:
     settings: Settings
     randomness: Callable[[int], bytes]
     committed: Committed
+    log: EventLog
 
 
 @dataclass(frozen=True, slots=True)

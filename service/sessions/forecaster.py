@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from service.live.log import EventLog
 from service.sessions import entries
 from service.sessions.cache import StateCache
 from service.sessions.places import Places
@@ -41,6 +42,7 @@ class Forecaster:
         *,
         randomness: Callable[[int], bytes],
         committed: Committed,
+        log: EventLog,
         cache: StateCache,
     ) -> None:
         self._store = store
@@ -48,6 +50,7 @@ class Forecaster:
         self._registry = registry
         self._randomness = randomness
         self._committed = committed
+        self._log = log
 
     async def wave(self, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
         """Advance each session, of which no two are the same; returns those to be worked off beside the waves."""
@@ -126,7 +129,7 @@ class Forecaster:
             if len(applied) < len(told):
                 self._cache.drop([change.session for change in advance.changes])
             self._cache.put([advance.changes[row].session for row in applied], advance.stored(applied))
-            for one, outcome in advance.settle(told):
+            for one, outcome in advance.settle(told, self._log):
                 was_cached = one.row < cached
                 (outdated if was_cached and outcome is Outcome.CONFLICT else handed_on).append(one.entry)
             used += len(told) if cached == len(rows) else sum(row < cached for row in advance.origin)

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from service.live.events import Happened
 from service.sessions.advancing import Advancing, remembers
 from service.sessions.applying import Applying
 from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
@@ -135,6 +136,8 @@ class Sessions:
                 break
             if await self._records.commit(_deletion(work.session, expected, full)) is Outcome.APPLIED:
                 self._forgotten([work.session])
+                if expected != NOWHERE:
+                    self._records.tell(Happened(work.session, "deleted", None, None))
                 return Reply(204, b"", None)
         raise ConcurrentUpdate(Standing(work.session))
 
@@ -153,6 +156,7 @@ class Sessions:
                 return
             if await self._records.commit(_deletion(session, whole.expected, whole.full)) is Outcome.APPLIED:
                 self._forgotten([session])
+                self._records.tell(Happened(session, "deleted", None, None))
                 return
         raise ConcurrentUpdate(Standing(session))
 
@@ -185,7 +189,8 @@ class Sessions:
         else:
             record.bump(token)
         self._records.settle_expiry(whole, asked)
-        return await self._records.replace(whole, token, NO_DIGEST) in (Outcome.APPLIED, Outcome.REPLAYED)
+        created = Happened(whole.session, "created", record.step, render.head_etag(record.head))
+        return await self._records.replace(whole, token, NO_DIGEST, created) in (Outcome.APPLIED, Outcome.REPLAYED)
 
     async def _changed(
         self,
@@ -208,7 +213,7 @@ class Sessions:
             if not commit:
                 return View.of(changed), False
             changed.record.bump(token, work.digest)
-            outcome = await self._records.replace(changed, token, work.digest)
+            outcome = await self._records.replace(changed, token, work.digest, *_events(work, whole, changed))
             if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
                 return await self._stored(changed), False
             if outcome is Outcome.REPLAYED:
@@ -265,6 +270,16 @@ def digest_of(observations: Sequence[Observation] | None) -> bytes:
     if not observations:
         return NO_OBSERVATIONS
     return hashlib.sha256(msgspec.json.encode(observations)).digest()
+
+
+def _events(work: Write, whole: Whole, changed: Whole) -> list[Happened]:
+    """What is told of a changed session; of other settings nothing is."""
+    head = changed.record.head
+    if isinstance(work, Reset):
+        return [Happened(work.session, "reset", 0, render.head_etag(head))]
+    if changed.loaded.spec.fingerprint != whole.fingerprint:
+        return [Happened(work.session, "migrated", int(head["step"]), render.head_etag(head))]
+    return []
 
 
 def _deletion(session: str, expected: bytes | None, full: bool) -> Change:

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from service.live.events import Event
+from service.live.log import EventLog
 from service.sessions import entries
 from service.sessions.creation import Creator
 from service.sessions.places import Places
@@ -53,11 +55,13 @@ class WholeRecords:
         *,
         randomness: Callable[[int], bytes],
         committed: Committed,
+        log: EventLog,
     ) -> None:
         self._store = store
         self._registry = registry
         self._creator = creator
         self._committed = committed
+        self._log = log
         self.randomness = randomness
 
     async def work(
@@ -197,9 +201,11 @@ class WholeRecords:
         """Give a new session its time to live, once its freq is known."""
         self._creator.settle_expiry(whole.record, asked)
 
-    async def replace(self, whole: Whole, token: bytes, digest: bytes) -> Outcome:
+    async def replace(self, whole: Whole, token: bytes, digest: bytes, *events: Event) -> Outcome:
         """Store the record, changed and with its revision raised; anything but APPLIED and REPLAYED was not stored.
 
+        Args:
+            events: what is told of it, once it is stored.
         Raises:
             StoreUnavailable: it was not stored.
             DeadlineExceeded: perhaps it was.
@@ -220,7 +226,10 @@ class WholeRecords:
             outcome = await self.commit(change)
         except DurabilityUnconfirmed:
             self._committed([whole.session], whole.now_ms)
+            self.tell(*events)
             raise
+        if outcome in (Outcome.APPLIED, Outcome.REPLAYED):
+            self.tell(*events)
         if outcome is Outcome.APPLIED:
             head = whole.record.head  # as the store wrote it, to the second
             head["updated_ms"] = whole.now_ms
@@ -231,7 +240,14 @@ class WholeRecords:
     async def commit(self, change: Change) -> Outcome:
         """One change. Raises what `replace` raises."""
         [outcome] = await self._store.commit([change])
+        if outcome is Outcome.UNKNOWN:
+            self._log.unsure()
         return _settled(change.session, outcome)
+
+    def tell(self, *events: Event) -> None:
+        """These things were committed."""
+        if events:
+            self._log.tell(*events)
 
     async def confirm(self, whole: Whole) -> bool:
         """Before what was read is told as an earlier answer: make sure that it is as durable as asked.

@@ -7,12 +7,13 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from service.live.log import EventLog
 from service.sessions import entries
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Plan
 from service.sessions.waves import Entry
 from service.sessions.work import Observe, Reply
-from service.storage.answers import read_answers
+from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import Bytes, HeadFlag, Structured, positions
 from service.storage.record import Writes, bump, live_of, wave_writes
 from service.storage.store import Change, Kind, Outcome
@@ -192,9 +193,10 @@ class Stepped:
     def _bytes(self) -> Bytes:
         return self._live.view(np.uint8).reshape(len(self._live), self._loaded.layout.live_bytes)
 
-    def settle(self, outcomes: Sequence[Outcome]) -> list[tuple[Planned, Outcome]]:
-        """Answer; returns those that lost a race, or whose key another request committed first."""
+    def settle(self, outcomes: Sequence[Outcome], log: EventLog) -> list[tuple[Planned, Outcome]]:
+        """Answer, and tell; returns those that lost a race, or whose key another request committed first."""
         lost: list[tuple[Planned, Outcome]] = []
+        committed: list[tuple[Label, Answer]] = []
         answers = read_answers(self._outcomes) if self.changes else []
         for one, change, answer, outcome in zip(self._planned, self.changes, answers, outcomes, strict=True):
             entry = one.entry
@@ -202,16 +204,20 @@ class Stepped:
             if outcome is Outcome.APPLIED or own:
                 label = one.plan.label
                 etag = render.etag(answer.incarnation, answer.revision)
-                entry.settle(Reply(200, render.advance(label, answer), etag, told=(label, answer)))
+                committed.append((label, answer))
+                entry.settle(Reply(200, render.advance(label, answer), etag, told=committed[-1]))
             elif outcome is Outcome.UNCONFIRMED:
+                committed.append((one.plan.label, answer))
                 entry.fail(DurabilityUnconfirmed(entry.session))
             elif outcome is Outcome.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
+                log.unsure()
                 entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))
             else:
                 assert change.expected is not None, "a wave advances what is there"
                 entry.work = replace(entry.work, stored=outcome is Outcome.REPLAYED)
                 having_seen(entry, change.expected)
                 lost.append((one, outcome))
+        log.answered(len(committed), committed)
         return lost

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from importlib import resources
 from struct import Struct
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.storage.connection import Command, Failure, Servers, StoreUnavailable, Unconfirmed, connect
+from service.storage.connection import Failure, Servers, StoreUnavailable, Unconfirmed, connect
 from service.storage.durability import Demand
 from service.storage.history import Fields
 from service.storage.record import Writes
+from service.storage.scripts import Script
 from service.storage.status import Confirmation, StoreStatus, read_status
 
 __all__ = [
@@ -328,20 +327,9 @@ def confirmation(session: str, position: bytes) -> Change:
     return Change(session, bytes(16), bytes(8), position, Kind.CONFIRM, (), ttl_ms=0)
 
 
-class _Script:
-    """A Lua script beside this file, called by its digest and sent whole only to a server that does not know it."""
-
-    def __init__(self, name: str) -> None:
-        self.source = resources.files("service.storage").joinpath(name).read_bytes()
-        self._sha = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
-
-    def command(self, keys: list[bytes], arguments: list[bytes]) -> Command:
-        return Command(keys[0], (b"EVALSHA", self._sha, b"%d" % len(keys), *keys, *arguments), script=self.source)
-
-
-COMMIT = _Script("commit.lua")
-READ = _Script("read.lua")
-HISTORY = _Script("history.lua")
+COMMIT = Script("commit.lua")
+READ = Script("read.lua")
+HISTORY = Script("history.lua")
 
 @lru_cache(maxsize=256)
 def _change(writes: int) -> Struct:

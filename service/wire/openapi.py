@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.wire import batch_description, batch_schemas, inference_description, inference_schemas, schemas
+from service.wire import batch_description, batch_schemas, event_description, inference_description, inference_schemas, schemas
 from service.wire.problems import MEDIA_TYPE
 
 SINGLE: dict[str, Any] = {"timestamp": "2026-11-21", "value": 121.5}
@@ -187,6 +187,7 @@ CALLS = {
         query=(_query("levels", "Of a future frame: intervals in percent.", {"type": "string", "default": "80,95"}),),
         etag=False,
     ),
+    ("/v1/events", "get"): Call((422,), answers=event_description.ANSWER, query=(event_description.LAST,), etag=False),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),
     ("/health/live", "get"): Call(etag=False),

@@ -8,12 +8,13 @@ import asyncio
 from asyncio import AbstractEventLoop, Transport
 from typing import Any, ClassVar, cast
 
+from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.wire.direct import Direct, Exchange, named, problem_bytes
-from service.wire.exchange import LINGER_S, Headers, header_lines
+from service.wire.exchange import LINGER_S, Headers, as_state, header_lines
 from service.wire.problems import OVERLOADED, MalformedRequest, Overloaded, RequestTimeout, ServiceError, TooLarge
 from service.wire.turning_away import is_plain_post, turned_away
 
@@ -176,6 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _leave_to_the_framework(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
+        as_state(cast(Scope, self.scope))["abort"] = self.transport.abort
         self.url, self.expect_100_continue = url, expects
         self.headers += headers
         super().on_headers_complete()

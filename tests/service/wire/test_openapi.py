@@ -28,6 +28,7 @@ CALLS = {
     ("get", "/v1/sessions/{session}/forecast"),
     ("post", "/v1/observations:batch"),
     ("post", "/v1/forecasts:batch"),
+    ("get", "/v1/events"),
     ("get", "/v1/models"),
     ("get", "/v1/models/{model}"),
     ("get", "/problems/{slug}"),

@@ -1,0 +1,150 @@
+"""What happens to sessions, told while it happens: Server-Sent Events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import Receive, Scope, Send
+
+from service.core import Core
+from service.live import positions, rendering
+from service.live.hub import Subscription
+from service.live.positions import Place
+from service.live.resuming import missed
+from service.live.subscriber import Filter, Subscriber
+from service.readiness import Readiness
+from service.routes.exchange import PROBLEMS, CoreDep
+from service.storage.connection import StoreUnavailable
+from service.wire import parsing
+from service.wire.exchange import as_state, given_headers, text
+from service.wire.problems import Fault, InvalidRequest, NotAcceptable, NotReady, Overloaded
+
+router = APIRouter(tags=["events"], responses=PROBLEMS)
+
+EVENT_STREAM = "text/event-stream"
+ACCEPTED = ("*/*", "text/*", EVENT_STREAM)
+COMMENT_S = 15.0
+"""A stream on which nothing happens shows so often that it is there."""
+SLOW_S = 15.0
+"""A client that takes nothing for so long is let go."""
+NEVER_STORED = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
+PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
+
+
+class EventQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    session: Annotated[list[str], Field(max_length=1000)] = []
+    """Only of this session; may be given many times. It need not exist yet."""
+    prefix: str = Field(default="", pattern=PREFIX)
+    """Only of sessions whose id begins so."""
+    last_event_id: str = ""
+    """As the header Last-Event-ID, for clients that cannot send it."""
+
+
+@router.get("/v1/events")
+async def get_events(request: Request, query: Annotated[EventQuery, Query()], core: CoreDep) -> Response:
+    """What happens to sessions, while it happens. With Last-Event-ID, what was missed since comes first."""
+    given = given_headers(request.scope["headers"])
+    _require_acceptable(text(given, b"accept"))
+    last = text(given, b"last-event-id") or query.last_event_id
+    since = positions.read(last) if last else None
+    readiness: Readiness = request.app.state.readiness
+    if readiness.draining:
+        raise NotReady(["the service is stopping"])
+    if len(core.hub) >= core.settings.event_streams_limit:
+        raise Overloaded("too many event streams are open; come back later")
+    return _Events(core, _filter(query), since)
+
+
+def _require_acceptable(accept: str | None) -> None:
+    ranges = [part.partition(";")[0].strip().lower() for part in (accept or "*/*").split(",")]
+    if not any(media in ACCEPTED for media in ranges):
+        raise NotAcceptable([EVENT_STREAM])
+
+
+def _filter(query: EventQuery) -> Filter:
+    if query.session and query.prefix:
+        detail = "goes without session: name the sessions, or what their ids begin with"
+        raise InvalidRequest([Fault(detail, parameter="prefix")])
+    for session in query.session:
+        try:
+            parsing.session_id(session)
+        except InvalidRequest as refused:
+            raise InvalidRequest([Fault(fault.detail, parameter="session") for fault in refused.errors]) from None
+    return Filter(frozenset(query.session), query.prefix)
+
+
+class _Events(Response):
+    """An answer that goes on until the client leaves, reads too slowly, or the service stops."""
+
+    def __init__(self, core: Core, wants: Filter, since: Place | None) -> None:
+        super().__init__(media_type=EVENT_STREAM, headers=NEVER_STORED)
+        del self.headers["content-length"]
+        self._core = core
+        self._wants = wants
+        self._since = since
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._core.hub.subscribed(self._wants) as subscription, _until_left(receive, subscription):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            try:
+                async for part in self._parts(subscription, is_head=as_state(scope).get("is_head", False)):
+                    await _sent(send, part)
+                await _sent(send, b"", more=False)
+            except TimeoutError:
+                as_state(scope)["abort"]()
+
+    async def _parts(self, subscription: Subscription, *, is_head: bool) -> AsyncIterator[bytes]:
+        if is_head:
+            return
+        yield rendering.RETRY + rendering.standing(positions.written(self._since or subscription.place))
+        if self._since is not None:
+            try:
+                async for part in missed(self._core.streams, self._since, subscription):
+                    yield part
+            except StoreUnavailable:
+                return  # the client comes again with the last id it has read
+        async for part in self._live(subscription.subscriber):
+            yield part
+
+    async def _live(self, subscriber: Subscriber) -> AsyncIterator[bytes]:
+        hub = self._core.hub
+        while True:
+            if said := await subscriber.take(COMMENT_S):
+                yield said
+            elif subscriber.behind_from_ms is not None:
+                yield rendering.gap(subscriber.behind_from_ms, self._core.streams.now_ms)
+                return
+            elif subscriber.is_closed:
+                yield rendering.CLOSE
+                return
+            else:
+                yield rendering.COMMENT + rendering.standing(positions.written(hub.place))
+
+
+@asynccontextmanager
+async def _until_left(receive: Receive, subscription: Subscription) -> AsyncIterator[None]:
+    """Nothing is told any more to a client that has closed the connection."""
+
+    async def leave() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        subscription.subscriber.close()
+
+    leaving = asyncio.get_running_loop().create_task(leave(), name="subscriber")
+    try:
+        yield
+    finally:
+        leaving.cancel()
+        await asyncio.wait({leaving})
+
+
+async def _sent(send: Send, body: bytes, *, more: bool = True) -> None:
+    """Raises TimeoutError: the client does not read."""
+    async with asyncio.timeout(SLOW_S):
+        await send({"type": "http.response.body", "body": body, "more_body": more})
