@@ -7,7 +7,14 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.wire import batch_description, batch_schemas, event_description, inference_description, inference_schemas, schemas
+from service.wire import (
+    batch_description,
+    batch_schemas,
+    event_description,
+    inference_description,
+    inference_schemas,
+    schemas,
+)
 from service.wire.problems import MEDIA_TYPE
 
 SINGLE: dict[str, Any] = {"timestamp": "2026-11-21", "value": 121.5}

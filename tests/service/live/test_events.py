@@ -1,4 +1,4 @@
-"""What a listener is told: everything that becomes of the sessions he asked for, as it was answered, and nothing else."""
+"""What a listener is told: what becomes of the sessions he asked for, as it was answered, and nothing else."""
 
 import httpx2
 import pytest
