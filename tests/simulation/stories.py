@@ -265,7 +265,8 @@ class Matched(Story):
         answer = await self.observe(operation)
         while answer is None:  # whoever has nothing but the ETag cannot go on before it is settled
             answer = await self.observe(operation)
-        if behind and moment == self.moment() and answer.status >= 300:  # else what was lost was committed again
+        # Else what was lost was committed again, or has expired meanwhile.
+        if behind and self._is_behind(self._etag) and moment == self.moment() and answer.status >= 300:
             self.expect(answer, "state-regressed")
         if answer.status < 300:
             self._etag = answer.etag
