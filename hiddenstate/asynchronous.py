@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
@@ -12,6 +12,7 @@ from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, History, Record
 from hiddenstate.answers.service import Model, Status
 from hiddenstate.answers.sessions import Session, SessionPage, Verification
+from hiddenstate.answers.states import Purged, State
 from hiddenstate.client import LEVELS, Client
 from hiddenstate.errors import ServiceUnreachable
 from hiddenstate.sending import batching, calls
@@ -146,6 +147,16 @@ class AsyncClient(Connected[asyncio.Lock]):
     async def forecast(self, session: str, horizon: int = 1, levels: Sequence[int] = LEVELS) -> Forecasts:
         return await self._call(calls.forecast(session, horizon, levels))
 
+    async def what_if(
+        self,
+        session: str,
+        future: Sequence[Mapping[str, float | None]] = (),
+        *,
+        horizon: int | None = None,
+        levels: Sequence[int] = LEVELS,
+    ) -> Forecasts:
+        return await self._call(calls.what_if(session, future, horizon, levels))
+
     async def forecast_batch(
         self,
         *,
@@ -187,6 +198,20 @@ class AsyncClient(Connected[asyncio.Lock]):
 
     async def verify(self, session: str) -> Verification:
         return await self._call(calls.verify(session))
+
+    async def state(self, session: str) -> State:
+        return await self._call(calls.state(session))
+
+    async def put_state(
+        self, session: str, state: State | Mapping[str, Any], *, if_match: str | None = None
+    ) -> Session:
+        return self._seen(await self._call(calls.put_state(session, state, if_match)))
+
+    async def purge(self, prefix: str, *, force: bool = False) -> Purged:
+        return await self._call(calls.purge(prefix, force))
+
+    async def model(self, name: str) -> Model:
+        return await self._call(calls.model(name))
 
     async def models(self) -> list[Model]:
         return (await self._call(calls.models())).models

@@ -4,7 +4,7 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
@@ -13,6 +13,7 @@ from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, History, Record
 from hiddenstate.answers.service import Model, Status
 from hiddenstate.answers.sessions import Session, SessionPage, Verification
+from hiddenstate.answers.states import Purged, State
 from hiddenstate.errors import ServiceUnreachable
 from hiddenstate.sending import batching, calls
 from hiddenstate.sending.connected import TIMEOUT, Connected, authorization, reason, request_of
@@ -202,6 +203,20 @@ class Client(Connected[threading.Lock]):
         """The next `horizon` steps, with an interval for each level (percent); changes nothing."""
         return self._call(calls.forecast(session, horizon, levels))
 
+    def what_if(
+        self,
+        session: str,
+        future: Sequence[Mapping[str, float | None]] = (),
+        *,
+        horizon: int | None = None,
+        levels: Sequence[int] = LEVELS,
+    ) -> Forecasts:
+        """The forecast if `future` came, covariates known in advance, nearest first; nothing is committed.
+
+        Without `horizon`, as many steps as `future` has rows.
+        """
+        return self._call(calls.what_if(session, future, horizon, levels))
+
     def forecast_batch(
         self,
         *,
@@ -245,6 +260,27 @@ class Client(Connected[threading.Lock]):
     def verify(self, session: str) -> Verification:
         """Fold the retained observations again and compare with the live state; changes nothing."""
         return self._call(calls.verify(session))
+
+    def state(self, session: str) -> State:
+        """All that another service needs to go on with the session: state, settings and retained history."""
+        return self._call(calls.state(session))
+
+    def put_state(
+        self, session: str, state: State | Mapping[str, Any], *, if_match: str | None = None
+    ) -> Session:
+        """Go on with a session from its state, in a new life. The same state again changes nothing.
+
+        Over another session it is put only with `if_match`, the etag of that one.
+        """
+        return self._seen(self._call(calls.put_state(session, state, if_match)))
+
+    def purge(self, prefix: str, *, force: bool = False) -> Purged:
+        """Count the sessions whose id starts with `prefix` ("" = all), and, with `force`, delete them."""
+        return self._call(calls.purge(prefix, force))
+
+    def model(self, name: str) -> Model:
+        """One model: NAME is its newest version, NAME@VERSION a certain one."""
+        return self._call(calls.model(name))
 
     def models(self) -> list[Model]:
         """The models that the service has, and what each takes."""

@@ -193,6 +193,10 @@ class ResultNotFinite(ProblemError, slug="result-not-finite"):
     """No finite forecast would follow."""
 
 
+class StateInvalid(ProblemError, slug="state-invalid"):
+    """A state was changed or damaged since its export; `errors` names the first member that does not fit."""
+
+
 class IdempotencyKeyReused(ProblemError, slug="idempotency-key-reused"):
     """The key belongs to another request."""
 

@@ -174,7 +174,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         verifier=Verifier(records, folding, Unroller()),
         exporter=Exporter(records, registry.default, between),
         importer=Importer(records, creator, registry, views, between),
-        purging=Purging(store, gone),
+        purging=Purging(store, gone, log),
         streams=streams,
         log=log,
         hub=Hub(streams),

@@ -11,6 +11,8 @@ from hiddenstate.cli import (
     demo,
     evaluation,
     forecasts,
+    migration,
+    moving,
     output,
     push,
     serve,
@@ -40,6 +42,10 @@ app.command()(corrections.rewind)
 app.command()(sessions.reset)
 app.command()(sessions.verify)
 app.command()(sessions.sessions)
+app.command()(sessions.purge)
+app.command()(moving.export)
+app.command("import")(moving.import_)
+app.command()(migration.migrate)
 app.command()(push.push)
 app.command()(backfill.backfill)
 app.command()(training.train)

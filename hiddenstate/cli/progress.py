@@ -1,4 +1,4 @@
-"""How far a long run through a file is: rows, rows a second, time left. Shown on a terminal only."""
+"""How far a long run is: rows or sessions, how many a second, time left. Shown on a terminal only."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,15 +11,24 @@ from hiddenstate.cli import output
 
 
 class _Speed(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:,.0f} rows/s")
+        return Text("" if task.speed is None else f"{task.speed:,.0f} {self._unit}/s")
 
 
 @contextmanager
-def rows_done(total: int) -> Iterator[Callable[[int], None]]:
-    """A function to tell numbers of rows that were worked off; it ends the run where Ctrl-C did not."""
+def rows_done(total: int | None, unit: str = "rows") -> Iterator[Callable[[int], None]]:
+    """A function to tell numbers of rows that were worked off; it ends the run where Ctrl-C did not.
+
+    Args:
+        total: of them; None = nobody knows.
+        unit: what is counted, if not rows.
+    """
     console = output.messages()
-    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), _Speed(), TimeRemainingColumn(compact=True))
+    columns = (BarColumn(bar_width=30), MofNCompleteColumn(), _Speed(unit), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
         interrupted = False

@@ -1,20 +1,16 @@
 """The push command: a file's rows through the API, safe beside live traffic."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hiddenstate.cli import faults, output
-from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, interruptible, refused_rows, unusable
 from hiddenstate.cli.progress import rows_done
-from hiddenstate.cli.sessions import connected
+from hiddenstate.cli.sessions import connected, resumable
 from hiddenstate.client import Client
-from hiddenstate.errors import ServiceUnreachable
 from hiddenstate.files.failures import Failures
 from hiddenstate.sending.shapes import Settings
 
@@ -51,7 +47,7 @@ def push(
     began = time.monotonic()
     try:
         file = SeriesFile(data)
-        with interruptible(), connected() as client, _resumable():
+        with interruptible(), connected() as client, resumable():
             taken = _taken(client, file, model)
             with Failures(failures or beside(data), taken) as refused, rows_done(file.rows) as done:
                 pushed = Push(
@@ -74,16 +70,6 @@ def push(
     if pushed.older:
         output.messages().print(f"{pushed.older} rows are from before what their sessions can compare: left out")
     refused_rows(refused)
-
-
-@contextmanager
-def _resumable() -> Iterator[None]:
-    """Say of a service that is away that nothing is lost."""
-    try:
-        yield
-    except ServiceUnreachable as error:
-        cure = "once it answers, the same command goes on where it was (HIDDENSTATE_URL says where the service is)"
-        raise Fault(ExitCode.UNREACHABLE, f"no hiddenstate service at {error.url}", error.reason, cure) from error
 
 
 def _settings(freq: str | None, model: str | None) -> Settings:

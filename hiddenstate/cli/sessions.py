@@ -14,6 +14,7 @@ from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
 
 SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Id of the session.")]
+PURGED_SHOWN = 10
 AsJson = Annotated[bool, typer.Option("--json", help="Print the service's answer as JSON.")]
 
 
@@ -33,6 +34,16 @@ def connected(as_json: bool = False) -> Iterator[Client]:
             raise faults.refused(error, client.url) from error
         except ServiceUnreachable as error:
             raise faults.unreachable(error) from error
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say of a service that is away that nothing is lost."""
+    try:
+        yield
+    except ServiceUnreachable as error:
+        cure = "once it answers, the same command goes on where it was (HIDDENSTATE_URL says where the service is)"
+        raise Fault(ExitCode.UNREACHABLE, f"no hiddenstate service at {error.url}", error.reason, cure) from error
 
 
 def observe(
@@ -117,6 +128,25 @@ def sessions(
         )
     output.results().print(table)
     output.messages().print(f"{len(page.sessions)} of {page.total_size} sessions")
+
+
+def purge(
+    prefix: Annotated[str, typer.Option(help='All sessions whose id starts so; "" is all.')],
+    force: Annotated[bool, typer.Option("--force", help="Delete them; else they are only counted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Count the sessions of a prefix, and with --force delete them for good."""
+    with connected(as_json) as client:
+        answer = client.purge(prefix, force=force)
+    if as_json:
+        output.print_json(answer.members)
+        return
+    for name in answer.purge_sample[:PURGED_SHOWN]:
+        output.results().print(name, markup=False)
+    if len(answer.purge_sample) > PURGED_SHOWN:
+        output.results().print("...")
+    done = "deleted" if force else "would be deleted; say --force to delete them"
+    output.messages().print(f"{answer.purge_count} sessions {done}", markup=False)
 
 
 def read_value(text: str) -> float | None:

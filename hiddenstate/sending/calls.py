@@ -10,8 +10,9 @@ from hiddenstate.answers.answer import NotAnAnswer
 from hiddenstate.answers.batches import BatchForecasts, BatchOutcome
 from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, RecordPage
-from hiddenstate.answers.service import Models, Status
+from hiddenstate.answers.service import Model, Models, Status
 from hiddenstate.answers.sessions import Session, SessionPage, Verification
+from hiddenstate.answers.states import Purged, State
 from hiddenstate.sending.exchange import Ask, Call, asked, new_key
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
 
@@ -109,6 +110,30 @@ def forecast(name: str, horizon: int, levels: Sequence[int]) -> Call[Forecasts]:
     return Call(asked("GET", f"{_path(name)}/forecast", query=query), Forecasts.of)
 
 
+def what_if(
+    name: str, future: Sequence[Mapping[str, float | None]], horizon: int | None, levels: Sequence[int]
+) -> Call[Forecasts]:
+    steps = {} if horizon is None else {"horizon": horizon}
+    body = {**steps, "levels": list(levels), "future": [dict(ahead) for ahead in future]}
+    return Call(asked("POST", f"{_path(name)}:forecast", body=body), Forecasts.of)
+
+
+def state(name: str) -> Call[State]:
+    return Call(asked("GET", f"{_path(name)}/state"), State.of)
+
+
+def put_state(name: str, state: State | Mapping[str, Any], if_match: str | None) -> Call[Session]:
+    """Needs no idempotency key: the same state again changes nothing."""
+    document = state.members if isinstance(state, State) else state
+    ask = asked("PUT", f"{_path(name)}/state", body=document)
+    headers = {} if if_match is None else {"If-Match": f'"{if_match}"'}
+    return Call(replace(ask, headers={**ask.headers, **headers}), Session.of)
+
+
+def purge(prefix: str, force: bool) -> Call[Purged]:
+    return Call(asked("POST", "/v1/sessions:purge", body={"prefix": prefix, "force": force}), Purged.of)
+
+
 def observe_batch(
     rows: Sequence[BatchObservation], creating: Mapping[str, str], on_conflict: OnConflict
 ) -> Call[list[BatchOutcome]]:
@@ -137,6 +162,10 @@ def forecast_table(sessions: Sequence[str] | None, prefix: str | None, horizon: 
 
 def models() -> Call[Models]:
     return Call(asked("GET", "/v1/models"), Models.of)
+
+
+def model(name: str) -> Call[Model]:
+    return Call(asked("GET", f"/v1/models/{quote(name, safe='@')}"), Model.of)
 
 
 def status() -> Call[Status]:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.listing.scanning import stored_sessions
+from service.live.events import Happened
+from service.live.log import EventLog
 from service.storage.connection import StoreUnavailable
 from service.storage.layout import HEAD_BYTES, is_full, position
 from service.storage.record import heads_of
@@ -35,9 +37,11 @@ class Purging:
 
     Args:
         forgotten: is told which sessions were deleted.
+        log: the same for those who listen.
     """
 
-    def __init__(self, store: SessionStore, forgotten: Callable[[Sequence[str]], None]) -> None:
+    def __init__(self, store: SessionStore, forgotten: Callable[[Sequence[str]], None], log: EventLog) -> None:
+        self._log = log
         self._store = store
         self._forgotten = forgotten
 
@@ -68,6 +72,9 @@ class Purging:
             told = dict(zip((change.session for change in changes), await self._store.commit(changes), strict=True))
             gone = {session for session, outcome in told.items() if outcome is Outcome.APPLIED}
             self._forgotten(list(gone))
+            self._log.tell(*(Happened(session, "deleted", None, None) for session in gone))
+            if Outcome.UNKNOWN in told.values():
+                self._log.unsure()
             deleted += gone
             for session, outcome in told.items():
                 _require_settled(session, outcome)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 from pydantic import ValidationError
 
+from service.live.events import Happened
 from service.sessions.creation import Creator, require_long_life
 from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
 from service.sessions.registry import LoadedModel, Registry
@@ -80,7 +81,8 @@ class Importer:
             built.record.head["created_ms"] = now_ms
             built.expected, built.now_ms = (None if whole is None else whole.expected), now_ms
             built.was_full = whole is not None and whole.full and not built.full
-            if await self._records.replace(built, token, NO_DIGEST) in (Outcome.APPLIED, Outcome.REPLAYED):
+            event = Happened(session, "imported", state.step, built.place.etag)
+            if await self._records.replace(built, token, NO_DIGEST, event) in (Outcome.APPLIED, Outcome.REPLAYED):
                 return await self._views.one(session), whole is None
         raise ConcurrentUpdate(Standing(session))
 

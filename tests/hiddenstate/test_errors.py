@@ -7,7 +7,7 @@ from hiddenstate.errors import ProblemError, TryAgain, problem_of
 from service.wire.problems import Retryable, ServiceError
 
 NEVER_MET = {
-    "method-not-allowed", "not-acceptable", "unsupported-media-type", "internal", "state-invalid",
+    "method-not-allowed", "not-acceptable", "unsupported-media-type", "internal",
     "sequence-not-started",
 }  # fmt: skip
 """Problems of requests that the client does not make, and bugs."""
