@@ -43,6 +43,20 @@ def test_every_other_change_is_told_with_where_the_session_stands(
         assert {one["session"] for one in told} == {name}
 
 
+def test_an_import_and_a_purge_are_told(service: Service, api: httpx2.Client, name: str) -> None:
+    api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 5)})
+    state = api.get(f"/v1/sessions/{name}/state").json()
+    with listening(service.url, f"session={name}.b") as listener:
+        for _ in range(2):
+            moved = api.put(f"/v1/sessions/{name}.b/state", json=state).json()
+        api.post("/v1/sessions:purge", json={"prefix": f"{name}.b", "force": True})
+        told = listener.wait_for(2, "session", "gap")
+    assert [(one["action"], one["step"], one["etag"]) for one in told] == [
+        ("imported", 5, moved["etag"]),
+        ("deleted", None, None),
+    ]
+
+
 def test_settings_and_replays_and_refusals_are_not_told(service: Service, api: httpx2.Client, name: str) -> None:
     api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 5)})
     with listening(service.url, f"session={name}") as listener:
