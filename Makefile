@@ -26,8 +26,9 @@ $(STAMP): pyproject.toml constraints.txt
 run: setup
 	@exec $(BIN)/hiddenstate serve $(ARGS)
 
+# A file's tests stay in one process, so that they share its servers; the longest files come first.
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
