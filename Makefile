@@ -3,6 +3,7 @@
 # make setup   installs only     make check   lint and types     make bench   measures speed
 # make faults  proves what is promised under faults, in the long form of tests/faults and tests/simulation
 # make docs    writes docs/reference from the code
+# make vendor  takes the dashboard's charts from their package again     make screenshots   draws docs/dashboard*.png
 # make lock    writes the versions of this environment to constraints.txt
 SHELL := bash
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test check bench faults docs lock
+.PHONY: setup run test check bench faults docs vendor screenshots lock
 
 setup: $(STAMP)
 
@@ -71,6 +72,12 @@ faults: setup
 
 docs: setup
 	$(BIN)/python docs/generate.py
+
+vendor: setup
+	$(BIN)/python -m tests.dashboard.vendoring
+
+screenshots: setup
+	$(BIN)/python -m tests.dashboard.screenshots
 
 # Accelerator packages come with torch where there is an accelerator and are not pinned here.
 lock: setup

@@ -22,6 +22,7 @@ from service.readiness import Readiness
 from service.routes import (
     batch,
     batch_forecasts,
+    dashboard,
     events,
     forecast,
     health,
@@ -57,11 +58,12 @@ from service.wire.problems import (
 ROUTERS = (
     *(sessions.router, states.router, observations.router, forecast.router),
     *(batch.router, batch_forecasts.router, events.router),
-    *(models.router, health.router, inference.router, problems.router),
+    *(models.router, models.pictures, health.router, inference.router, problems.router),
+    dashboard.router,
 )
 OTHER_TYPES = (
     *(problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router),
-    *(inference.router, events.router),
+    *(inference.router, events.router, models.pictures, dashboard.router),
 )
 """Routers whose answers are not JSON alone."""
 

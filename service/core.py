@@ -9,6 +9,7 @@ from service.listing.bookkeeping import Bookkeeping
 from service.listing.census import Census
 from service.listing.index import SessionIndex
 from service.listing.purging import Purging
+from service.listing.ranking import Ranking
 from service.live.hub import Hub
 from service.live.log import EventLog
 from service.live.streams import EventStreams
@@ -55,6 +56,7 @@ class Core:
     index: SessionIndex
     bookkeeping: Bookkeeping
     census: Census
+    ranking: Ranking
     waves: Waves[Work, Reply]
     bulk: Bulk
     forecasting: Forecasting
@@ -91,6 +93,7 @@ async def running(
             await core.waves.drain()
             await core.log.stop()
             await core.census.stop()
+            await core.ranking.stop()
             await core.bookkeeping.stop()
             await core.verifier.unroller.close()
 
@@ -165,6 +168,7 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         index=index,
         bookkeeping=bookkeeping,
         census=Census(store, index, clock),
+        ranking=Ranking(index, views, clock),
         waves=waves,
         bulk=Bulk(Parts(store, cache, registry, creator, waves, settings, randomness, bookkeeping.committed, log)),
         forecasting=Forecasting(views, between),

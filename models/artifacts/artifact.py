@@ -5,7 +5,7 @@ step.onnx             (state, observation) -> state, which holds the next step's
 forecast.onnx         state -> fan
 origin.onnx           state -> what is kept of an origin, of models that judge forecasts further ahead
 model.json            configuration, state layout, metrics, provenance, and the fingerprint over all of it
-MODEL_CARD.md         for people
+MODEL_CARD.md         for people, as is curve.png, the training curve, of models that have one
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 WEIGHTS, STEP, FORECAST, ORIGIN = "weights.safetensors", "step.onnx", "forecast.onnx", "origin.onnx"
-CONFIG, CARD = "model.json", "MODEL_CARD.md"
+CONFIG, CARD, CURVE = "model.json", "MODEL_CARD.md", "curve.png"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 SHIPPED = Path(__file__).parents[1] / "shipped"
 """The artifacts that come with the package."""

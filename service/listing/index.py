@@ -1,8 +1,9 @@
-"""Which sessions there are, by name and by time of the last commit: derived from the records, rebuilt when it is gone.
+"""Which sessions there are, by name, by time of the last commit and by error: derived from the records, rebuilt when it
+is gone.
 
 It is brought up to date behind the answers and may lag or name a session that has expired; the records decide.
-Session ids are spread over a fixed number of shards, each two sorted sets under one hash tag, so that no server of a
-Cluster holds all.
+Session ids are spread over a fixed number of shards, each three sorted sets under one hash tag, so that no server of a
+Cluster holds all. Errors are looked up only when they are asked for (`ranking.py`).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class SessionIndex:
         commands = []
         for shard, gone in _by_shard(sessions).items():
             members = [session.encode() for session in gone]
-            commands += [self._command(shard, b"ZREM", order, *members) for order in (b"name", b"time")]
+            commands += [self._command(shard, b"ZREM", order, *members) for order in (b"name", b"time", b"error")]
         await self._run(commands)
 
     async def count(self) -> int:
@@ -67,20 +68,30 @@ class SessionIndex:
         self, *, after: tuple[int, str] | None = None, limit: int, descending: bool = False
     ) -> list[tuple[int, str]]:
         """At most `limit` (updated_ms, id), in order, those that follow `after` only."""
-        start = b"%d" % after[0] if after else (b"+inf" if descending else b"-inf")
-        span = (start, b"-inf", b"BYSCORE", b"REV") if descending else (start, b"+inf", b"BYSCORE")
-        # Sessions of one wave share their time, so those at the start that were given before are asked for again.
-        same = await self._same_time(after[0]) if after else 0
-        pages = await self._pages(b"time", *span, b"LIMIT", b"0", b"%d" % (limit + same), b"WITHSCORES")
-        scored = [pair for page in pages for pair in zip(page[::2], page[1::2], strict=True)]
-        found = sorted(((int(float(time)), name.decode()) for name, time in scored), reverse=descending)
-        if after:
-            found = [entry for entry in found if (entry < after if descending else entry > after)]
-        return found[:limit]
+        found = await self._by_score(b"time", after, limit, descending)
+        return [(int(time), name) for time, name in found]
+
+    async def by_error(
+        self, *, after: tuple[float, str] | None = None, limit: int, descending: bool = False
+    ) -> list[tuple[float, str]]:
+        """At most `limit` (error, id), in order, those that follow `after` only; as `rank` was told."""
+        return await self._by_score(b"error", after, limit, descending)
+
+    async def rank(self, errors: Mapping[str, float], until_ms: int) -> None:
+        """These sessions have these errors; all that were committed before `until_ms` are ranked now."""
+        commands = []
+        for shard, sessions in _by_shard(errors).items():
+            scored = [part for session in sessions for part in (repr(errors[session]).encode(), session.encode())]
+            commands.append(self._command(shard, b"ZADD", b"error", *scored))
+        await self._run([*commands, self._marker(b"ranked", b"SET", b"%d" % until_ms)])
+
+    async def ranked_until(self) -> int:
+        """The `until_ms` of the last call of `rank`; 0 = none was ranked."""
+        return int((await self._run([self._marker(b"ranked", b"GET")]))[0] or 0)
 
     async def is_whole(self) -> bool:
         """Whether the index was ever built in this store: it is lost with it, and by a flush."""
-        return bool((await self._run([self._marker(b"EXISTS")]))[0])
+        return bool((await self._run([self._marker(b"built", b"EXISTS")]))[0])
 
     async def rebuild(self) -> int:
         """Read every record's key and time, and index it; how many there are. Commits may go on meanwhile."""
@@ -88,7 +99,7 @@ class SessionIndex:
         async for sessions in stored_sessions(self._store):
             for at in range(0, len(sessions), PAGE):
                 found += await self._index(sessions[at : at + PAGE])
-        await self._run([self._marker(b"SET", b"1")])
+        await self._run([self._marker(b"built", b"SET", b"1")])
         return found
 
     async def _index(self, sessions: Sequence[str]) -> int:
@@ -99,9 +110,24 @@ class SessionIndex:
         await self.note(present)
         return len(present)
 
-    async def _same_time(self, time: int) -> int:
-        at = b"%d" % time
-        counts: list[int] = await self._run([self._command(i, b"ZCOUNT", b"time", at, at) for i in range(SHARDS)])
+    async def _by_score(
+        self, order: bytes, after: tuple[float, str] | None, limit: int, descending: bool
+    ) -> list[tuple[float, str]]:
+        start = repr(after[0]).encode() if after else (b"+inf" if descending else b"-inf")
+        span = (start, b"-inf", b"BYSCORE", b"REV") if descending else (start, b"+inf", b"BYSCORE")
+        # Sessions of one wave share their time, so those at the start that were given before are asked for again.
+        same = await self._count_of(order, after[0]) if after else 0
+        pages = await self._pages(order, *span, b"LIMIT", b"0", b"%d" % (limit + same), b"WITHSCORES")
+        scored = [pair for page in pages for pair in zip(page[::2], page[1::2], strict=True)]
+        found = sorted(((float(score), name.decode()) for name, score in scored), reverse=descending)
+        if after:
+            found = [entry for entry in found if (entry < after if descending else entry > after)]
+        return found[:limit]
+
+    async def _count_of(self, order: bytes, score: float) -> int:
+        """At most how many sessions of a shard have this score."""
+        at = repr(score).encode()
+        counts: list[int] = await self._run([self._command(i, b"ZCOUNT", order, at, at) for i in range(SHARDS)])
         return max(counts)
 
     async def _pages(self, order: bytes, *span: bytes) -> list[list[bytes]]:
@@ -118,8 +144,8 @@ class SessionIndex:
         key = f"hs-index:{{{self._store.namespace}/{shard}}}:".encode() + order
         return Command(key, (verb, key, *arguments))
 
-    def _marker(self, verb: bytes, *arguments: bytes) -> Command:
-        key = f"hs-index:{{{self._store.namespace}}}:built".encode()
+    def _marker(self, name: bytes, verb: bytes, *arguments: bytes) -> Command:
+        key = f"hs-index:{{{self._store.namespace}}}:".encode() + name
         return Command(key, (verb, key, *arguments))
 
 

@@ -1,5 +1,6 @@
 """Sessions: create, read, list, change, reset, delete, verify."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -40,7 +41,8 @@ class ListQuery(BaseModel):
     """The `next_page_token` of the page before."""
     prefix: str = Field(default="", pattern=schemas.PREFIX)
     """Only sessions whose id begins so."""
-    order_by: Literal["session", "session desc", "updated_at", "updated_at desc"] = "session"
+    order_by: Literal["session", "session desc", "updated_at", "updated_at desc", "mase", "mase desc"] = "session"
+    """`mase`: the recent one; sessions that have none yet count as better than any."""
 
 
 class PatchQuery(BaseModel):
@@ -138,23 +140,33 @@ async def list_sessions(query: Annotated[ListQuery, Query()], core: CoreDep) -> 
 
 async def _page(core: Core, query: ListQuery, size: int) -> tuple[list[str], str]:
     """The ids on a page, and the token of the next one."""
-    descending = query.order_by.endswith(" desc")
-    if query.order_by.startswith("updated_at"):
-        return await _page_by_time(core, query, size, descending)
-    after = ""
-    if query.page_token:
-        after = str(read_token(query.page_token, (str, str))[1])
-    names = await core.index.by_name(prefix=query.prefix, after=after, limit=size + 1, descending=descending)
-    return names[:size], write_token("session", names[size - 1]) if len(names) > size else ""
-
-
-async def _page_by_time(core: Core, query: ListQuery, size: int, descending: bool) -> tuple[list[str], str]:
+    order, _, descending = query.order_by.partition(" ")
+    if order == "session":
+        after = str(_after(query, str)[0]) if query.page_token else ""
+        names = await core.index.by_name(
+            prefix=query.prefix, after=after, limit=size + 1, descending=bool(descending)
+        )
+        return names[:size], write_token(order, names[size - 1]) if len(names) > size else ""
     if query.prefix:
         raise InvalidRequest([Fault("goes with order_by=session only", parameter="prefix")])
-    after = None
-    if query.page_token:
-        _, time, name = read_token(query.page_token, (str, int, str))
-        after = int(time), str(name)
-    found = await core.index.by_time(after=after, limit=size + 1, descending=descending)
-    token = write_token("updated_at", *found[size - 1]) if len(found) > size else ""
+    found = await _scored(core, query, order, size + 1, descending=bool(descending))
+    token = write_token(order, *found[size - 1]) if len(found) > size else ""
     return [name for _, name in found[:size]], token
+
+
+async def _scored(
+    core: Core, query: ListQuery, order: str, limit: int, *, descending: bool
+) -> Sequence[tuple[float, str]]:
+    """Sessions by time or by error, with what they are ordered by."""
+    if order == "mase":
+        after = _after(query, float, str) if query.page_token else None
+        worst = None if after is None else (float(after[0]), str(after[1]))
+        return await core.ranking.page(after=worst, limit=limit, descending=descending)
+    after = _after(query, int, str) if query.page_token else None
+    last = None if after is None else (int(after[0]), str(after[1]))
+    return await core.index.by_time(after=last, limit=limit, descending=descending)
+
+
+def _after(query: ListQuery, *kinds: type[str] | type[int] | type[float]) -> tuple[str | float, ...]:
+    """What the page before ended with."""
+    return read_token(query.page_token, (str, *kinds))[1:]

@@ -2,13 +2,14 @@
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from service.wire.problems import Fault, MalformedRequest, TooLarge, UnsupportedMediaType
 
 ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \t]*(?:,|$)')
 ETAG = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,19})")
+UNWANTED = re.compile(r"q=0(\.0*)?")
 KEY_LIMIT = 255
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 GZIP = {"gzip": GZIP_WINDOW, "x-gzip": GZIP_WINDOW}
@@ -71,6 +72,15 @@ def prefers_minimal(header: str | None) -> bool:
     """Whether Prefer asks for no more than what a write needs to be confirmed (RFC 7240)."""
     preferences = [part.partition(";")[0].strip().lower() for part in (header or "").split(",")]
     return any(preference.replace(" ", "") in ("return=minimal", 'return="minimal"') for preference in preferences)
+
+
+def accepted_coding(accept_encoding: str | None, codings: Sequence[str]) -> str | None:
+    """The first of these codings that a client takes an answer in; None: it takes none of them."""
+    for part in (accept_encoding or "").lower().replace(" ", "").split(","):
+        name, _, weight = part.partition(";")
+        if name in codings and not UNWANTED.fullmatch(weight):
+            return name
+    return None
 
 
 def require_json(content_type: str | None) -> None:

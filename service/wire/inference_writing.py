@@ -1,7 +1,6 @@
 """Answers of the Open Inference Protocol: JSON, and the tensors in it or behind it."""
 
 import gzip
-import re
 import zlib
 from math import isnan
 from typing import NamedTuple
@@ -12,11 +11,11 @@ import orjson
 from service.storage.answers import Answer, Label
 from service.storage.layout import QUANTILES
 from service.wire import render
+from service.wire.headers import accepted_coding
 from service.wire.inference_reading import HEADER_LENGTH, Inference
 
 FASTEST = 1
 """Of zlib's levels: answers are short."""
-UNWANTED = re.compile(r"q=0(\.0*)?")
 
 
 class Written(NamedTuple):
@@ -56,7 +55,7 @@ def _output(name: str, quantiles: tuple[float, ...], *, binary: bool) -> tuple[d
 
 def _coded(body: bytes, headers: dict[str, str], accept_encoding: str | None) -> Written:
     """Compressed as the client prefers; the length of the JSON is that before compression."""
-    coding = _coding(accept_encoding)
+    coding = accepted_coding(accept_encoding, ("gzip", "deflate"))
     headers["Vary"] = "Accept-Encoding"
     if coding is None:
         return Written(body, headers)
@@ -65,11 +64,3 @@ def _coded(body: bytes, headers: dict[str, str], accept_encoding: str | None) ->
         return Written(gzip.compress(body, FASTEST, mtime=0), headers)
     return Written(zlib.compress(body, FASTEST), headers)
 
-
-def _coding(accept_encoding: str | None) -> str | None:
-    """The first of the codings that are accepted."""
-    for part in (accept_encoding or "").lower().replace(" ", "").split(","):
-        name, _, weight = part.partition(";")
-        if name in ("gzip", "deflate") and not UNWANTED.fullmatch(weight):
-            return name
-    return None

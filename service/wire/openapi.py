@@ -197,6 +197,9 @@ CALLS = {
     ("/v1/events", "get"): Call((422,), answers=event_description.ANSWER, query=(event_description.LAST,), etag=False),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),
+    ("/v1/models/{model}/curve", "get"): Call(
+        (404,), answers={"image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}}}, etag=False
+    ),
     ("/health/live", "get"): Call(etag=False),
     ("/health/ready", "get"): Call(etag=False),
     ("/v1/status", "get"): Call(etag=False),

@@ -7,12 +7,12 @@ import msgspec
 from service.wire.problems import Fault, MalformedRequest
 
 
-def write_token(*after: str | int) -> str:
+def write_token(*after: str | float) -> str:
     """The token of the page that follows."""
     return urlsafe_b64encode(msgspec.json.encode(after)).decode().rstrip("=")
 
 
-def read_token(token: str, kinds: tuple[type[str] | type[int], ...]) -> tuple[str | int, ...]:
+def read_token(token: str, kinds: tuple[type[str] | type[int] | type[float], ...]) -> tuple[str | float, ...]:
     """What `write_token` wrote, values of these kinds.
 
     Raises:

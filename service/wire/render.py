@@ -172,18 +172,23 @@ def scores(sums: NDArray[np.float64]) -> Json:
 
     A ratio whose denominator is zero is null.
     """
-    steps, error, naive, pinball, covered_80, covered_95 = sums.tolist()
-
-    def per(total: float, count: float) -> float | None:
-        return total / count if count > 0 else None
-
+    steps, error, _, pinball, covered_80, covered_95 = sums.tolist()
     return {
         "steps": round(steps),
-        "mae": per(error, steps),
-        "mase": per(error, naive),
-        "pinball": per(pinball, steps),
-        "coverage": {"80": per(covered_80, steps), "95": per(covered_95, steps)},
+        "mae": _per(error, steps),
+        "mase": mase(sums),
+        "pinball": _per(pinball, steps),
+        "coverage": {"80": _per(covered_80, steps), "95": _per(covered_95, steps)},
     }
+
+
+def mase(sums: NDArray[np.float64]) -> float | None:
+    """The MASE of Scores, from the same sums."""
+    return _per(float(sums[1]), float(sums[2]))
+
+
+def _per(total: float, count: float) -> float | None:
+    return total / count if count > 0 else None
 
 
 def session(

@@ -49,6 +49,19 @@ async def test_pages_by_time_give_each_session_once_though_many_share_their_time
     assert await all_by_time(index, descending=True) == expected[::-1]
 
 
+async def test_pages_by_error_give_each_ranked_session_once(index: SessionIndex) -> None:
+    errors = {name: (i // 10) / 3 for i, name in enumerate(NAMES)}
+    assert await index.ranked_until() == 0
+    await index.rank(errors, 5000)
+    entries: list[tuple[float, str]] = []
+    while page := await index.by_error(after=entries[-1] if entries else None, limit=7, descending=True):
+        entries += page
+    assert entries == sorted(((error, name) for name, error in errors.items()), reverse=True)
+    assert await index.ranked_until() == 5000
+    await index.forget(NAMES[1:])
+    assert await index.by_error(limit=7) == [(0.0, NAMES[0])]
+
+
 async def test_what_is_noted_again_is_counted_once_and_what_is_forgotten_no_more(index: SessionIndex) -> None:
     await index.note({"A": 2000})
     assert await index.count() == len(NAMES)

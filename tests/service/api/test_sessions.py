@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from service.wire import schemas
-from tests.service.calls import problem, wait_until
+from tests.service.calls import Json, post, problem, wait_until
 from tests.service.days import day, observation, series
 
 
@@ -204,6 +204,46 @@ def test_the_list_can_be_ordered_by_the_last_commit(api: httpx2.Client, name: st
         return [session["session"] for session in page["sessions"]]
 
     wait_until(lambda: newest() == [f"{name}.2", f"{name}.1"])
+
+
+def test_the_list_can_be_ordered_by_the_recent_error(api: httpx2.Client, name: str) -> None:
+    steps = {f"{name}.{wildness}": [float(wildness * (-1) ** day) for day in range(30)] for wildness in (1, 2, 3)}
+    for session, values in steps.items():
+        history = [{"timestamp": day(number), "value": value} for number, value in enumerate(values, 1)]
+        api.put(f"/v1/sessions/{session}", json={"freq": "D", "observations": history})
+    api.put(f"/v1/sessions/{name}.new", json={"freq": "D"})
+
+    def ordered(order: str) -> list[Json]:
+        found, token = [], ""
+        while True:
+            query = {"order_by": order, "page_size": 2, "page_token": token}
+            page = api.get("/v1/sessions", params=query).json()
+            found += page["sessions"]
+            token = page["next_page_token"]
+            if not token:
+                return [session for session in found if session["session"].startswith(name)]
+
+    wait_until(lambda: len(ordered("mase")) == 4)
+    errors = [session["scores"]["recent"]["mase"] for session in ordered("mase")]
+    assert errors == [None, *sorted(errors[1:])]
+    assert [session["session"] for session in ordered("mase desc")] == [
+        session["session"] for session in reversed(ordered("mase"))
+    ]
+    refused = api.get("/v1/sessions", params={"order_by": "mase", "prefix": name[:90]})
+    assert problem(refused, 422, "invalid-request")["errors"][0]["parameter"] == "prefix"
+
+
+def test_a_session_that_gets_worse_moves_up_the_list(api: httpx2.Client, name: str) -> None:
+    for session in ("calm", "wild"):
+        api.put(f"/v1/sessions/{name}.{session}", json={"freq": "D", "observations": series(1, 40)})
+
+    def worst() -> str:
+        page = api.get("/v1/sessions", params={"order_by": "mase desc", "page_size": 1000}).json()
+        return str(next(found["session"] for found in page["sessions"] if found["session"].startswith(name)))
+
+    for step in range(41, 61):
+        post(api, f"{name}.wild", observation(step, value=100.0 + 40.0 * (step % 7 == 0)))
+    wait_until(lambda: worst() == f"{name}.wild")
 
 
 def test_a_page_token_of_another_list_is_refused(api: httpx2.Client) -> None:

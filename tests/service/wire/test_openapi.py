@@ -31,6 +31,7 @@ CALLS = {
     ("get", "/v1/events"),
     ("get", "/v1/models"),
     ("get", "/v1/models/{model}"),
+    ("get", "/v1/models/{model}/curve"),
     ("get", "/problems/{slug}"),
     ("get", "/health/live"),
     ("get", "/health/ready"),
