@@ -51,8 +51,8 @@ def test_axe_finds_nothing_serious_in_dialogs_tables_and_refusals(
         page.get_by_role("button", name="Post observation").click()
         expect(page.get_by_role("alert")).to_be_visible()
         assert violations(page, scheme) == []
-        for button in ("Correct\u2026", "Reset\u2026"):
-            page.get_by_role("button", name=button).click()
+        for action in ("Correct\u2026", "Reset\u2026"):
+            page.get_by_role("button", name=action).click()
             expect(page.get_by_role("dialog")).to_be_visible()
             assert violations(page, scheme) == []
             page.keyboard.press("Escape")

@@ -92,7 +92,7 @@ def test_sessions_are_paged_and_the_address_of_a_page_can_be_shared(page: Page, 
     names = [f"{name[:80]}.{number:02}" for number in range(30)]
     for session in names:
         api.put(f"/v1/sessions/{session}", json={"freq": "D"})
-    query = {"prefix": f"{name[:80]}.", "page_size": 100}
+    query = {"prefix": f"{name[:80]}."}
     wait_until(lambda: len(api.get("/v1/sessions", params=query).json()["sessions"]) == 30)
     page.goto(f"/#/sessions?prefix={name[:80]}.")
     links = page.get_by_role("row").get_by_role("link")

@@ -214,9 +214,10 @@ def test_the_list_can_be_ordered_by_the_recent_error(api: httpx2.Client, name: s
     api.put(f"/v1/sessions/{name}.new", json={"freq": "D"})
 
     def ordered(order: str) -> list[Json]:
-        found, token = [], ""
+        found: list[Json] = []
+        token = ""
         while True:
-            query = {"order_by": order, "page_size": 2, "page_token": token}
+            query: dict[str, str | int] = {"order_by": order, "page_size": 2, "page_token": token}
             page = api.get("/v1/sessions", params=query).json()
             found += page["sessions"]
             token = page["next_page_token"]
@@ -239,7 +240,7 @@ def test_a_session_that_gets_worse_moves_up_the_list(api: httpx2.Client, name: s
 
     def worst() -> str:
         page = api.get("/v1/sessions", params={"order_by": "mase desc", "page_size": 1000}).json()
-        return str(next(found["session"] for found in page["sessions"] if found["session"].startswith(name)))
+        return str(next((found["session"] for found in page["sessions"] if found["session"].startswith(name)), ""))
 
     for step in range(41, 61):
         post(api, f"{name}.wild", observation(step, value=100.0 + 40.0 * (step % 7 == 0)))
