@@ -61,6 +61,5 @@ def daily(api: httpx2.Client, name: str) -> str:
 @pytest.fixture
 def nothing(api: httpx2.Client) -> None:
     """No session at all."""
-    for session in api.get("/v1/sessions", params={"page_size": 1000}).json()["sessions"]:
-        api.delete(f"/v1/sessions/{session['session']}")
+    api.post("/v1/sessions:purge", json={"prefix": "", "force": True}).raise_for_status()
     wait_until(lambda: api.get("/v1/sessions").json()["total_size"] == 0)
