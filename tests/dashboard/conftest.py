@@ -1,7 +1,7 @@
 """A real service as a process of its own, and a real browser that shows its page.
 
-Fixtures last for this folder only: while the browser runs, its event loop is that of the thread, and tests of other
-folders have their own.
+The browser lasts for a file: while it runs, its event loop is that of the thread, where tests of other folders have
+their own.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ PATIENCE_MS = 15_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """With the shipped models and nothing else."""
     folder = tmp_path_factory.mktemp("dashboard")
@@ -28,7 +28,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
         yield running
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as running:
         yield running
