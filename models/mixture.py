@@ -19,6 +19,7 @@ from torch.nn.functional import linear, silu
 from models.fold import State
 from models.layers.calibration import Calibration
 from models.layers.columns import MemoryConfig
+from models.layers.drift import Drift
 from models.layers.lstm import Recur, Recurrence
 from models.layers.memory import Memory
 from models.layers.origin import Origin
@@ -47,6 +48,7 @@ class MixtureConfig:
         trends: whether some experts follow trends.
         far: whether the experts' errors over the whole horizon are kept beside the one-step ones.
         anchors: steps ahead at which intervals are calibrated, from 1 on; none are where there is none.
+        drift: whether a session notices that its errors are no longer what they were.
         state: the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
     """
 
@@ -62,6 +64,7 @@ class MixtureConfig:
     trends: bool = False
     far: bool = False
     anchors: tuple[int, ...] = ()
+    drift: bool = False
 
     def __post_init__(self) -> None:
         if self.state not in STATE_DTYPES:
@@ -114,7 +117,7 @@ class StepWeights:
 
 
 class Mixture(nn.Module):
-    """The composition of memory, recurrence, head, calibration and scores."""
+    """The composition of memory, recurrence, head, calibration, drift and scores."""
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
@@ -128,7 +131,7 @@ class Mixture(nn.Module):
         self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds)
         issued = Field("issued", "<f8", (len(config.quantiles),))
         self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
-        self.calibration, self.origin = None, None
+        self.calibration, self.origin, self.drift = None, None, None
         if config.anchors:
             self.calibration = Calibration(config.quantiles, config.anchors, config.horizon)
             self.blocks |= {"calibration": self.calibration.fields}
@@ -141,13 +144,17 @@ class Mixture(nn.Module):
                 before=self.memory.levels,
             )
             self.blocks |= {"origin": self.origin.fields}
+        if config.drift:
+            self.drift = Drift(self.memory.settled)
+            self.blocks |= {"drift": self.drift.fields}
         self.blocks |= {"recurrent": self.recurrence.fields}
         self.fields = tuple(field for block in self.blocks.values() for field in block)
 
     def initial_state(self, batch: int) -> State:
         """The state of `batch` sessions that have seen nothing: zeros."""
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
-        parts = {"memory": self.memory, "scores": self.scores, "calibration": self.calibration, "origin": self.origin}
+        parts = {"memory": self.memory, "scores": self.scores, "calibration": self.calibration}
+        parts |= {"origin": self.origin, "drift": self.drift}
         initial = {name: part.initial_state(batch) for name, part in parts.items() if part is not None}
         initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
         return {name: initial[name] for name in self.blocks}
@@ -197,7 +204,8 @@ class Mixture(nn.Module):
         row, issued = past["memory"], past["issued"]
         unknown = torch.isnan(value)
         missing = unknown.double()
-        value = torch.where(unknown, issued[:, self.scores.median : self.scores.median + 1], value)
+        median = issued[:, self.scores.median : self.scores.median + 1]
+        value = torch.where(unknown, median, value)
         new, expected = self._from_origin(past)
         step = self.memory.step(value, missing, row, expected)
         new["memory"] = step.row
@@ -208,6 +216,8 @@ class Mixture(nn.Module):
         hidden, recurrent = recur(silu(linear(inputs, weights.embedding, weights.bias)), started)
         scored = (1.0 - missing) * row[:, seen].clamp(max=1.0)
         new |= self._judged(value, scored, step.sizes, past, new)
+        if self.drift is not None:
+            new["drift"] = self.drift.step(value - median, sight.scale, step.place, past["drift"])
         stretch = None if self.calibration is None else self.calibration.next_stretch(new["calibration"])
         unit = sight.scale * started
         new["issued"] = self.head.next(value, unit, hidden, inputs, sight.gaps, weights.next, stretch)
@@ -371,4 +381,10 @@ class Mixture(nn.Module):
                 later = [anchor - 1 for anchor in self.origin.anchors]
                 origin = self.origin.renewed(row, fans[t][:, later].detach())
                 new["origin"] = torch.where(self.origin.due(row[:, columns.seen]).unsqueeze(1), origin, new["origin"])
-        return torch.stack(fans, dim=1), {**new, "memory": memory, "recurrent": recurrent}
+        fan = torch.stack(fans, dim=1)
+        if self.drift is not None:
+            medians = torch.cat([state["issued"].unsqueeze(1), fan[:, :-1, 0]], dim=1)[..., median].detach()
+            scales = scale_of(window.memory[..., columns.scale]).squeeze(2)
+            places = self.memory.place(window.memory[..., columns.seen.start], 1.0 - known)
+            new["drift"] = self.drift.unroll(values - medians, scales, places, state["drift"])
+        return fan, {**new, "memory": memory, "recurrent": recurrent}

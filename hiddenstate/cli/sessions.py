@@ -113,7 +113,7 @@ def sessions(
         output.print_json(page.members)
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("session", "model", "freq", "step", "last", "recent MASE", "in the 80 %"):
+    for column in ("session", "model", "freq", "step", "last", "recent MASE", "in the 80 %", "drift since"):
         table.add_column(column, justify="right" if column in ("step", "recent MASE", "in the 80 %") else "left")
     for session in page.sessions:
         recent = session.scores.recent
@@ -125,6 +125,7 @@ def sessions(
             session.last or output.MISSING,
             output.number(recent.mase if recent else None),
             output.percent(recent.coverage.get("80") if recent else None),
+            session.drift["since"] or output.MISSING,
         )
     output.results().print(table)
     output.messages().print(f"{len(page.sessions)} of {page.total_size} sessions")

@@ -115,7 +115,7 @@ def load(folder: Path) -> Model:
     Raises:
         ArtifactError: with the reason.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     given = config.pop("fingerprint", None)
     found = _fingerprint(folder, config)
     if given != "sha256:" + found.hex():
@@ -137,7 +137,7 @@ def load_module(folder: Path) -> Mixture:
 
     from models.mixture import Mixture, MixtureConfig
 
-    module = Mixture(MixtureConfig.of(_read_config(folder)["architecture"]))
+    module = Mixture(MixtureConfig.of(read_config(folder)["architecture"]))
     module.load_state_dict(load_file(folder / WEIGHTS))
     return module.eval()
 
@@ -152,7 +152,7 @@ def convert(folder: Path, root: Path, *, name: str, version: int, state: str) ->
     """
     from models.mixture import Mixture
 
-    config, module = _read_config(folder), load_module(folder)
+    config, module = read_config(folder), load_module(folder)
     converted = Mixture(replace(module.config, state=state)).eval()
     converted.load_state_dict(module.state_dict())
     origin = f"{config['name']}@{config['version']}"
@@ -168,7 +168,8 @@ def find(roots: Sequence[Path]) -> list[Path]:
     return sorted(found, key=lambda folder: (folder.parent.name, int(folder.name)))
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `model.json` in `folder` holds, and whether its files are all there. Raises ArtifactError."""
     _need(folder, WEIGHTS, STEP, FORECAST, CONFIG)
     try:
         config = json.loads((folder / CONFIG).read_text())

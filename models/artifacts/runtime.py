@@ -16,6 +16,7 @@ from models.layout import StateLayout
 Bytes = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
 _Arrays = list[npt.NDArray[Any]]
 
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2}
@@ -89,6 +90,7 @@ class Model:
         self._kept = names.index("origin") if "origin" in names else -1
         self._origin = _session(folder / "origin.onnx") if "origin" in names else None
         self._seen = spec.layout.offsets["seen"] // 8
+        self._alarms = "drift" in names
 
     def initial_state(self, batch: int) -> Bytes:
         """(B, state_bytes): the state of sessions that have seen nothing."""
@@ -140,6 +142,13 @@ class Model:
     def seen(self, states: Bytes) -> Doubles:
         """(B,): steps folded since the first known value; 0 means that there is no forecast yet."""
         return self.spec.layout.view(states, "seen")[:, 0]
+
+    def alarmed(self, states: Bytes) -> Integers:
+        """(B,): for how many steps a session's drift alarm has lasted, that of the alarm included; 0 = there is none."""
+        if not self._alarms:
+            return np.zeros(len(states), np.int64)
+        left, lasted = self.spec.layout.view(states, "drift.alarm").T
+        return np.where(left >= 1.0, np.maximum(lasted, 1.0), 0.0).round().astype(np.int64)
 
     def finite(self, states: Bytes) -> npt.NDArray[np.bool_]:
         """(B,): whether every number in a state is finite."""

@@ -33,12 +33,14 @@ class Step:
             start of a session a tenth of the first value's size stands for all.
         sizes: absolute values of the errors.
         flags: (B, 2) float32, see `Inputs`.
+        place: (B,) in tables by the steps seen, see `Memory.place`.
     """
 
     row: Tensor
     errors: Tensor
     sizes: Tensor
     flags: Tensor
+    place: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Memory(nn.Module):
         columns = self.columns
         before = row[:, columns.seen]
         seen = before + torch.maximum(1.0 - missing, before.clamp(max=1.0))
-        place = (seen.clamp(max=self.settled) + missing * (self.settled + 1.0)).long().squeeze(1)
+        place = self.place(seen, missing).squeeze(1)
         shifted = torch.cat([row[:, 1 : columns.ring.stop], value], dim=1)
         ring = torch.where(self.age < seen, shifted, value)
         expected = row[:, : columns.needed].matmul(self.past)
@@ -135,7 +137,17 @@ class Memory(nn.Module):
         parts = [ring, *_turned(row[:, columns.index], index, self.visited), others, seen]
         if self.longer:
             parts += _turned(row[:, columns.long], long, VISITED_LONG)
-        return Step(torch.cat(parts, dim=1), errors, sizes, self.flags.index_select(0, place))
+        return Step(torch.cat(parts, dim=1), errors, sizes, self.flags.index_select(0, place), place)
+
+    def place(self, seen: Tensor, missing: Tensor) -> Tensor:
+        """Where tables by the steps seen, and after them by those seen when a value is missing, have a session's row.
+
+        Args:
+            seen, missing: (B, T) as of `step`.
+        Returns:
+            (B, T) int64.
+        """
+        return (seen.clamp(max=self.settled) + missing * (self.settled + 1.0)).long()
 
     def look(self, step: Step) -> Sight:
         """What network and head see after a step."""

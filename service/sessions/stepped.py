@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.live.log import EventLog
-from service.sessions import entries
+from service.sessions import drift, entries
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Plan
 from service.sessions.waves import Entry
@@ -49,6 +49,7 @@ class Stepped:
         self._planned = planned
         self._slots: list[tuple[NDArray[np.int64], Structured]] = []
         self._snapshots: list[tuple[NDArray[np.int64], Structured]] = []
+        self._drifting = self._drifts()
         self._fold()
         self._drop_what_is_not_finite()
         self.changes = self._encode(randomness) if self._planned else []
@@ -93,7 +94,7 @@ class Stepped:
         for row in np.flatnonzero(~finite).tolist():
             one = self._planned[row]
             one.entry.fail(ResultNotFinite(one.plan.place.standing()))
-        self._live = self._live[finite]
+        self._live, self._drifting = self._live[finite], self._drifting[finite]
         self._planned = [one for one, sound in zip(self._planned, finite.tolist(), strict=True) if sound]
         numbers = np.cumsum(finite) - 1
         for parts in (self._slots, self._snapshots):
@@ -184,6 +185,14 @@ class Stepped:
     def origin(self) -> list[int]:
         """The row that each change was computed from."""
         return [one.row for one in self._planned]
+
+    @property
+    def turned(self) -> dict[int, int | None]:
+        """By number of the change, the sessions whose drift begins with it, and at which step, or ends: None."""
+        return drift.turned(self._drifting, self._drifts())
+
+    def _drifts(self) -> NDArray[np.int64]:
+        return drift.since(self._loaded, self._live["state"], self._live["head"]["step"])
 
     def stored(self, numbers: Sequence[int]) -> Bytes:
         """The heads and states of these changes, as they are stored but for the stamps."""

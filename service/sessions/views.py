@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.sessions import entries
+from service.sessions import drift, entries
 from service.sessions.places import Places
 from service.sessions.records import parsed
 from service.sessions.registry import LoadedModel, Registry, is_trained
@@ -57,6 +57,7 @@ class View:
     def body(self, registry: Registry) -> render.Json:
         """A Session."""
         layout, states = self.loaded.spec.layout, self.state[None]
+        [since] = drift.since(self.loaded, states, self.head["step"].reshape(1)).tolist()
         return render.session(
             self.label,
             self.head,
@@ -64,6 +65,7 @@ class View:
             warmed_up=bool(entries.is_warmed_up(self.loaded, states)[0]),
             scores_all=layout.view(states, "scores.all")[0],
             scores_recent=layout.view(states, "scores.recent")[0],
+            drifting_since=since or None,
             static={},  # no model takes any yet
             warnings=_warnings(self, registry),
         )
@@ -163,6 +165,7 @@ class Stranded:
             warmed_up=None,
             scores_all=None,
             scores_recent=None,
+            drifting_since=None,
             static={},
             warnings=[{"type": self.refused.slug, "detail": self.refused.detail}],
         )

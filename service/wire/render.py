@@ -199,6 +199,7 @@ def session(
     warmed_up: bool | None,
     scores_all: NDArray[np.float64] | None,
     scores_recent: NDArray[np.float64] | None,
+    drifting_since: int | None,
     static: Mapping[str, float | None],
     warnings: Sequence[Mapping[str, str]],
 ) -> Json:
@@ -208,6 +209,7 @@ def session(
         head: the session's HEAD.
         retained_from: the oldest step that can be corrected; None where none can.
         warmed_up, scores_all, scores_recent: None where the model that could tell is not here.
+        drifting_since: the step at which drift was detected; None where there is none, or nobody can tell.
     """
     grid, last, step, ttl_ms = label.grid, int(head["last"]), int(head["step"]), int(head["ttl_ms"])
     follows = None if grid is None or last == NO_TIME else grid.format(grid.next(last))
@@ -235,7 +237,10 @@ def session(
             "all": None if scores_all is None else scores(scores_all),
             "recent": None if scores_recent is None else scores(scores_recent),
         },
-        "drift": {"detected": False, "since": None},
+        "drift": {
+            "detected": drifting_since is not None,
+            "since": None if drifting_since is None else key(label, head, drifting_since),
+        },
         "warnings": list(warnings),
         "created_at": moment(int(head["created_ms"])),
         "updated_at": moment(int(head["updated_ms"])),

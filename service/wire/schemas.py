@@ -245,10 +245,15 @@ class SessionScores(BaseModel):
 
 
 class Drift(BaseModel):
-    """What the model's drift layer says; a model without one never detects any, and no model here has one yet."""
+    """Whether the one-step errors are no longer what they were: they lean to one side, or have grown.
+
+    It ends when errors have settled: after 32 known values without another alarm. A model that cannot tell never
+    detects any; `daily@1` is one.
+    """
 
     detected: bool
     since: str | None
+    """The observation that raised the alarm: its timestamp, or its step where steps are counted."""
 
 
 class SessionWarning(BaseModel):

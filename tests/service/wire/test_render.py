@@ -201,7 +201,11 @@ NOTHING = np.zeros(6)
 
 
 def session(
-    head: Structured, label: Label = LABEL, retained_from: int | None = 749, sums: NDArray[np.float64] = SUMS
+    head: Structured,
+    label: Label = LABEL,
+    retained_from: int | None = 749,
+    sums: NDArray[np.float64] = SUMS,
+    drifting_since: int | None = None,
 ) -> Json:
     body = render.session(
         label,
@@ -210,6 +214,7 @@ def session(
         warmed_up=True,
         scores_all=sums,
         scores_recent=sums,
+        drifting_since=drifting_since,
         static={},
         warnings=[],
     )
@@ -242,6 +247,13 @@ def test_a_session_shows_its_settings_and_where_it_stands() -> None:
         "updated_at": "2026-11-22T06:00:02Z",
         "expires_at": "2027-12-27T06:00:02Z",
     }
+
+
+def test_a_session_names_the_observation_since_which_it_drifts() -> None:
+    assert session(a_head())["drift"] == {"detected": False, "since": None}
+    assert session(a_head(), drifting_since=810)["drift"] == {"detected": True, "since": "2026-11-19"}
+    counted = session(a_head(freq=b"", last=NO_TIME), LABEL._replace(grid=None), drifting_since=810)
+    assert counted["drift"] == {"detected": True, "since": "810"}
 
 
 def test_a_session_shows_other_settings_too() -> None:
