@@ -153,9 +153,10 @@ class Mixture(nn.Module):
     def initial_state(self, batch: int) -> State:
         """The state of `batch` sessions that have seen nothing: zeros."""
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
-        parts = {"memory": self.memory, "scores": self.scores, "calibration": self.calibration}
-        parts |= {"origin": self.origin, "drift": self.drift}
-        initial = {name: part.initial_state(batch) for name, part in parts.items() if part is not None}
+        parts = (self.calibration, self.origin, self.drift)
+        named = zip(("calibration", "origin", "drift"), parts, strict=True)
+        initial = {name: part.initial_state(batch) for name, part in named if part is not None}
+        initial |= {"memory": self.memory.initial_state(batch), "scores": self.scores.initial_state(batch)}
         initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
         return {name: initial[name] for name in self.blocks}
 

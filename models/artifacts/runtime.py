@@ -144,7 +144,7 @@ class Model:
         return self.spec.layout.view(states, "seen")[:, 0]
 
     def alarmed(self, states: Bytes) -> Integers:
-        """(B,): for how many steps a session's drift alarm has lasted, that of the alarm included; 0 = there is none."""
+        """(B,): steps that a session's drift alarm has lasted, the one that raised it included; 0 = there is none."""
         if not self._alarms:
             return np.zeros(len(states), np.int64)
         left, lasted = self.spec.layout.view(states, "drift.alarm").T

@@ -1,0 +1,80 @@
+"""Drift of sessions over HTTP: shown from the observation that raised the alarm until errors have settled."""
+
+from collections.abc import Iterator
+
+import httpx2
+import numpy as np
+import pytest
+
+from models.artifacts import artifact
+from models.artifacts.artifact import SHIPPED
+from service.sessions import drift
+from service.sessions.registry import LoadedModel, Registry
+from tests.service.calls import wait_until
+from tests.service.conftest import Service, serving
+from tests.service.days import Observation, day, observation, series, value
+
+NOTHING = {"detected": False, "since": None}
+USUAL = 70
+
+
+@pytest.fixture(scope="module")
+def noticing(service: Service) -> Iterator[httpx2.Client]:
+    """A service whose default model notices drift, and one of whose models does not."""
+    daily = SHIPPED / "daily" / "2"
+    models = [*service.registry.models, LoadedModel(artifact.load(daily), daily)]
+    with (
+        serving(Registry(models, "daily"), service.store_url, default_model="daily") as running,
+        httpx2.Client(base_url=running.url, timeout=60.0) as client,
+    ):
+        yield client
+
+
+def climbing(number: int) -> Observation:
+    """An observation of a series that goes another way after the usual ones."""
+    return observation(number, value=value(number) + 60.0 * max(number - USUAL, 0))
+
+
+def drift_of(client: httpx2.Client, name: str) -> object:
+    return client.get(f"/v1/sessions/{name}").json()["drift"]
+
+
+def listed(client: httpx2.Client, prefix: str) -> list[object]:
+    return [one["drift"] for one in client.get("/v1/sessions", params={"prefix": prefix}).json()["sessions"]]
+
+
+def test_drift_is_shown_since_the_observation_that_raised_the_alarm(noticing: httpx2.Client, name: str) -> None:
+    path = f"/v1/sessions/{name}"
+    noticing.put(path, json={"model": "daily@2", "freq": "D", "observations": series(1, USUAL)})
+    seen = []
+    for number in range(USUAL + 1, USUAL + 16):
+        seen.append(drift_of(noticing, name))
+        noticing.post(f"{path}/observations", json=climbing(number))
+    alarmed = [shown for shown in seen if shown != NOTHING]
+    since = day(USUAL + 1 + seen.index(alarmed[0]) - 1)
+    assert seen[0] == NOTHING
+    assert alarmed == [{"detected": True, "since": since}] * len(alarmed)
+    wait_until(lambda: listed(noticing, name) == [alarmed[0]])
+    assert noticing.post(f"{path}:verify").json()["ok"]
+
+
+def test_drift_is_over_when_errors_have_settled(noticing: httpx2.Client, name: str) -> None:
+    path = f"/v1/sessions/{name}"
+    observations = [climbing(number) for number in range(1, USUAL + 13)]
+    noticing.put(path, json={"model": "daily@2", "observations": observations})
+    assert drift_of(noticing, name) != NOTHING
+    last = observations[-1]["value"]
+    steady = [observation(USUAL + 12 + step, value=last + value(step)) for step in range(1, 121)]
+    noticing.post(f"{path}/observations", json=steady)
+    assert drift_of(noticing, name) == NOTHING
+
+
+def test_a_session_of_a_model_that_cannot_tell_shows_none(noticing: httpx2.Client, name: str) -> None:
+    observations = [climbing(number) for number in range(1, USUAL + 16)]
+    noticing.put(f"/v1/sessions/{name}", json={"model": "tiny@1", "observations": observations})
+    assert drift_of(noticing, name) == NOTHING
+
+
+def test_sessions_whose_drift_begins_or_ends_are_told_from_the_others() -> None:
+    before, after = np.array([0, 0, 7, 7]), np.array([0, 9, 7, 0])
+    assert drift.turned(before, after) == {1: 9, 3: None}
