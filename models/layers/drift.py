@@ -3,8 +3,8 @@
 An error is taken in units of the mean size of the session's errors so far, and cut, so that no single one is an alarm.
 Three sums (Page 1954; Page-Hinkley is the same test with a running mean) grow where errors lean upwards, lean
 downwards, or are larger than they were, each by more than an allowance, and are never below zero. One that passes its
-limit raises the alarm; the sums begin anew, and the mean size goes on to learn what is usual now. The alarm is over when
-errors have settled: after SETTLED scored steps of which none would have raised it again.
+limit raises the alarm; the sums begin anew, and the mean size goes on to learn what is usual now. The alarm is over
+when errors have settled: after SETTLED scored steps of which none would have raised it again.
 
 Where a limit is passed, the state moves by a ramp, not by a jump: updates are continuous in their inputs.
 """
