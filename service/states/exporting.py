@@ -79,6 +79,7 @@ def _settings(whole: Whole) -> Settings:
         warmed_up=None,
         scores_all=None,
         scores_recent=None,
+        drifting_since=None,
         static=whole.record.tail.get("static", {}),
         warnings=(),
     )
