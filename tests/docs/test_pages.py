@@ -5,14 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from models.artifacts.artifact import SHIPPED
+from service.sessions.registry import Registry
+from service.storage.embedded import EmbeddedStore
 from tests.deployments import deployment
 from tests.docs.page import run
 from tests.hiddenstate.conftest import Running
+from tests.service.conftest import serving
 
 
 @pytest.mark.parametrize("page", ["tutorial.md", "how-to/correct-a-value.md"])
 def test_a_page_about_a_running_service_is_true(page: str, service: Running, tmp_path: Path) -> None:
     run(page, tmp_path, {"localhost:8000": service.url.removeprefix("http://")}, HIDDENSTATE_URL=service.url)
+
+
+def test_the_page_about_moving_sessions_is_true(service: Running, tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path / "store") as store, serving(Registry.load([SHIPPED], "daily"), store.url) as other:
+        places = {"localhost:8000": service.url, "localhost:8001": other.url, "http://http": "http"}
+        run("how-to/move-a-session.md", tmp_path, places, HIDDENSTATE_URL=service.url)
 
 
 def test_the_page_about_clusters_is_true(tmp_path: Path) -> None:
