@@ -14,7 +14,7 @@ The train split is the only default: `read` leaves rows with `test` true out unl
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,9 @@ from models.dates.calendar import CALENDAR, features
 from models.dates.grid import grid
 
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
+
+LEAST_TRAINED = 4
+"""At most one step in so many is tested on where the file marks no test part."""
 
 
 class DataError(ValueError):
@@ -67,7 +70,7 @@ class Series:
 
 
 def read(
-    path: Path, *, freq: str | None = None, prefixes: Sequence[str] = (), test: bool = False
+    path: Path, *, freq: str | None = None, prefixes: Sequence[str] = (), test: bool = False, test_steps: int = 0
 ) -> list[Series]:
     """Read the series of one file, in the order in which they first appear.
 
@@ -77,6 +80,7 @@ def read(
             file has a column `t`; None takes the rows as they follow each other.
         prefixes: keep only series whose `unique_id` up to its first dot is one of these; empty keeps all.
         test: also read the rows whose `test` is true (for scoring, never for fitting).
+        test_steps: the last steps of each series that are its test part where the file marks none; at most a quarter.
     Raises:
         DataError: no such file, unknown format, columns absent or of the wrong type, steps out of order.
     """
@@ -98,6 +102,8 @@ def read(
         one = _series(names[codes[part[0]]], part, values, flags, clock, stamps, path)
         where = steps[part] - steps[part[0]] if steps is not None else _on_grid(one, freq, path)
         whole = one if where is None else _without_gaps(one, where)
+        if test_steps and not flags["test"].any():
+            whole = replace(whole, test_steps=min(test_steps, len(whole) // LEAST_TRAINED))
         if test or whole.train_steps:
             series.append(whole if test else whole.head(whole.train_steps))
     return series
@@ -141,7 +147,9 @@ def _series(
     path: Path,
 ) -> Series:
     if clock is not None and (np.diff(clock[rows].astype(np.int64)) <= 0).any():
-        raise DataError(f"{path}: series {name!r} has two rows for one step; keep one row per step and series")
+        raise DataError(
+            f"{path}: series {name!r} has two rows for {_twice(clock[rows])}; keep one row per step and series"
+        )
     tested = flags["test"][rows]
     if (tested[:-1] & ~tested[1:]).any():
         raise DataError(f"{path}: series {name!r} has train rows after test rows; the test part must come last")
@@ -249,6 +257,12 @@ def _timestamps(column: "pa.ChunkedArray[Any]", path: Path) -> NDArray[np.dateti
         raise DataError(f"{path}: column 'ds' is {column.type}; write timestamps as 2024-01-31 or 2024-01-31T06:00:00")
     naive = pc.cast(column, pa.timestamp("s", tz=getattr(column.type, "tz", None)), safe=False)
     return np.asarray(naive.to_numpy().astype("datetime64[s]"))
+
+
+def _twice(clock: NDArray[Any]) -> str:
+    """The first step or time, of those in order, that comes a second time."""
+    first = clock[1:][np.diff(clock.astype(np.int64)) <= 0][0]
+    return f"step {first}" if np.issubdtype(clock.dtype, np.integer) else str(first)
 
 
 def _asked(prefixes: Sequence[str]) -> str:

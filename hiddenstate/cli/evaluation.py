@@ -22,6 +22,9 @@ def evaluate(
     season: Annotated[
         int | None, typer.Option(min=1, help="Steps of a season.", show_default="the model's own")
     ] = None,
+    test_steps: Annotated[
+        int, typer.Option(min=0, help="Last steps of each series to test on, where the file has no column test.")
+    ] = 0,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write the forecasts to, as Parquet.", show_default=False)
     ] = None,
@@ -33,7 +36,7 @@ def evaluate(
         from models.evaluation.streaming import EvaluateOptions
         from models.evaluation.streaming import evaluate as score
 
-        options = EvaluateOptions(data, season=season, out=out)
+        options = EvaluateOptions(data, season=season, out=out, test_steps=test_steps)
         evaluation = score(load(find_model(model, models_dir)), options, output.messages().print)
     if as_json:
         output.print_json(asdict(evaluation))

@@ -1,23 +1,21 @@
-"""The train command: from data files to a published model, with progress and a training curve."""
+"""The train command: from data files to a published model, with progress, a training curve and a verdict."""
 
 import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hiddenstate.cli import output
+from hiddenstate.cli import output, planning
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.modelling import modelling, score_table, versions
 
 if TYPE_CHECKING:
     from models.training.bptt import Report
-    from models.training.recipe import Recipe
 
 Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
 State = Annotated[
@@ -31,8 +29,17 @@ def train(
         Path,
         typer.Argument(metavar="DATA", help="A file with columns unique_id, ds, y; or the folder of a recipe's files."),
     ],
-    freq: Annotated[str, typer.Option(help="Frequency of a file's series, as pandas names it.")] = "D",
-    recipe: Annotated[str, typer.Option(help="A shipped recipe, or a .toml file.")] = "daily",
+    freq: Annotated[
+        str | None,
+        typer.Option(help="Frequency of a file's series, as pandas names it.", show_default="what the times have"),
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A shipped recipe, or a .toml file.", show_default="that of the freq")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="NAME, NAME@VERSION or folder of a model to train further.", show_default=False),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Name of the model.", show_default="the file's, or the recipe's")
     ] = None,
@@ -42,9 +49,39 @@ def train(
     run: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; the same again resumes.", show_default="runs/NAME")
     ] = None,
-    updates: Annotated[int, typer.Option(min=1, help="Length of the training.")] = 10_000,
+    test_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Last steps of each series to test on, where the file has no column test.",
+            show_default="two horizons",
+        ),
+    ] = None,
+    publish_anyway: Annotated[
+        bool, typer.Option("--publish-anyway", help="Publish also what is worse than repeating the last value.")
+    ] = False,
+    updates: Annotated[
+        int | None,
+        typer.Option(min=1, help="Length of the training, at most.", show_default="10000; 4000 of a file; 1500 --from"),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Length by the clock instead.", show_default=False)] = None,
-    synthetic_series: Annotated[int, typer.Option(min=1, help="Synthetic series to draw.")] = 40_000,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Validations without a lesser error after which to stop, and keep the best weights; 0 = never.",
+            show_default="8 of a file",
+        ),
+    ] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, help="Updates from one validation to the next.", show_default="by length")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0.0, show_default="the recipe's; 0.0005 --from")
+    ] = None,
+    synthetic_series: Annotated[
+        int | None, typer.Option(min=1, help="Synthetic series to draw.", show_default="40000; 10000 --from")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = os.cpu_count() or 1,
     unroll: Count = None,
@@ -56,50 +93,58 @@ def train(
 ) -> None:
     """Train a model on your series and publish it.
 
-    By truncated BPTT: gradients cross --unroll steps, the state is carried through --chunks such pieces.
+    By truncated BPTT: gradients cross --unroll steps, the state is carried through --chunks such pieces. A model that
+    is worse than repeating the last value on the test part is not published, and the command ends with exit code 1.
     """
     with modelling():
+        from models.evaluation.verdict import Verdict
         from models.training import bptt, publishing
 
-        plan = _plan(data, recipe, freq)
-        plan = replace(
+        begins = None if start is None else planning.start_of(start, models_dir)
+        plan = planning.recipe_of(data, recipe, freq, begins, test_steps, _say)
+        plan = planning.changed(
             plan,
-            schedule=replace(plan.schedule, **_given(unroll=unroll, chunks=chunks)),
-            model=replace(plan.model, **_given(hidden=hidden, layers=layers, season=season, state=state)),
+            schedule={"unroll": unroll, "chunks": chunks, "learning_rate": learning_rate},
+            model={"hidden": hidden, "layers": layers, "season": season, "state": state},
+            start=begins,
         )
         label = name or plan.name
         version = next_version(label, models_dir)
-        folder = data if data.is_dir() else data.parent
         options = bptt.TrainOptions(
             recipe=plan,
-            data=folder,
+            data=data if data.is_dir() else data.parent,
             run=run or Path("runs") / label,
-            updates=updates,
             minutes=minutes,
             seed=seed,
-            synthetic_series=synthetic_series,
             processes=threads,
             threads=threads,
+            start=begins,
+            **planning.lengths(
+                plan, begins, updates=updates, patience=patience, every=validate_every, synthetic=synthetic_series
+            ),
         )
         with _progress() as report:
             trained = bptt.train(options, report)
-        note = output.messages().print
-        note(f"training curve: {trained.picture}", markup=False, soft_wrap=True)
-        published, evaluation = publishing.publish(
-            trained, name=label, version=version, root=models_dir, data=folder, note=note
-        )
-    if evaluation is not None:
-        output.results().print(score_table(evaluation))
+        _say(f"training curve: {trained.picture}")
+        evaluation = publishing.score(trained, name=label, version=version, data=options.data, note=_say)
+        if evaluation is not None:
+            output.results().print(score_table(evaluation))
+        verdict = Verdict.of(evaluation, f"{label}@{version}")
+        if verdict.is_worse and not publish_anyway:
+            raise _unpublished(str(verdict))
+        published = publishing.publish(trained, evaluation, name=label, version=version, root=models_dir)
     output.results().print(f"published {label}@{version}: {published}", markup=False, soft_wrap=True)
-    note(f"serve it: hiddenstate serve --models-dir {models_dir}", markup=False, soft_wrap=True)
+    _say(f"serve it: hiddenstate serve --models-dir {models_dir}")
+    output.results().print(str(verdict), markup=False, soft_wrap=True)
 
 
-def _plan(data: Path, recipe: str, freq: str) -> "Recipe":
-    """The recipe itself for a folder of its files, and its architecture and schedule for a single file."""
-    from models.training.recipe import load, of_file
+def _say(text: str) -> None:
+    output.messages().print(text, markup=False, soft_wrap=True)
 
-    plan = load(recipe)
-    return plan if data.is_dir() else of_file(data, freq=freq, model=plan.model, schedule=plan.schedule)
+
+def _unpublished(verdict: str) -> Fault:
+    cure = "--publish-anyway added to the same command publishes it without training again; more series may help"
+    return Fault(ExitCode.NEGATIVE, "the model is not published", verdict, cure)
 
 
 def next_version(name: str, models_dir: Path) -> int:
@@ -114,10 +159,6 @@ def next_version(name: str, models_dir: Path) -> int:
             "--name sales",
         )
     return max((version for known, version in versions(models_dir) if known == name), default=0) + 1
-
-
-def _given(**changes: int | str | None) -> dict[str, Any]:
-    return {name: value for name, value in changes.items() if value is not None}
 
 
 @contextmanager

@@ -92,12 +92,14 @@ class EvaluateOptions:
         warm_up: training steps that warm the state, at most (more where the model has a longer season); None takes the
             whole training part.
         out: a folder to write the model's forecasts to, for other scorers; None writes nothing.
+        test_steps: the last ones of each series that are the test part where a file marks none.
     """
 
     files: Sequence[Path]
     season: int | None = None
     warm_up: int | None = WARM_UP
     out: Path | None = None
+    test_steps: int = 0
 
 
 def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None] | None = None) -> Evaluation:
@@ -115,9 +117,11 @@ def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None]
     hashes: dict[str, str] = {}
     for path in options.files:
         collection = path.name.split(".")[0]
-        series = [one for one in read(path, freq=model.spec.freqs[0], test=True) if one.test_steps]
+        whole = read(path, freq=model.spec.freqs[0], test=True, test_steps=options.test_steps)
+        series = [one for one in whole if one.test_steps]
         if not series:
-            raise DataError(f"{path}: no test part; mark the last rows of each series with test = true")
+            cure = "mark the last rows of each series with test = true, or give a number of --test-steps"
+            raise DataError(f"{path}: no test part; {cure}")
         hashes[collection] = digest(series)
         for name, issued in forecasts(model, series, season=season, warm_up=warm_up):
             rows.append(_row(collection, name, series, issued, season))

@@ -22,6 +22,7 @@ from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
 from models.training.curve import Point, Progress, training_curve
 from models.training.recipe import Recipe, Schedule, Source
+from models.training.start import Start
 from models.training.validation import Validation, validation_parts
 from models.training.windows import Sampler, Windows, loss_positions, pool_of
 
@@ -55,6 +56,9 @@ class TrainOptions:
         minutes: length by the clock instead (None: by `updates`).
         synthetic_series: how many synthetic series are drawn.
         validate_every: updates from one validation to the next.
+        patience: validations without a lesser error after which the training stops, and the weights of the least one
+            are kept; None trains to the end and keeps the last weights.
+        start: the model whose weights are trained further, of the recipe's architecture; None begins anew.
     """
 
     recipe: Recipe
@@ -67,6 +71,8 @@ class TrainOptions:
     processes: int = 1
     threads: int = 1
     validate_every: int = 480
+    patience: int | None = None
+    start: Start | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +87,25 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training gives: the module, what it saw, and its curve; `curve[0]` is the mixture without a network."""
+    """What a training gives: the module, what it saw, and its curve.
+
+    Attributes:
+        kept: the update whose weights these are, of so many `updates`.
+        curve: `curve[0]` is the mixture without a network, or the model whose weights were trained further.
+        start: that model.
+    """
 
     module: Mixture
     recipe: Recipe
     updates: int
+    kept: int
     seconds: float
     seed: int
     sha256: str
     rows: list[Rows]
     curve: list[Point]
     picture: Path
+    start: Start | None = None
 
 
 class Report:
@@ -128,23 +142,45 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     ]
     report.note(f"{sum(map(len, read))} series, SHA-256 of the rows read: {sha256}")
     named = [(source.name, series) for source, series in zip(recipe.sources, read, strict=True)]
-    parts, validation = validation_parts(named, recipe.model)
+    parts, validation = validation_parts(named, recipe.model, own=recipe.own)
     sampler = _sampler(options, parts, report)
     torch.manual_seed(options.seed)
     module = Mixture(recipe.model)
+    if options.start is not None:
+        options.start.give_weights(module)
     optimizer = _optimizer(module, schedule.learning_rate)
-    identity: dict[str, object] = {"recipe": recipe.name, "model": asdict(recipe.model), "schedule": asdict(schedule)}
-    identity |= {"seed": options.seed, "sha256": sha256, "synthetic_series": options.synthetic_series}
-    identity |= {"updates": options.updates, "minutes": options.minutes}
+    identity = _identity(options, sha256)
     progress = checkpoints.resume(options.run, identity, module, optimizer) or Progress()
     if progress.update:
         report.note(f"resumed after {progress.update} updates")
     _loop(options, module, optimizer, sampler, validation, progress, identity, report)
     picture = training_curve(progress.curve, options.run / "curve.png")
-    module.eval()
+    kept = progress.update
+    if progress.best:
+        module.load_state_dict(progress.best)
+        kept = progress.best_point.update
     return Trained(
-        module, recipe, progress.update, progress.seconds, options.seed, sha256, rows, progress.curve, picture
+        module=module.eval(),
+        recipe=recipe,
+        updates=progress.update,
+        kept=kept,
+        seconds=progress.seconds,
+        seed=options.seed,
+        sha256=sha256,
+        rows=rows,
+        curve=progress.curve,
+        picture=picture,
+        start=options.start,
     )
+
+
+def _identity(options: TrainOptions, sha256: str) -> dict[str, object]:
+    """What a checkpoint must agree with to be gone on from."""
+    recipe, start = options.recipe, options.start
+    identity: dict[str, object] = {"recipe": recipe.name, "model": asdict(recipe.model)}
+    identity |= {"schedule": asdict(recipe.schedule), "seed": options.seed, "sha256": sha256}
+    identity |= {"synthetic_series": options.synthetic_series, "updates": options.updates, "minutes": options.minutes}
+    return identity | {"patience": options.patience, "from": start and start.fingerprint}
 
 
 def _loop(
@@ -161,9 +197,8 @@ def _loop(
     resumed_at = time.monotonic() - progress.seconds
     mean_loss = Mean()
     if not progress.curve:
-        progress.curve.append(Point(0, 0.0, float("nan"), validation.relative_error(module)))
-        report.validated(progress.curve[0])
-    while (done := _done(options, progress)) < 1.0:
+        _validated(options, module, validation, progress, float("nan"), report)
+    while _done(options, progress) < 1.0 and not _is_over(options, progress):
         # each draw has a generator of its own, so that a resumed training draws what an uninterrupted one would have
         rng = np.random.default_rng([options.seed, progress.update])
         windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
@@ -184,12 +219,29 @@ def _loop(
         progress.seconds = time.monotonic() - resumed_at
         last = _done(options, progress) >= 1.0
         if last or progress.update // options.validate_every > progress.curve[-1].update // options.validate_every:
-            point = Point(progress.update, progress.seconds, mean_loss.value, validation.relative_error(module))
-            progress.curve.append(point)
-            report.validated(point)
+            _validated(options, module, validation, progress, mean_loss.value, report)
             training_curve(progress.curve, options.run / "curve.png")
             progress.seconds = time.monotonic() - resumed_at
             checkpoints.save(options.run, identity, module, optimizer, progress)
+    if _is_over(options, progress):
+        best = progress.best_point.update
+        report.note(f"stopped after {progress.update} updates: the best weights are those of update {best}")
+
+
+def _validated(
+    options: TrainOptions, module: Mixture, validation: Validation, progress: Progress, loss: float, report: Report
+) -> None:
+    """One more point of the curve; the weights are kept where no earlier ones were better."""
+    point = Point(progress.update, progress.seconds, loss, validation.relative_error(module))
+    progress.curve.append(point)
+    report.validated(point)
+    if options.patience is not None and validation.sources and progress.best_point is point:
+        progress.best = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _is_over(options: TrainOptions, progress: Progress) -> bool:
+    """Whether validation has shown no lesser error for too long."""
+    return options.patience is not None and bool(progress.best) and progress.stale >= options.patience
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,14 @@ def save(
     tensors = {f"weights/{name}": value for name, value in module.state_dict().items()}
     for name, moments in _moments(module, optimizer).items():
         tensors |= {f"{kind}/{name}": value for kind, value in moments.items()}
+    tensors |= {f"best/{name}": value for name, value in progress.best.items()}
     tensors["update"] = torch.tensor(progress.update)
     save_file({name: value.contiguous() for name, value in tensors.items()}, run / f"{TENSORS}.new")
-    facts = {"identity": identity, "progress": asdict(progress)}
+    curve = [asdict(point) for point in progress.curve]
+    facts = {
+        "identity": identity,
+        "progress": {"update": progress.update, "seconds": progress.seconds, "curve": curve},
+    }
     (run / f"{FACTS}.new").write_text(json.dumps(facts, indent=1))
     os.replace(run / f"{TENSORS}.new", run / TENSORS)
     os.replace(run / f"{FACTS}.new", run / FACTS)
@@ -54,12 +59,17 @@ def resume(
     saved = facts["progress"]
     if int(tensors["update"]) != saved["update"]:
         raise CheckpointError(f"{run}: its two checkpoint files are of different updates; delete the folder")
-    module.load_state_dict({name[8:]: value for name, value in tensors.items() if name.startswith("weights/")})
+    module.load_state_dict(_named(tensors, "weights/"))
     for name, parameter in module.named_parameters():
         optimizer.state[parameter] = {
             kind: tensors[f"{kind}/{name}"] for kind in ("step", "exp_avg", "exp_avg_sq") if f"{kind}/{name}" in tensors
         }
-    return Progress(saved["update"], saved["seconds"], [Point(**point) for point in saved["curve"]])
+    curve = [Point(**point) for point in saved["curve"]]
+    return Progress(saved["update"], saved["seconds"], curve, _named(tensors, "best/"))
+
+
+def _named(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:

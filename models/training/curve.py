@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import exp, fsum, isnan, log, nan
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +18,36 @@ class Point:
     loss: float
     relative_error: dict[str, float]
 
+    @property
+    def score(self) -> float:
+        """The geometric mean of the relative errors; NaN where nothing validates."""
+        errors = self.relative_error.values()
+        return exp(fsum(map(log, errors)) / len(errors)) if errors else nan
+
 
 @dataclass(slots=True)
 class Progress:
-    """Where a training stands, as it is kept in a checkpoint."""
+    """Where a training stands, as it is kept in a checkpoint.
+
+    Attributes:
+        best: the weights at the validation with the least error; empty where they are not asked for.
+    """
 
     update: int = 0
     seconds: float = 0.0
     curve: list[Point] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def best_point(self) -> Point:
+        """The validation with the least error, the first of several; the last one where nothing validates."""
+        scored = [point for point in self.curve if not isnan(point.score)]
+        return min(scored, key=lambda point: point.score) if scored else self.curve[-1]
+
+    @property
+    def stale(self) -> int:
+        """Validations since the one with the least error."""
+        return len(self.curve) - 1 - self.curve.index(self.best_point)
 
 
 def training_curve(curve: Sequence[Point], path: Path) -> Path:

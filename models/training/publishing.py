@@ -15,26 +15,34 @@ from models.mixture import MixtureConfig
 from models.training.bptt import Trained
 
 
-def publish(
-    trained: Trained, *, name: str, version: int, root: Path, data: Path, note: Callable[[str], None] | None = None
-) -> tuple[Path, Evaluation | None]:
-    """Score the trained module as it will be served, and publish it under `root` with these figures and a card.
+def score(
+    trained: Trained, *, name: str, version: int, data: Path, note: Callable[[str], None] | None = None
+) -> Evaluation | None:
+    """Score the trained module as it would be served; None where the recipe names nothing to score.
 
     Args:
-        data: folder with the recipe's `scored` files; with none named, nothing is scored.
-    Returns:
-        The artifact's folder, and the evaluation.
+        data: folder with the recipe's `scored` files.
     Raises:
         ArtifactError: see `artifact.publish`. DataError: a scored file cannot be used.
     """
-    evaluation = None
-    if trained.recipe.scored:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = artifact.publish(trained.module, _describe(trained, name, version, None), Path(scratch))
-            files = [data / file for file in trained.recipe.scored]
-            evaluation = evaluate(artifact.load(folder), EvaluateOptions(files), note)
+    if not trained.recipe.scored:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = artifact.publish(trained.module, _describe(trained, name, version, None), Path(scratch))
+        files = [data / file for file in trained.recipe.scored]
+        return evaluate(artifact.load(folder), EvaluateOptions(files, test_steps=trained.recipe.test_steps), note)
+
+
+def publish(
+    trained: Trained, evaluation: Evaluation | None, *, name: str, version: int, root: Path
+) -> Path:
+    """Publish the trained module under `root` with its figures, where it has any, and a card; the artifact's folder.
+
+    Raises:
+        ArtifactError: see `artifact.publish`.
+    """
     description = _describe(trained, name, version, evaluation)
-    return artifact.publish(trained.module, description, root, pictures=[trained.picture]), evaluation
+    return artifact.publish(trained.module, description, root, pictures=[trained.picture])
 
 
 def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation | None) -> Description:
@@ -42,6 +50,7 @@ def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation 
         "recipe": trained.recipe.name,
         "schedule": asdict(trained.recipe.schedule),
         "updates": trained.updates,
+        "weights_of_update": trained.kept,
         "seed": trained.seed,
         "torch": torch.__version__,
         "sha256": trained.sha256,
@@ -57,6 +66,8 @@ def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation 
             for rows in trained.rows
         ],
     }
+    if trained.start is not None:
+        provenance["from"] = {"model": trained.start.label, "fingerprint": trained.start.fingerprint}
     return Description(
         name=name,
         version=version,
@@ -98,13 +109,12 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         "## How it was trained",
         "",
         f"Truncated BPTT over {schedule.unroll} steps, {trained.updates:,} updates of {schedule.batch} windows, "
+        f"{_kept(trained)}"
         f"seed {trained.seed}, {trained.seconds / 60:.0f} minutes on a CPU. "
         f"{100 * (schedule.synthetic + schedule.walks):.0f} % of the windows are synthetic (`models/synthetic/`). "
         "Only training rows were read; the ends of some series were held out of the windows for the validation curve.",
         "",
-        f"`hiddenstate train FOLDER --recipe {trained.recipe.name} --seed {trained.seed} "
-        f"--updates {trained.updates}` does it again.",
-        "",
+        *_command(trained),
         f"![training curve]({trained.picture.name})",
         "",
         "## Training data",
@@ -152,6 +162,20 @@ def _line(row: Row) -> str:
 def _shares(coverage: dict[int, float]) -> list[str]:
     """Of actuals inside of the 80 % and the 95 % interval; empty for a forecaster without intervals."""
     return [f"{coverage[level]:.3f}" if level in coverage else "" for level in (80, 95)]
+
+
+def _kept(trained: Trained) -> str:
+    """Which weights these are, where they are not those of the last update and of a training from nothing."""
+    start = "" if trained.start is None else f"from the weights of {trained.start.label} on, "
+    return start + (f"of which those after {trained.kept:,} are kept, " if trained.kept != trained.updates else "")
+
+
+def _command(trained: Trained) -> list[str]:
+    """What does the training of a shipped recipe again."""
+    if trained.recipe.own:
+        return []
+    options = f"--recipe {trained.recipe.name} --seed {trained.seed} --updates {trained.updates}"
+    return [f"`hiddenstate train FOLDER {options}` does it again.", ""]
 
 
 def _seasons(model: MixtureConfig) -> str:

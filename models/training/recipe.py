@@ -13,7 +13,10 @@ SHIPPED = Path(__file__).parent / "recipes"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One collection of series to draw windows from; see `recipes/daily.toml` for the fields."""
+    """One collection of series to draw windows from; see `recipes/daily.toml` for the fields.
+
+    `test_steps` are the last ones of each series, which are kept from training where the file marks no test part.
+    """
 
     file: str
     weight: float = 1.0
@@ -22,6 +25,7 @@ class Source:
     longest: int = 1_000_000_000
     licence: str = ""
     attribution: str = ""
+    test_steps: int = 0
 
     @property
     def name(self) -> str:
@@ -29,7 +33,7 @@ class Source:
 
     def read(self, folder: Path, freq: str) -> list[Series]:
         """The train split of the series that this source names; DataError if there are none."""
-        series = read(folder / self.file, freq=freq, prefixes=self.prefixes)
+        series = read(folder / self.file, freq=freq, prefixes=self.prefixes, test_steps=self.test_steps)
         kept = [one for one in series if self.shortest <= len(one) <= self.longest]
         if not kept:
             raise DataError(f"{folder / self.file}: no series of {self.shortest} to {self.longest} training steps")
@@ -68,7 +72,8 @@ class Schedule:
 class Recipe:
     """Everything that decides a training but its seed, its length and the rows in the files.
 
-    `scored` names the files whose test parts the model card reports.
+    `scored` names the files whose test parts the model card reports; `own`: the series are few, and all that the model
+    is for, so the ends of all of them validate it.
     """
 
     name: str
@@ -77,6 +82,12 @@ class Recipe:
     schedule: Schedule
     sources: tuple[Source, ...]
     scored: tuple[str, ...] = ()
+    own: bool = False
+
+    @property
+    def test_steps(self) -> int:
+        """The last ones of each series that are its test part where a file marks none."""
+        return max((source.test_steps for source in self.sources), default=0)
 
 
 def load(name: str | Path) -> Recipe:
@@ -103,11 +114,27 @@ def load(name: str | Path) -> Recipe:
         raise DataError(f"{path}: not a recipe ({error}); see {SHIPPED / 'daily.toml'} for one") from error
 
 
-def of_file(path: Path, *, freq: str, model: MixtureConfig, schedule: Schedule) -> Recipe:
-    """The recipe for one data file of the user's own; its test part, if it has one, is scored."""
-    tested = any(one.test_steps for one in read(path, freq=freq, test=True))
-    scored = (path.name,) if tested else ()
-    return Recipe(path.name.split(".")[0], (freq,), model, schedule, (Source(path.name),), scored)
+def for_freq(freq: str) -> str:
+    """The shipped recipe for series of a frequency, whatever weekday it falls on; the daily one where none is."""
+    family = freq.partition("-")[0]
+    names = sorted(path.stem for path in SHIPPED.glob("*.toml"))
+    return next((name for name in names if family in load(name).freqs), "daily")
+
+
+def of_file(
+    path: Path, *, freq: str, model: MixtureConfig, schedule: Schedule, test_steps: int | None = None
+) -> Recipe:
+    """The recipe for one data file of the user's own.
+
+    Args:
+        test_steps: the last ones of each series, which are tested on where the file marks no test part; 0 tests on
+            none, None on two horizons.
+    """
+    tested = 2 * model.horizon if test_steps is None else test_steps
+    scored = any(one.test_steps for one in read(path, freq=freq, test=True, test_steps=tested))
+    source = Source(path.name, test_steps=tested)
+    names = (path.name,) if scored else ()
+    return Recipe(path.name.split(".")[0], (freq,), model, schedule, (source,), names, own=True)
 
 
 def _source(entry: dict[str, Any]) -> Source:

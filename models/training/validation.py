@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from models.data import Series, calendar_of
+from models.dates.calendar import CALENDAR
+from models.evaluation.scoring import last_known
 from models.mixture import Mixture, MixtureConfig
 
 HELD_OUT = 56
@@ -22,17 +25,66 @@ EVERY = 5
 MOST = 16
 """Series held out of one source, at most."""
 
+MOST_OWN = 64
+"""The same where the series are the user's own."""
+
+OWN_SHARE = 8
+"""Of the user's own series, one step in so many is held out, at most HELD_OUT of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """What of the series of a source is held out.
+
+    Attributes:
+        every: one series in so many, `most` of them.
+        steps: at the end of each; `warm_up` warm the state before those.
+        shortest: steps of a series that can lend its end.
+        complete: whether only series without missing values do.
+    """
+
+    every: int
+    most: int
+    steps: int
+    warm_up: int
+    shortest: int
+    complete: bool
+
+    @classmethod
+    def of_recipe(cls, config: MixtureConfig) -> "Holdout":
+        """Of sources with many series: the ends of some that are long and complete."""
+        warm_up = max(WARM_UP, 2 * config.longer)
+        return cls(EVERY, MOST, HELD_OUT, warm_up, warm_up + 2 * HELD_OUT + config.horizon, complete=True)
+
+    @classmethod
+    def of_own(cls, series: Sequence[Series], config: MixtureConfig) -> "Holdout":
+        """Of the user's own: the ends of all, or as many as are worth the time, however short most of them are."""
+        typical = int(np.median([len(one) for one in series]))
+        steps = min(HELD_OUT, max(typical // OWN_SHARE, 1))
+        warm_up = max(min(WARM_UP, typical - 2 * steps), 1)
+        return cls(-(-len(series) // MOST_OWN), MOST_OWN, steps, warm_up, warm_up + 2 * steps, complete=False)
+
+    def takes(self, number: int, series: Series, count: int) -> bool:
+        """Whether this one of `count` series lends its end."""
+        wanted = number % self.every == self.every - 1 or count == 1
+        known = ~np.isnan(series.values)
+        enough = known.all() if self.complete else known[-self.warm_up - self.steps : -self.steps].any()
+        return bool(wanted and len(series) >= self.shortest and enough)
+
 
 @dataclass(frozen=True, slots=True)
 class Validation:
     """N held-out ends, aligned, with the source that each is from.
 
     Attributes:
-        values: (N, T) float64, of which the last HELD_OUT are judged; calendar: (N, T, 5) float32.
+        values: (N, T) float64, the last known one where one is missing; calendar: (N, T, 5) float32.
+        known: (N, T) float64, 0 where a value is missing.
+        judged: (N, H) whether each of the last H steps is.
     """
 
     sources: tuple[str, ...]
     values: Tensor
+    known: Tensor
     calendar: Tensor
     judged: Tensor
 
@@ -41,16 +93,17 @@ class Validation:
         if not self.sources:
             return {}
         with torch.no_grad():
-            state, known = module.initial_state(len(self.values)), torch.ones_like(self.values)
-            part = slice(-HELD_OUT - 1, -1)
+            state, steps = module.initial_state(len(self.values)), self.judged.shape[1]
+            part = slice(-steps - 1, -1)
             places = torch.arange(self.values.shape[1])[part].expand(len(self.values), -1)
-            window, _ = module.unroll_memory(self.values, known, self.calendar, state, places)
+            window, _ = module.unroll_memory(self.values, self.known, self.calendar, state, places)
             hidden, _ = module.recurrence.sequence(window.inputs, state["recurrent"])
             logs = window.inputs[:, part][..., module.memory.inputs.logs]
             fan = module.fan(window.memory, logs, hidden[:, part], module.head.fan_weights([1]))
             issued = fan[:, :, 0, module.scores.median]
-        error = ((self.values[:, -HELD_OUT:] - issued).abs() * self.judged).sum(1)
-        naive = (self.values[:, -HELD_OUT:].diff(dim=1, prepend=self.values[:, part][:, :1]).abs() * self.judged).sum(1)
+        actual = self.values[:, -steps:]
+        error = ((actual - issued).abs() * self.judged).sum(1)
+        naive = (actual.diff(dim=1, prepend=self.values[:, part][:, :1]).abs() * self.judged).sum(1)
         floor = 1e-3 * self.values.diff(dim=1).abs().mean(1) + 1e-12
         ratio = torch.log((error + floor) / (naive + floor))
         named = np.array(self.sources)
@@ -59,28 +112,36 @@ class Validation:
 
 
 def validation_parts(
-    sources: Sequence[tuple[str, Sequence[Series]]], config: MixtureConfig
+    sources: Sequence[tuple[str, Sequence[Series]]], config: MixtureConfig, *, own: bool = False
 ) -> tuple[list[list[Series]], Validation]:
-    """Split each source: what may be trained on, and the held-out ends of some of its complete, long enough series."""
+    """Split each source: what may be trained on, and the held-out ends of some of its series.
+
+    Args:
+        own: the series are the user's own, see `Holdout.of_own`.
+    """
+    holdout = Holdout.of_own(sources[0][1], config) if own else Holdout.of_recipe(config)
     parts, names, ends = [], [], []
-    warm_up = max(WARM_UP, 2 * config.longer)
     for name, series in sources:
-        part, taken = [], 0
-        for k, one in enumerate(series):
-            wanted = k % EVERY == EVERY - 1 or len(series) == 1
-            long_enough = len(one) >= warm_up + 2 * HELD_OUT + config.horizon and not np.isnan(one.values).any()
-            if wanted and long_enough and taken < MOST:
-                ends.append(one)
-                names.append(name)
-                taken += 1
-                part.append(one.head(len(one) - HELD_OUT))
-            else:
-                part.append(one)
-        parts.append(part)
-    span = slice(-warm_up - HELD_OUT, None)
-    empty = np.zeros((0, warm_up + HELD_OUT))
-    values = np.stack([one.values[span] for one in ends]) if ends else empty
-    calendar = np.stack([calendar_of(one)[span] for one in ends]) if ends else np.zeros((*empty.shape, 5))
-    judged = np.stack([~one.imputed[-HELD_OUT:] for one in ends]) if ends else np.zeros((0, HELD_OUT), dtype=bool)
-    tensors = (torch.from_numpy(values), torch.from_numpy(calendar.astype(np.float32)), torch.from_numpy(judged))
-    return parts, Validation(tuple(names), *tensors)
+        lenders = [k for k, one in enumerate(series) if holdout.takes(k, one, len(series))][: holdout.most]
+        ends += [series[k] for k in lenders]
+        names += [name] * len(lenders)
+        parts.append([one.head(len(one) - holdout.steps * (k in lenders)) for k, one in enumerate(series)])
+    return parts, _validation(names, ends, holdout)
+
+
+def _validation(names: Sequence[str], ends: Sequence[Series], holdout: Holdout) -> Validation:
+    span, steps = holdout.warm_up + holdout.steps, holdout.steps
+    values, known = np.zeros((len(ends), span)), np.ones((len(ends), span))
+    calendar, judged = np.zeros((len(ends), span, CALENDAR), np.float32), np.zeros((len(ends), steps), bool)
+    for row, one in enumerate(ends):
+        known[row] = ~np.isnan(one.values[-span:])
+        values[row] = _filled(one.values[-span:])
+        calendar[row] = calendar_of(one)[-span:]
+        judged[row] = (known[row, -steps:] > 0.0) & ~one.imputed[-steps:]
+    return Validation(tuple(names), *map(torch.from_numpy, (values, known, calendar, judged)))
+
+
+def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Each value, or where it is missing the last one known, before the first known one that itself."""
+    filled = last_known(values)
+    return np.where(np.isnan(filled), values[~np.isnan(values)][0], filled)

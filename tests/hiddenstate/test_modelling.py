@@ -4,6 +4,7 @@ import json
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hiddenstate.cli.faults import ExitCode
@@ -28,13 +29,46 @@ def test_a_trained_model_is_published_and_can_be_evaluated(sales: Path, tmp_path
     small = ("--updates", "2", "--synthetic-series", "50", "--hidden", "8", "--unroll", "30", "--state", "float16")
     trained = run("train", str(sales), *small, cwd=tmp_path)
     assert trained.code == ExitCode.DONE, trained.err
-    assert trained.out.splitlines()[-1] == "published sales@1: trained/sales/1"
+    *_, published, verdict = trained.out.splitlines()
+    assert published == "published sales@1: trained/sales/1"
+    assert verdict.startswith("sales@1 is better than repeating the last value: relMAE 0.")
     assert (tmp_path / "runs/sales/curve.png").is_file()
     evaluated = run("evaluate", str(sales), "--models-dir", "trained", "--model", "sales", "--json", cwd=tmp_path)
     assert evaluated.code == ExitCode.DONE, evaluated.err
     scores = json.loads(evaluated.out)
     assert scores["model"] == "sales@1"
     assert {row["forecaster"] for row in scores["rows"]} >= {"sales@1", "naive", "seasonal naive"}
+
+
+def test_what_is_worse_than_repeating_the_last_value_is_published_only_when_told_to(tmp_path: Path) -> None:
+    """Nothing foretells a random walk; the frequency, the test part and the length of a season are found, too."""
+    rng = np.random.default_rng(1)
+    stamps = np.datetime64("2025-01-06T00") + np.arange(400)
+    lines = [f"{stamp},{value}" for stamp, value in zip(stamps, rng.standard_normal(400).cumsum(), strict=True)]
+    (tmp_path / "walk.csv").write_text("ds,y\n" + "\n".join(lines) + "\n")
+    small = ("train", "walk.csv", "--updates", "2", "--synthetic-series", "50", "--hidden", "8", "--unroll", "30")
+    refused = run(*small, cwd=tmp_path)
+    assert refused.code == ExitCode.NEGATIVE
+    assert "h series, by the recipe hourly; a season has 24 steps" in refused.err
+    assert "walk@1 is WORSE than repeating the last value: relMAE 1." in refused.err
+    assert not (tmp_path / "trained").exists()
+    published = run(*small, "--publish-anyway", cwd=tmp_path)
+    assert published.code == ExitCode.DONE, published.err
+    assert "resumed after 2 updates" in published.err
+    assert "WORSE" in published.out.splitlines()[-1]
+    assert (tmp_path / "trained/walk/1/model.json").is_file()
+
+
+def test_a_model_is_trained_further_from_the_weights_of_another(sales: Path, tmp_path: Path) -> None:
+    further = ("--from", "daily", "--updates", "2", "--synthetic-series", "50", "--name", "ours")
+    trained = run("train", str(sales), *further, cwd=tmp_path)
+    assert trained.code == ExitCode.DONE, trained.err
+    config = json.loads((tmp_path / "trained/ours/1/model.json").read_text())
+    assert config["provenance"]["from"]["model"] == "daily@2"
+    assert config["architecture"]["hidden"] == 64
+    refused = run("train", str(sales), *further, "--hidden", "8", cwd=tmp_path)
+    assert refused.code == ExitCode.USAGE
+    assert "--hidden would make it another" in refused.err
 
 
 def test_a_model_is_converted_and_can_be_evaluated(sales: Path, tmp_path: Path) -> None:

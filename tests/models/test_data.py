@@ -53,6 +53,16 @@ def test_csv_parquet_and_arrow_files_of_the_same_rows_read_alike(file: Path, tmp
     assert len(digests) == 1
 
 
+def test_the_last_steps_are_the_test_part_where_the_file_marks_none(file: Path, tmp_path: Path) -> None:
+    assert {one.test_steps for one in read(file, test=True, test_steps=5)} == {TEST_STEPS}
+    unmarked = written(tmp_path, "ds,y\n" + "".join(f"2024-01-{day:02},{day}\n" for day in range(1, 21)))
+    [whole] = read(unmarked, test=True, test_steps=3)
+    [most] = read(unmarked, test=True, test_steps=9)
+    [train] = read(unmarked, test_steps=3)
+    assert (whole.test_steps, most.test_steps, len(train)) == (3, 5, 17)
+    np.testing.assert_array_equal(train.values, whole.values[:17])
+
+
 def test_a_step_without_a_row_is_a_missing_value(tmp_path: Path) -> None:
     [by_step] = read(written(tmp_path, "unique_id,t,y\na,0,1\na,3,4\na,1,2\n"))
     np.testing.assert_array_equal(by_step.values, [1, 2, np.nan, 4])
@@ -79,7 +89,8 @@ def test_calendar_features_are_those_of_each_timestamp(file: Path) -> None:
         ("unique_id,ds,value\na,2024-01-01,1\n", "no column .y.; it has unique_id, ds, value. Needed"),
         ("ds,y\n2024-01-01,high\n", "column 'y' is string; it must hold numbers"),
         ("ds,y\nyesterday,1\n", "column 'ds' is string; write timestamps as 2024-01-31"),
-        ("ds,y\n2024-01-01,1\n2024-01-01,2\n", "two rows for one step"),
+        ("ds,y\n2024-01-01,1\n2024-01-01,2\n", "two rows for 2024-01-01"),
+        ("t,y\n4,1\n4,2\n", "two rows for step 4"),
         ("t,y,test\n0,1,true\n1,2,false\n", "train rows after test rows"),
         ("ds,y\n2024-01-01T00:00:00,1\n2024-01-01T07:00:00,2\n", "which D does not; give the data's own --freq"),
         ("t,y,test\n0,1,true\n", "no rows left to read"),

@@ -1,12 +1,13 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.artifacts.artifact import SHIPPED, find, load
 from models.data import DataError, read
-from models.mixture import MixtureConfig
-from models.training.recipe import Schedule, of_file
+from models.mixture import Mixture, MixtureConfig
+from models.training.recipe import Schedule, for_freq, of_file
 from models.training.recipe import load as load_recipe
 from models.training.validation import HELD_OUT, validation_parts
 from tests.models.collection import write_collection
@@ -48,10 +49,29 @@ def test_the_test_part_of_a_single_file_is_scored_where_it_has_one(tmp_path: Pat
     assert (recipe.name, recipe.scored) == ("sales", ())
 
 
+@pytest.mark.parametrize(
+    ("freq", "name"), [("D", "daily"), ("h", "hourly"), ("W-SUN", "weekly"), ("B", "daily"), ("MS", "daily")]
+)
+def test_a_shipped_recipe_is_found_by_the_frequency(freq: str, name: str) -> None:
+    assert for_freq(freq) == name
+
+
 def test_the_ends_that_validate_are_left_out_of_what_is_trained_on(tmp_path: Path) -> None:
     series = read(write_collection(tmp_path / "weekly.csv"))
     [part], validation = validation_parts([("weekly", series)], MixtureConfig())
     shortened = [len(one) - len(kept) for one, kept in zip(series, part, strict=True)]
     assert sorted(shortened) == [0] * 5 + [HELD_OUT]
     held = series[shortened.index(HELD_OUT)]
+    assert (validation.known == 1.0).all()
     assert validation.values[0, -HELD_OUT:].tolist() == held.values[-HELD_OUT:].tolist()
+
+
+def test_every_series_of_the_users_own_validates_however_short_and_with_gaps(tmp_path: Path) -> None:
+    series = read(write_collection(tmp_path / "sales.csv", series=4, steps=90))
+    series[2].values[-12:-4] = np.nan
+    [part], validation = validation_parts([("sales", series)], MixtureConfig(), own=True)
+    assert [len(one) - len(kept) for one, kept in zip(series, part, strict=True)] == [9] * 4
+    assert validation.judged.sum(dim=1).tolist() == [9, 9, 4, 9]
+    assert validation.values[2, -9:-4].tolist() == [series[2].values[-13]] * 5
+    [error] = validation.relative_error(Mixture(MixtureConfig())).values()
+    assert 0.1 < error < 1.0

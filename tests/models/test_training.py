@@ -27,6 +27,7 @@ from models.training.bptt import (
 )
 from models.training.curve import Progress
 from models.training.recipe import Recipe, Schedule, Source
+from models.training.start import Start
 from models.training.windows import Sampler, Windows, loss_positions, pool_of
 from tests.golden.publish_models import random_module
 from tests.models.collection import write_collection
@@ -101,6 +102,21 @@ def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(
     assert all(np.array_equal(value, resumed[name]) for name, value in weights(trained).items())
 
 
+def test_a_training_that_makes_it_worse_stops_early_and_keeps_the_weights_that_it_began_with(
+    trained: Trained, options: TrainOptions, tmp_path: Path
+) -> None:
+    evaluation = publishing.score(trained, name="weekly", version=1, data=options.data)
+    folder = publishing.publish(trained, evaluation, name="weekly", version=1, root=tmp_path / "models")
+    wild = replace(options.recipe, schedule=replace(SCHEDULE, learning_rate=0.5))
+    further = train(replace(options, recipe=wild, start=Start.of(folder), patience=1))
+    assert (further.updates, further.kept) == (24, 0)
+    assert further.curve[0].relative_error == trained.curve[-1].relative_error
+    assert all(np.array_equal(value, weights(further)[name]) for name, value in weights(trained).items())
+    again = train(replace(options, recipe=wild, start=Start.of(folder), patience=1))
+    assert (again.updates, again.kept) == (24, 0)
+    assert all(np.array_equal(value, weights(again)[name]) for name, value in weights(trained).items())
+
+
 def test_the_checkpoint_of_another_training_is_refused(options: TrainOptions) -> None:
     train(replace(options, updates=8))
     with pytest.raises(checkpoints.CheckpointError, match="other seed"):
@@ -121,8 +137,9 @@ def test_a_trained_model_is_published_with_its_scores_and_the_rows_it_saw(
     trained: Trained, options: TrainOptions, tmp_path: Path
 ) -> None:
     root = tmp_path / "models"
-    folder, evaluation = publishing.publish(trained, name="weekly", version=1, root=root, data=options.data)
+    evaluation = publishing.score(trained, name="weekly", version=1, data=options.data)
     assert evaluation is not None
+    folder = publishing.publish(trained, evaluation, name="weekly", version=1, root=root)
     model = artifact.load(folder)
     figure = round(evaluation.row("weekly", "weekly@1").stream.relative_mae, 4)
     assert model.spec.metrics["weekly"]["weekly@1"]["relMAE"] == figure

@@ -1,0 +1,139 @@
+"""What the train command trains, and for how long, where its options do not say."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.cli.modelling import find_model
+
+if TYPE_CHECKING:
+    from models.data import Series
+    from models.training.recipe import Recipe
+    from models.training.start import Start
+
+FURTHER_RATE = 5e-4
+"""Learning rate of a model that is trained further."""
+
+VALIDATIONS = 16
+"""In the whole length of a training on the user's own series."""
+
+PATIENCE = 8
+SEASONS = {"B": 5, "MS": 12, "ME": 12, "QS": 4, "QE": 4}
+"""Steps of one, where no recipe is for the freq."""
+
+DATELESS = "D"
+"""What series without timestamps are taken for."""
+
+
+def start_of(name: str, models_dir: Path) -> "Start":
+    """The model that --from names."""
+    from models.training.start import Start
+
+    return Start.of(find_model(name, models_dir))
+
+
+def recipe_of(
+    data: Path,
+    recipe: str | None,
+    freq: str | None,
+    start: "Start | None",
+    test_steps: int | None,
+    say: Callable[[str], None],
+) -> "Recipe":
+    """The recipe itself for a folder of its files; else one for the file, with what is said of its series."""
+    from models.training.recipe import for_freq, load, of_file
+
+    if data.is_dir():
+        _require_none(start, "--from", "is for a file of your own series, and DATA is a folder")
+        return load(recipe or "daily")
+    series = _read(data)
+    found = freq or _freq_of(data, series)
+    if start is not None:
+        _require_none(recipe, "--recipe", f"and --from exclude each other: {start.label} brings its own")
+        model, schedule = start.model, replace(start.schedule, learning_rate=FURTHER_RATE)
+    else:
+        plan = load(recipe or for_freq(found))
+        model, schedule = plan.model, plan.schedule
+        if plan.freqs != (found,) and found in SEASONS:
+            model = replace(model, season=SEASONS[found])
+        say(f"{found} series, by the recipe {plan.name}; a season has {model.season} steps")
+    made = of_file(data, freq=found, model=model, schedule=schedule, test_steps=test_steps)
+    _tell(made, data, say)
+    return made
+
+
+def changed(
+    recipe: "Recipe", *, schedule: Mapping[str, Any], model: Mapping[str, Any], start: "Start | None" = None
+) -> "Recipe":
+    """The recipe with those values that are given, which is not None."""
+    given = {name: value for name, value in model.items() if value is not None and name != "state"}
+    if start is not None and given:
+        raise Fault(
+            ExitCode.USAGE,
+            f"--from brings the architecture of {start.label} with it",
+            f"{', '.join(f'--{name}' for name in given)} would make it another",
+            "leave those out, or --from",
+        )
+    return replace(
+        recipe,
+        schedule=replace(recipe.schedule, **{name: value for name, value in schedule.items() if value is not None}),
+        model=replace(recipe.model, **{name: value for name, value in model.items() if value is not None}),
+    )
+
+
+def lengths(
+    recipe: "Recipe",
+    start: "Start | None",
+    *,
+    updates: int | None,
+    patience: int | None,
+    every: int | None,
+    synthetic: int | None,
+) -> dict[str, Any]:
+    """How long to train, how often to validate, and how many synthetic series to draw."""
+    length = updates or (10_000 if not recipe.own else 4_000 if start is None else 1_500)
+    waits = (PATIENCE if recipe.own else 0) if patience is None else patience
+    return {
+        "updates": length,
+        "patience": waits or None,
+        "validate_every": every or (max(length // VALIDATIONS, 1) if recipe.own else 480),
+        "synthetic_series": synthetic or (40_000 if start is None else 10_000),
+    }
+
+
+def _read(data: Path) -> "list[Series]":
+    from models.data import read
+
+    return read(data, test=True)
+
+
+def _freq_of(data: Path, series: "list[Series]") -> str:
+    from models.data import DataError
+    from models.dates.detection import detect
+
+    stamps = [one.timestamps for one in series if one.timestamps is not None]
+    if not stamps:
+        return DATELESS
+    found = detect(stamps)
+    if found is None:
+        raise DataError(f"{data}: its times have no frequency that can be told; give it, such as --freq 15min")
+    return found
+
+
+def _tell(recipe: "Recipe", data: Path, say: Callable[[str], None]) -> None:
+    """Say which part is tested on, and what of the series may surprise."""
+    from models.data import read
+    from models.training.survey import warnings
+
+    series = read(data, freq=recipe.freqs[0], test=True, test_steps=recipe.test_steps)
+    tested = sum(one.test_steps for one in series)
+    say(f"{len(series)} series of {sum(map(len, series)):,} steps; {tested:,} of them are the test part")
+    for line in warnings(series, season=recipe.model.season, horizon=recipe.model.horizon):
+        say(f"warning: {line}")
+
+
+def _require_none(given: object, option: str, why: str) -> None:
+    if given is not None:
+        raise Fault(ExitCode.USAGE, f"{option} cannot be used here", f"{option} {why}", f"leave {option} out")
