@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,7 +15,7 @@ from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.modelling import modelling, score_table, versions
 
 if TYPE_CHECKING:
-    from models.training.bptt import Report
+    from models.training.bptt import Report, Trained, TrainOptions
 
 Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
 State = Annotated[
@@ -97,11 +97,16 @@ def train(
     is worse than repeating the last value on the test part is not published, and the command ends with exit code 1.
     """
     with modelling():
-        from models.evaluation.verdict import Verdict
-        from models.training import bptt, publishing
+        from models.training import bptt
+
+        notes: list[str] = []
+
+        def note(text: str) -> None:
+            notes.append(text)
+            _say(text)
 
         begins = None if start is None else planning.start_of(start, models_dir)
-        plan = planning.recipe_of(data, recipe, freq, begins, test_steps, _say)
+        plan = planning.recipe_of(data, recipe, freq, begins, test_steps, note)
         plan = planning.changed(
             plan,
             schedule={"unroll": unroll, "chunks": chunks, "learning_rate": learning_rate},
@@ -126,14 +131,38 @@ def train(
         with _progress() as report:
             trained = bptt.train(options, report)
         _say(f"training curve: {trained.picture}")
-        evaluation = publishing.score(trained, name=label, version=version, data=options.data, note=_say)
-        if evaluation is not None:
-            output.results().print(score_table(evaluation))
-        verdict = Verdict.of(evaluation, f"{label}@{version}")
-        if verdict.is_worse and not publish_anyway:
-            raise _unpublished(str(verdict))
-        published = publishing.publish(trained, evaluation, name=label, version=version, root=models_dir)
-    output.results().print(f"published {label}@{version}: {published}", markup=False, soft_wrap=True)
+        _publish(trained, options, label, version, models_dir, notes, anyway=publish_anyway)
+
+
+def _publish(
+    trained: "Trained",
+    options: "TrainOptions",
+    name: str,
+    version: int,
+    models_dir: Path,
+    notes: Sequence[str],
+    *,
+    anyway: bool,
+) -> None:
+    """Score what was trained, report, and publish it unless it is worse than repeating the last value."""
+    from models.evaluation.verdict import Verdict
+    from models.report.findings import Findings
+    from models.report.page import page, write
+    from models.training import publishing
+
+    findings, report = Findings(f"{name}@{version}", trained.recipe.model.season), None
+    evaluation = publishing.score(
+        trained, name=name, version=version, data=options.data, note=_say, told=findings.take
+    )
+    verdict = Verdict.of(evaluation, findings.label)
+    if evaluation is not None:
+        output.results().print(score_table(evaluation))
+        report = write(options.run / "report.html", page(evaluation, findings, verdict, notes))
+        _say(f"report: {report}")
+    if verdict.is_worse and not anyway:
+        raise _unpublished(str(verdict))
+    published = publishing.publish(trained, evaluation, name=name, version=version, root=models_dir, report=report)
+    output.results().print(f"published {findings.label}: {published}", markup=False, soft_wrap=True)
     _say(f"serve it: hiddenstate serve --models-dir {models_dir}")
     output.results().print(str(verdict), markup=False, soft_wrap=True)
 

@@ -61,11 +61,11 @@ class Description:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def publish(module: Mixture, description: Description, root: Path, *, pictures: Sequence[Path] = ()) -> Path:
+def publish(module: Mixture, description: Description, root: Path, *, beside: Sequence[Path] = ()) -> Path:
     """Write the artifact under `root`, check the law on it, and only then let it appear; its folder.
 
     Args:
-        pictures: files that the card shows, copied beside it.
+        beside: files that are copied beside the card: what it shows, a report.
     Raises:
         ArtifactError: the version exists, the name is not one, or the graphs break the law.
     """
@@ -100,8 +100,8 @@ def publish(module: Mixture, description: Description, root: Path, *, pictures: 
         config["fingerprint"] = "sha256:" + _fingerprint(draft, config).hex()
         (draft / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         (draft / CARD).write_text(description.card)
-        for picture in pictures:
-            shutil.copy(picture, draft / picture.name)
+        for file in beside:
+            shutil.copy(file, draft / file.name)
         load(draft)
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.rename(draft, folder)

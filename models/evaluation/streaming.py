@@ -102,7 +102,13 @@ class EvaluateOptions:
     test_steps: int = 0
 
 
-def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None] | None = None) -> Evaluation:
+Told = Callable[[str, Sequence[Series], Sequence[Issued]], None]
+"""Is told what a forecaster issued for the series of a collection."""
+
+
+def evaluate(
+    model: Model, options: EvaluateOptions, note: Callable[[str], None] | None = None, told: Told | None = None
+) -> Evaluation:
     """Score a published model, and beside it naive, seasonal naive, the mixture without a network, and the model's own
     weights without calibration where it has one.
 
@@ -128,6 +134,8 @@ def evaluate(model: Model, options: EvaluateOptions, note: Callable[[str], None]
             gathered = everything.setdefault(name, ([], []))
             gathered[0].extend(series)
             gathered[1].extend(issued)
+            if told is not None:
+                told(name, series, issued)
             if note is not None:
                 note(f"{collection}, {name}: relMAE {rows[-1].stream.relative_mae:.4f}")
             if options.out is not None and name == model.spec.label:

@@ -10,18 +10,25 @@ import torch
 
 from models.artifacts import artifact
 from models.artifacts.artifact import Description
-from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, evaluate
+from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, Told, evaluate
 from models.mixture import MixtureConfig
 from models.training.bptt import Trained
 
 
 def score(
-    trained: Trained, *, name: str, version: int, data: Path, note: Callable[[str], None] | None = None
+    trained: Trained,
+    *,
+    name: str,
+    version: int,
+    data: Path,
+    note: Callable[[str], None] | None = None,
+    told: Told | None = None,
 ) -> Evaluation | None:
     """Score the trained module as it would be served; None where the recipe names nothing to score.
 
     Args:
         data: folder with the recipe's `scored` files.
+        note, told: as `evaluate` has them.
     Raises:
         ArtifactError: see `artifact.publish`. DataError: a scored file cannot be used.
     """
@@ -30,19 +37,28 @@ def score(
     with tempfile.TemporaryDirectory() as scratch:
         folder = artifact.publish(trained.module, _describe(trained, name, version, None), Path(scratch))
         files = [data / file for file in trained.recipe.scored]
-        return evaluate(artifact.load(folder), EvaluateOptions(files, test_steps=trained.recipe.test_steps), note)
+        return evaluate(artifact.load(folder), EvaluateOptions(files, test_steps=trained.recipe.test_steps), note, told)
 
 
 def publish(
-    trained: Trained, evaluation: Evaluation | None, *, name: str, version: int, root: Path
+    trained: Trained,
+    evaluation: Evaluation | None,
+    *,
+    name: str,
+    version: int,
+    root: Path,
+    report: Path | None = None,
 ) -> Path:
     """Publish the trained module under `root` with its figures, where it has any, and a card; the artifact's folder.
 
+    Args:
+        report: a page that is to stand beside the card.
     Raises:
         ArtifactError: see `artifact.publish`.
     """
     description = _describe(trained, name, version, evaluation)
-    return artifact.publish(trained.module, description, root, pictures=[trained.picture])
+    beside = [trained.picture, *([report] if report else [])]
+    return artifact.publish(trained.module, description, root, beside=beside)
 
 
 def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation | None) -> Description:
