@@ -65,7 +65,8 @@ class Findings:
 
     def errors_ahead(self) -> dict[str, Array]:
         """By forecaster: (H,) mean absolute error at each step ahead, over the seasonal step of each series."""
-        return {name: _by_horizon(self.series, issued, self.season) for name, issued in self.issued.items()}
+        scaled = {name: _scaled(self.series, issued, self.season) for name, issued in self.issued.items()}
+        return {name: _means(errors, axis=0) for name, errors in scaled.items()}
 
     def rivals(self) -> dict[str, tuple[int, float]]:
         """The model, the naive ones and classical methods: on how many series, and their MASE of the horizon there.
@@ -79,9 +80,11 @@ class Findings:
         horizon = len(self.issued[self.label][0].fan)
         issued = {name: [its[k] for k in chosen] for name, its in self.issued.items()}
         issued |= classical.forecasts(series, horizon=horizon, season=self.season)
-        errors = {name: _scaled(series, its, self.season) for name, its in issued.items()}
-        whole = ~np.any([np.isnan(np.nanmean(one, axis=1)) for one in errors.values()], axis=0)
-        return {name: (int(whole.sum()), float(np.nanmean(one[whole], axis=1).mean())) for name, one in errors.items()}
+        errors = {name: _means(_scaled(series, its, self.season), axis=1) for name, its in issued.items()}
+        whole = ~np.isnan(list(errors.values())).any(axis=0)
+        if not whole.any():
+            return {}
+        return {name: (int(whole.sum()), float(one[whole].mean())) for name, one in errors.items()}
 
     def _inside(self, issued: Iterable[Issued], low: int, high: int) -> float:
         shares = []
@@ -111,8 +114,8 @@ def _scaled(series: Sequence[Series], issued: Sequence[Issued], season: int) -> 
     return errors
 
 
-def _by_horizon(series: Sequence[Series], issued: Sequence[Issued], season: int) -> Array:
-    errors = _scaled(series, issued, season)
-    judged = (~np.isnan(errors)).sum(axis=0)
-    means: Array = np.where(judged > 0, np.nansum(errors, axis=0) / np.maximum(judged, 1), np.nan)
+def _means(errors: Array, axis: int) -> Array:
+    """Of what is judged; NaN where nothing is."""
+    judged = (~np.isnan(errors)).sum(axis=axis)
+    means: Array = np.where(judged > 0, np.nansum(errors, axis=axis) / np.maximum(judged, 1), np.nan)
     return means

@@ -1,0 +1,129 @@
+"""Reports of series for which it is known what a good forecast is."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from models.data import Series
+from models.evaluation.baselines import NAIVE, naive
+from models.evaluation.classical import ETS, THETA
+from models.evaluation.scoring import Issued, StreamScores, horizon_scores, stream_scores
+from models.evaluation.streaming import Evaluation, Row
+from models.evaluation.verdict import Verdict
+from models.report.findings import Findings, actuals
+from models.report.page import page, write
+
+QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
+SEASON, TEST = 7, 14
+
+
+def weekly(name: str, noise: float, rng: np.random.Generator) -> Series:
+    values = 10.0 + np.resize([0.0, 1.0, 2.0, 3.0, 4.0, 9.0, 8.0], 140) + noise * rng.standard_normal(140)
+    return Series(name, values, np.zeros(140, dtype=bool), None, TEST)
+
+
+def knowing(series: Series, error: float) -> Issued:
+    """What a forecaster issues that is wrong by so much, always in one direction, with intervals of +-1 and +-2."""
+    actual = series.values[series.train_steps :]
+    quantiles = actual[:, None] + error + np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    return Issued(quantiles, quantiles, QUANTILES)
+
+
+@pytest.fixture
+def findings() -> Findings:
+    """A model that is nearly right on `a`, wrong by more than its 80 % interval on `<b>`, and useless on `c`."""
+    rng = np.random.default_rng(5)
+    series = [weekly(name, 0.3, rng) for name in ("a", "<b>", "c")]
+    found = Findings("ours@1", SEASON)
+    issued = [knowing(one, error) for one, error in zip(series, (0.1, 1.5, 9.0), strict=True)]
+    found.take("ours@1", series, issued)
+    found.take(NAIVE, series, naive(series, TEST))
+    return found
+
+
+def test_series_are_ranked_by_their_error_over_that_of_repeating_the_last_value(findings: Findings) -> None:
+    ranked = findings.by_series()
+    assert [one.series.unique_id for one in ranked] == ["a", "<b>", "c"]
+    assert ranked[0].relative_mae < 0.1 < ranked[1].relative_mae < 1.0 < ranked[2].relative_mae
+    assert [one.coverage for one in ranked] == [1.0, 0.0, 0.0]
+
+
+def test_coverage_is_the_share_of_actuals_inside_of_an_interval(findings: Findings) -> None:
+    third = pytest.approx((1 / 3, 1 / 3))
+    assert findings.coverage() == {80: third, 95: pytest.approx((2 / 3, 2 / 3))}
+
+
+def test_errors_by_horizon_are_those_of_each_step_over_the_seasonal_step(findings: Findings) -> None:
+    errors = findings.errors_ahead()
+    assert errors["ours@1"].shape == (TEST,)
+    assert np.ptp(errors["ours@1"]) == pytest.approx(0.0, abs=1e-12)
+    expected = horizon_scores(findings.series, findings.issued["ours@1"], SEASON).mase
+    assert errors["ours@1"].mean() == pytest.approx(expected)
+
+
+def test_classical_methods_find_the_week_that_repeating_the_last_value_misses(findings: Findings) -> None:
+    flat = Series("flat", np.full(40, 3.0), np.zeros(40, dtype=bool), None, TEST)
+    findings.take("ours@1", [flat], [knowing(flat, 0.0)])
+    findings.take(NAIVE, [flat], naive([flat], TEST))
+    rivals = findings.rivals()
+    assert {count for count, _ in rivals.values()} == {3}, "a series that does not move has no scale"
+    assert rivals[ETS][1] < 1.2 < 4.0 < rivals[NAIVE][1]
+    assert rivals[THETA][1] < 1.2
+
+
+def test_what_was_filled_in_is_judged_in_no_report(findings: Findings) -> None:
+    series = findings.series[0]
+    series.imputed[-TEST + 2] = True
+    assert np.isnan(actuals(series, 5)).tolist() == [False, False, True, False, False]
+
+
+def evaluation(findings: Findings) -> Evaluation:
+    rows = [
+        Row("sales", name, stream_scores(findings.series, issued), horizon_scores(findings.series, issued, SEASON))
+        for name, issued in findings.issued.items()
+    ]
+    return Evaluation("ours@1", 100, rows, {})
+
+
+def test_the_page_is_one_file_with_figures_tables_and_the_verdict(findings: Findings, tmp_path: Path) -> None:
+    scored = evaluation(findings)
+    verdict = Verdict.of(scored, "ours@1")
+    text = page(scored, findings, verdict, ["1 series constant: x & y"])
+    read = write(tmp_path / "run" / "report.html", text).read_text()
+    assert read.count(str(verdict)) == 2
+    assert "<td>&lt;b&gt;</td>" in read
+    assert "x &amp; y" in read
+    assert "ETS" in read
+    assert "src=" not in read
+    assert "href=" not in read.replace("xlink:href=\"#", "")
+    figures = [f"<svg{part.split('</svg>')[0]}</svg>" for part in read.split("<svg")[1:]]
+    assert len(figures) == 5
+    assert all(ElementTree.fromstring(figure).tag.endswith("svg") for figure in figures)
+
+
+def scores(relative_mae: float, series: int = 4) -> Evaluation:
+    stream = StreamScores(series, relative_mae, 1.0, 1.0, 0.75, None, {}, {})
+    return Evaluation("m@1", 1, [Row("x", "m@1", stream, None), Row("x", NAIVE, stream, None)], {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("relative_mae", "is_worse", "said"),
+    [
+        (0.9, False, "m@1 is better than repeating the last value: relMAE 0.9000, 10.0 % less error; on 3 of 4 series"),
+        (1.0, True, "m@1 is WORSE than repeating the last value: relMAE 1.0000, 0.0 % more error; better on 3"),
+        (1.25, True, "25.0 % more error"),
+        (float("nan"), False, "m@1 was not scored"),
+    ],
+)
+def test_the_verdict_says_better_or_worse_and_by_how_much(relative_mae: float, is_worse: bool, said: str) -> None:
+    verdict = Verdict.of(scores(relative_mae), "m@1")
+    assert verdict.is_worse is is_worse
+    assert said in str(verdict)
+
+
+def test_what_was_not_scored_is_neither_better_nor_worse() -> None:
+    verdict = Verdict.of(None, "m@1")
+    assert not verdict.is_worse
+    assert "is not known" in str(verdict)
