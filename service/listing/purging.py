@@ -73,8 +73,6 @@ class Purging:
             gone = {session for session, outcome in told.items() if outcome is Outcome.APPLIED}
             self._forgotten(list(gone))
             self._log.tell(*(Happened(session, "deleted", None, None) for session in gone))
-            if Outcome.UNKNOWN in told.values():
-                self._log.unsure()
             deleted += gone
             for session, outcome in told.items():
                 _require_settled(session, outcome)

@@ -52,11 +52,16 @@ class EventStreams:
         """The store's clock, as its latest answer to anything told it."""
         return self._store.now_ms
 
-    async def attend(self, writer: bytes) -> tuple[int, int]:
-        """This process is there. Returns since when events are logged (0 = nobody wants them), and the time."""
+    @property
+    def unsettled(self) -> int:
+        """Changes of this process so far of which nobody knows whether they were applied."""
+        return self._store.unsettled
+
+    async def attend(self, writer: bytes) -> int:
+        """This process is there. Returns since when events are logged; 0 = nobody wants them."""
         [reply] = await self._run([ATTEND.command(self._common_keys(), [writer, b"%d" % IDLE_MS])])
-        since, now = reply
-        return since, now
+        since, self._store.now_ms = reply
+        return int(since)
 
     async def leave(self, writers: Sequence[bytes]) -> None:
         """These processes are gone, and nothing is missing from them."""
@@ -68,6 +73,7 @@ class EventStreams:
         """Somebody listens, now and for WANTED_MS."""
         arguments = [b"%d" % ms for ms in (WANTED_MS, LAPSE_MS, 2 * IDLE_MS)]
         [(since, now, *ended)] = await self._run([LISTEN.command(self._common_keys(), arguments)])
+        self._store.now_ms = now
         return Listening(since, now, list(zip(ended[::2], ended[1::2], strict=True)))
 
     async def append(self, entries: Sequence[tuple[int, int, bytes]]) -> list[Appended | None]:

@@ -186,7 +186,6 @@ class _Batch:
             elif outcome is Outcome.UNAVAILABLE:
                 self._fail(line, StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
-                self._parts.log.unsure()
                 self._fail(line, DeadlineExceeded(UNCONFIRMED))
             else:
                 if change.expected is not None:

@@ -240,8 +240,6 @@ class WholeRecords:
     async def commit(self, change: Change) -> Outcome:
         """One change. Raises what `replace` raises."""
         [outcome] = await self._store.commit([change])
-        if outcome is Outcome.UNKNOWN:
-            self._log.unsure()
         return _settled(change.session, outcome)
 
     def tell(self, *events: Event) -> None:

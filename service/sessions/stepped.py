@@ -221,7 +221,6 @@ class Stepped:
             elif outcome is Outcome.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
-                log.unsure()
                 entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))
             else:
                 assert change.expected is not None, "a wave advances what is there"

@@ -145,6 +145,7 @@ class SessionStore:
 
     Attributes:
         now_ms: the store's clock, as its latest answer told it.
+        unsettled: changes so far of which nobody knows whether they were applied.
     """
 
     def __init__(self, servers: Servers, namespace: str, timeout_s: float, demand: Demand = ANY) -> None:
@@ -152,7 +153,7 @@ class SessionStore:
         self.namespace = namespace
         self.timeout_s = timeout_s
         self.demand = demand
-        self.now_ms = 0
+        self.now_ms = self.unsettled = 0
         self._confirmation = Confirmation(servers, demand)
 
     @classmethod
@@ -251,6 +252,7 @@ class SessionStore:
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Failure):
                 outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
+                self.unsettled += reply.sent * (part.stop - part.start)
                 continue
             told = reply.reply if isinstance(reply, Unconfirmed) else reply
             self.now_ms = int.from_bytes(told[:8], "little")
