@@ -59,6 +59,7 @@ faults: setup
 	$(BIN)/python -m tests.faults.network --observations 20000 $(ARGS)
 	$(BIN)/python -m tests.faults.client --observations 10000 --threads 16 $(ARGS)
 	$(BIN)/python -m tests.faults.client --observations 10000 --threads 16 --tasks $(ARGS)
+	$(BIN)/python -m tests.faults.listeners --listeners 1000 --observations 400 --kills 2 $(ARGS)
 	for workers in 1 2; do \
 	    $(BIN)/python -m tests.faults.writers --workers $$workers $(ARGS) || exit 1; \
 	    $(BIN)/python -m tests.faults.stops --times 20 --workers $$workers $(ARGS) || exit 1; \

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service.live import hub, log, resuming, streams
-from service.live.events import Event, Happened, Missed, encode
+from service.live.events import Happened, encode
 from service.live.hub import Hub
 from service.live.log import EventLog, shard_of
 from service.live.positions import SHARDS, START, Place, read, written
@@ -68,7 +68,7 @@ async def logging(store: SessionStore, name: bytes = b"one") -> AsyncIterator[Ev
 
 
 @asynccontextmanager
-async def listening(store: SessionStore, since: Place | None = None, wants: Filter = EVERYTHING) -> AsyncIterator[Heard]:
+async def listening(store: SessionStore, since: Place | None = None) -> AsyncIterator[Heard]:
     heard = Heard()
     events = EventStreams(store)
 
@@ -79,7 +79,7 @@ async def listening(store: SessionStore, since: Place | None = None, wants: Filt
         while True:
             heard.text += await subscription.subscriber.take(60)
 
-    async with Hub(events).subscribed(wants) as subscription:
+    async with Hub(events).subscribed(EVERYTHING) as subscription:
         heard.text += b"id: " + written(subscription.place) + b"\n"
         task = asyncio.create_task(take())
         try:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 from service.storage.embedded import EmbeddedStore
@@ -80,6 +81,11 @@ class Service:
         kill(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    def kill_worker(self, chance: Random) -> None:
+        """kill -9 of one of several workers, which the service replaces."""
+        workers = [process.pid for process in self.processes if _is_worker(process.pid)]
+        os.kill(chance.choice(sorted(workers)), signal.SIGKILL)
+
     def stop(self) -> int:
         """End it as an operator does, and wait; its exit status."""
         assert self._process is not None
@@ -145,6 +151,12 @@ def _family(pid: int) -> Iterator[Running]:
         with suppress(OSError):
             for child in children.read_text().split():
                 yield from _family(int(child))
+
+
+def _is_worker(pid: int) -> bool:
+    with suppress(OSError):
+        return b"multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def _identity(pid: int) -> Running | None:
