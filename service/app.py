@@ -33,6 +33,7 @@ from service.routes import (
     problems,
     sessions,
     states,
+    stream,
 )
 from service.routes.exchange import acceptable
 from service.routes.observing import Observing
@@ -57,13 +58,13 @@ from service.wire.problems import (
 
 ROUTERS = (
     *(sessions.router, states.router, observations.router, forecast.router),
-    *(batch.router, batch_forecasts.router, events.router),
+    *(batch.router, batch_forecasts.router, events.router, stream.router),
     *(models.router, models.pictures, health.router, inference.router, problems.router),
     dashboard.router,
 )
 OTHER_TYPES = (
     *(problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router),
-    *(inference.router, events.router, models.pictures, dashboard.router),
+    *(inference.router, events.router, stream.router, models.pictures, dashboard.router),
 )
 """Routers whose answers are not JSON alone."""
 
@@ -90,8 +91,7 @@ class Application:
     def close_connections(self) -> None:
         """From now on each answer is the last one on its connection."""
         self.closing = True
-        if self.readiness.core is not None:
-            self.readiness.core.hub.close()
+        self.readiness.close()
 
     def is_full(self) -> bool:
         """Whether there is no room for one more observation."""
@@ -103,6 +103,9 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's routes, with the headers that name an exchange."""
+        if scope["type"] == "websocket":
+            named = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
+            as_state(scope)["request_id"] = named[0][1].decode("latin-1")
         if scope["type"] == "http":
             if scope["method"] == "HEAD":  # what GET answers; the server leaves the body out
                 scope = {**scope, "method": "GET"}

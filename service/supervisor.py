@@ -20,9 +20,11 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
 from service.app import Application, joined
+from service.routes.stream import MESSAGE_LIMIT
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
 from service.wire.receiving import BoundedProtocol
+from service.wire.sockets import Socket
 
 KEEP_ALIVE_S = 75
 """Idle connections stay open longer than load balancers keep theirs, so that it is they who close."""
@@ -198,7 +200,9 @@ def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
         workers=settings.workers,
         loop="uvloop",
         http=partial(BoundedProtocol, deadline_s=settings.deadline_s, connections=settings.connection_limit),  # type: ignore[arg-type]
-        ws="none",
+        ws=Socket,
+        ws_max_size=MESSAGE_LIMIT,
+        ws_per_message_deflate=False,
         lifespan="on",
         interface="asgi3",
         access_log=False,

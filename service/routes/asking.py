@@ -13,11 +13,15 @@ from service.wire.schemas import SessionSettings
 PARAMETERS = ("create", "freq", "model", "on_conflict")
 
 
-def parameters(query: bytes) -> dict[str, str]:
-    """The query's parameters. Raises InvalidRequest for unknown ones and those given twice."""
+def parameters(query: bytes, *more: str) -> dict[str, str]:
+    """The query's parameters. Raises InvalidRequest for those given twice, and for unknown ones.
+
+    Args:
+        more: names that are known besides.
+    """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     given = dict(pairs)
-    faults = [Fault("unknown parameter", parameter=name[:64]) for name in given if name not in PARAMETERS]
+    faults = [Fault("unknown parameter", parameter=name[:64]) for name in given if name not in (*PARAMETERS, *more)]
     if len(given) != len(pairs):
         faults.append(Fault("a parameter is given twice", parameter=pairs[0][0][:64]))
     if faults:

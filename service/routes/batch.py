@@ -11,23 +11,19 @@ from service.core import Core
 from service.readiness import Readiness
 from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
-from service.sessions.bulk import FAILING
+from service.routes.feeding import Feeding
 from service.sessions.bulk_lines import Asked
-from service.wire import batch_parsing, batch_rows, batch_schemas, headers, media
+from service.wire import batch_parsing, batch_schemas, headers, media
 from service.wire.batch_columns import ArrowReader
-from service.wire.batch_outcomes import Outcomes
 from service.wire.batch_reading import LinesReader, Reader
 from service.wire.batch_rows import Rows
 from service.wire.batch_writing import ArrowWriter, JsonWriter, LinesWriter, Writer
 from service.wire.exchange import ClientGone, as_state, given_headers, lingering, read_body, text
 from service.wire.media import Media
-from service.wire.problems import OVERLOADED, Internal, NotReady, Overloaded, ServiceError
+from service.wire.problems import OVERLOADED, Internal, Overloaded, ServiceError
 from service.wire.streaming import ReadAhead, pieces
 
 router = APIRouter(tags=["batch"], responses=PROBLEMS)
-
-READ = 64 * 1024
-"""Bytes of rows that are read before a wave may go on."""
 
 logger = logging.getLogger(__name__)
 
@@ -66,10 +62,8 @@ class _Batch(Response):
         super().__init__(media_type=answered, headers={"Vary": "Accept", **applied})
         del self.headers["content-length"]
         self._core = core
-        self._readiness = readiness
-        self._asked = asked
+        self._feeding = Feeding(core, readiness, asked, key)
         self._sent = sent
-        self._key = key
         self._is_minimal = is_minimal
         self._started = False
 
@@ -79,8 +73,9 @@ class _Batch(Response):
         problem: ServiceError | None = None
         try:
             async for rows in self._rows(scope, receive):
-                self._require_going_on()
-                outcomes = await self._outcomes(rows)
+                if self._started:
+                    self._feeding.require_going_on()
+                outcomes = await self._feeding.outcomes(rows)
                 for part in outcomes.parts(writer.at_once):
                     await self._part(send, writer.part(part))
                     await self._core.waves.between()
@@ -97,21 +92,6 @@ class _Batch(Response):
             send = lingering(receive, send)
         await self._part(send, writer.end(problem), more=False)
 
-    async def _outcomes(self, rows: Rows) -> Outcomes:
-        if self._key is not None:
-            rows.give_keys(self._key)
-        return await self._core.bulk.observe(rows, self._asked, self._is_stopping)
-
-    def _is_stopping(self) -> bool:
-        return self._readiness.draining
-
-    def _require_going_on(self) -> None:
-        """Raises what keeps the rest of the batch from being taken up, once a part of it was."""
-        if self._started and self._is_stopping():
-            raise NotReady(["the service is stopping"])
-        if len(self._asked.failing) >= FAILING:
-            raise next(iter(self._asked.failing.values()))
-
     async def _rows(self, scope: Scope, receive: Receive) -> AsyncIterator[Rows]:
         given, settings = given_headers(scope["headers"]), self._core.settings
         if self._sent is Media.JSON:
@@ -122,22 +102,8 @@ class _Batch(Response):
         arriving = pieces(receive, given, timeout_s=settings.long_deadline_s)
         is_measured = text(given, b"content-length") is not None
         async with ReadAhead.of(arriving, is_measured=is_measured) as ahead:
-            while (taken := await ahead.take()) is not None:
-                parts: list[Rows] = []
-                problem: ServiceError | None = None
-                for at in range(0, len(taken), READ):
-                    try:
-                        parts.extend(reader.feed(taken[at : at + READ]))
-                    except ServiceError as refused:
-                        problem = refused
-                        break
-                    await self._core.waves.between()
-                if parts:
-                    yield batch_rows.joined(parts)
-                if problem is not None:
-                    raise problem
-        for rows in reader.end():
-            yield rows
+            async for rows in self._feeding.rows(reader, ahead):
+                yield rows
 
     def _reader(self) -> Reader:
         return ArrowReader() if self._sent is Media.ARROW else LinesReader()

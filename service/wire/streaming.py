@@ -92,6 +92,11 @@ class ReadAhead:
         self._room.set()
         return taken
 
+    def end(self) -> None:
+        """Read no more; what was read is still taken."""
+        self._ended = True
+        self._news.set()
+
     async def _read(self, body: AsyncIterator[bytes]) -> None:
         try:
             async for piece in body:

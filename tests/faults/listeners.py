@@ -88,8 +88,8 @@ class Listener:
     async def _connected(self) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         try:
-            headers = {"last_event_id": self._last_id.decode()} if self._last_id else {}
-            writer.write(request("GET", "/v1/events?prefix=heard-", **headers))
+            again = f"&last_event_id={self._last_id.decode()}" if self._last_id else ""
+            writer.write(request("GET", f"/v1/events?prefix=heard-{again}"))
             if b" 200 " not in await reader.readline():
                 return
             self.connections += 1
