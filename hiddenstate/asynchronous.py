@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 
 from hiddenstate.answers.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.answers.events import Event
 from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, History, Record
 from hiddenstate.answers.service import Model, Status
@@ -18,6 +19,7 @@ from hiddenstate.errors import ServiceUnreachable
 from hiddenstate.sending import batching, calls
 from hiddenstate.sending.connected import TIMEOUT, Connected, authorization, reason, request_of
 from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered, called
+from hiddenstate.sending.listening import Listening
 from hiddenstate.sending.outbox import AnswerT
 from hiddenstate.sending.outboxes import Outboxes
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
@@ -212,6 +214,21 @@ class AsyncClient(Connected[asyncio.Lock]):
 
     async def model(self, name: str) -> Model:
         return await self._call(calls.model(name))
+
+    async def events(
+        self, *sessions: str, prefix: str = "", last_event_id: str | None = None
+    ) -> AsyncIterator[Event]:
+        listening = Listening(sessions, prefix, last_event_id)
+        while True:
+            response = await self._run(listening.connected(self.url))
+            try:
+                async for line in response.aiter_lines():
+                    for event in listening.take(line, self.url):
+                        yield event
+            except httpx2.TransportError:
+                continue
+            finally:
+                await response.aclose()
 
     async def models(self) -> list[Model]:
         return (await self._call(calls.models())).models

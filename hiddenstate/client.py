@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx2
 
 from hiddenstate.answers.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.answers.events import Event
 from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, History, Record
 from hiddenstate.answers.service import Model, Status
@@ -18,6 +19,7 @@ from hiddenstate.errors import ServiceUnreachable
 from hiddenstate.sending import batching, calls
 from hiddenstate.sending.connected import TIMEOUT, Connected, authorization, reason, request_of
 from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered, called
+from hiddenstate.sending.listening import Listening
 from hiddenstate.sending.outbox import AnswerT
 from hiddenstate.sending.outboxes import Outboxes
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
@@ -281,6 +283,26 @@ class Client(Connected[threading.Lock]):
     def model(self, name: str) -> Model:
         """One model: NAME is its newest version, NAME@VERSION a certain one."""
         return self._call(calls.model(name))
+
+    def events(self, *sessions: str, prefix: str = "", last_event_id: str | None = None) -> Iterator[Event]:
+        """What happens to these sessions, or to all whose id starts with `prefix`, while it happens; without an end.
+
+        A connection that ends is opened again, and what was missed meanwhile comes first; no event comes twice. What
+        the service may have failed to tell is a Gap.
+
+        Args:
+            last_event_id: `id` of the event to go on after, such as the last one that another process was told.
+        """
+        listening = Listening(sessions, prefix, last_event_id)
+        while True:
+            response = self._run(listening.connected(self.url))
+            try:
+                for line in response.iter_lines():
+                    yield from listening.take(line, self.url)
+            except httpx2.TransportError:
+                continue  # it goes on after the last event that came
+            finally:
+                response.close()
 
     def models(self) -> list[Model]:
         """The models that the service has, and what each takes."""

@@ -115,7 +115,7 @@ def answered(ask: Ask, url: str) -> Steps[httpx2.Response]:
         answer = yield ask
         if isinstance(answer, httpx2.Response) and answer.is_success:
             return answer
-        error, wait_s = _failure(answer, url, attempt)
+        error, wait_s = failure(answer, url, attempt)
         if attempt == ask.attempts or wait_s > LONGEST_WAIT_S:
             raise error
         yield Wait(wait_s)
@@ -127,7 +127,7 @@ def backoff_s(attempt: int) -> float:
     return BACKOFF_S * float(2 ** (attempt - 1)) * random.uniform(0.5, 1.0)
 
 
-def _failure(
+def failure(
     answer: httpx2.Response | Lost | None, url: str, attempt: int
 ) -> tuple[ProblemError | ServiceUnreachable, float]:
     """The error to raise, and the seconds after which another attempt makes sense (infinite: none does)."""
