@@ -1,12 +1,12 @@
 """The ASGI application: the one place where the parts are joined to HTTP."""
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +18,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from models.artifacts.artifact import SHIPPED
 from service.core import Clock, Randomness, running
+from service.monitoring import logs
+from service.monitoring.cells import Cells
+from service.monitoring.meters import OTHER, Layout, Meters
+from service.monitoring.monitor import HOT, Monitor
+from service.monitoring.tracing import tracing_of_environment
 from service.readiness import Readiness
 from service.routes import (
     batch,
@@ -28,6 +33,7 @@ from service.routes import (
     health,
     hot,
     inference,
+    metrics,
     models,
     observations,
     problems,
@@ -43,7 +49,7 @@ from service.storage.store import SessionStore, StoreUnavailable
 from service.summary import service_version
 from service.wire import openapi
 from service.wire import problems as problem_types
-from service.wire.exchange import ClientGone, as_state, ends_connection, identity, lingering
+from service.wire.exchange import ClientGone, Headers, as_state, ends_connection, identity, lingering
 from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
@@ -59,28 +65,39 @@ from service.wire.problems import (
 ROUTERS = (
     *(sessions.router, states.router, observations.router, forecast.router),
     *(batch.router, batch_forecasts.router, events.router, stream.router),
-    *(models.router, models.pictures, health.router, inference.router, problems.router),
+    *(models.router, models.pictures, health.router, metrics.router, inference.router, problems.router),
     dashboard.router,
 )
 OTHER_TYPES = (
     *(problems.router, batch.router, batch_forecasts.router, forecast.router, observations.router),
-    *(inference.router, events.router, stream.router, models.pictures, dashboard.router),
+    *(inference.router, events.router, stream.router, models.pictures, dashboard.router, metrics.router),
 )
 """Routers whose answers are not JSON alone."""
 
-logger = logging.getLogger(__name__)
+LAYOUT = Layout([HOT, *(getattr(route, "path", OTHER) for router in ROUTERS for route in router.routes)])
+"""Of what is counted, the same in all workers."""
+EVENTS = b"text/event-stream"
+"""Answers of this type end when the client leaves."""
+
+logger = logs.logger(__name__)
 
 
 class Application:
     """The service: an ASGI application, and what connections answer in front of it (`wire.direct.Direct`)."""
 
-    def __init__(self, api: FastAPI, readiness: Readiness, settings: Settings, randomness: Randomness) -> None:
+    def __init__(
+        self, api: FastAPI, readiness: Readiness, settings: Settings, randomness: Randomness, monitor: Monitor
+    ) -> None:
         self.readiness = readiness
         self.observing: Observing | None = None
         self.closing = False
         self.body_limit = settings.body_limit_bytes
         self.target = hot.target
-        self.begin = hot.HotRoute(self._observing).begin
+        self.begin = hot.HotRoute(self._observing, monitor).begin
+        self.answered = monitor.answered
+        self.turned_away = monitor.turned_away
+        self.unread = monitor.unread
+        self._monitor = monitor
         self._randomness = randomness
         self._api = api
 
@@ -107,13 +124,32 @@ class Application:
             named = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
             as_state(scope)["request_id"] = named[0][1].decode("latin-1")
         if scope["type"] == "http":
-            if scope["method"] == "HEAD":  # what GET answers; the server leaves the body out
-                scope = {**scope, "method": "GET"}
-                as_state(scope)["is_head"] = True
-            named = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
-            as_state(scope)["request_id"] = named[0][1].decode("latin-1")
-            send = partial(_send_with, [*named, (b"connection", b"close")] if self.closing else named, send)
-        await self._api(scope, receive, send)
+            await self._http(scope, receive, send)
+        else:
+            await self._api(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One exchange: named, counted, and traced where that is asked for."""
+        if scope["method"] == "HEAD":  # what GET answers; the server leaves the body out
+            scope = {**scope, "method": "GET"}
+            as_state(scope)["is_head"] = True
+        given: dict[bytes, bytes] = dict(scope["headers"])
+        names, span = identity(given, self._randomness(8).hex().encode()), None
+        if self._monitor.tracing is not None:
+            span, names = self._monitor.traced(scope["method"], given, names)
+        answer = _Answer(send, names, closing=self.closing)
+        as_state(scope).update(names=names, request_id=names[0][1].decode("latin-1"), begun=answer.begun)
+        try:
+            with self._monitor.on_behalf_of(span):
+                await self._api(scope, receive, answer)
+        finally:
+            route = getattr(scope.get("route"), "path", None)
+            self._monitor.finished(scope["method"], route, answer.status, names, answer.took(), span)
+
+    def tick(self) -> None:
+        """Some time has passed."""
+        core = self.readiness.core
+        self._monitor.tick(0 if core is None else core.waves.waiting)
 
     def _observing(self) -> Observing:
         if self.observing is None:
@@ -121,10 +157,27 @@ class Application:
         return self.observing
 
 
-async def _send_with(headers: list[tuple[bytes, bytes]], send: Send, message: Message) -> None:
-    if message["type"] == "http.response.start":
-        message = {**message, "headers": [*message["headers"], *headers]}
-    await send(message)
+class _Answer:
+    """Sends an answer with the headers that name it, and learns what it is and how long it takes."""
+
+    def __init__(self, send: Send, names: Headers, *, closing: bool) -> None:
+        self.begun = perf_counter()
+        self.status = 500
+        self._send = send
+        self._headers = [*names, (b"connection", b"close")] if closing else names
+        self._took: float | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if any(name == b"content-type" and value.startswith(EVENTS) for name, value in message["headers"]):
+                self._took = perf_counter() - self.begun
+            message = {**message, "headers": [*message["headers"], *self._headers]}
+        await self._send(message)
+
+    def took(self) -> float:
+        """Seconds to the end of the answer, or to the beginning of one that has no end."""
+        return perf_counter() - self.begun if self._took is None else self._took
 
 
 def create_app(
@@ -134,21 +187,26 @@ def create_app(
     *,
     clock: Clock,
     randomness: Randomness,
+    monitor: Monitor | None = None,
 ) -> Application:
     """The service over an open or opening store; it never starts one.
 
     Args:
         connection: entered when the application starts, left after its last answer.
+        monitor: is told what happens; None = one of this process alone, without traces.
     """
     readiness = Readiness()
+    watching = monitor or Monitor(Meters(LAYOUT), settings.slow_request_s)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(settings, connection, registry, clock=clock, randomness=randomness) as core:
+        parts = running(settings, connection, registry, clock=clock, randomness=randomness, monitor=watching)
+        async with parts as core:
             readiness.core = core
             application.observing = Observing(core.waves, core.registry, settings)
             yield
             readiness.draining = True
+        await asyncio.to_thread(watching.close)
 
     api = FastAPIOffline(
         docs_url="/docs",
@@ -161,6 +219,7 @@ def create_app(
         lifespan=lifespan,
     )
     api.state.readiness = readiness
+    api.state.monitor = watching
     for router in ROUTERS:
         api.include_router(router, dependencies=[] if router in OTHER_TYPES else [Depends(acceptable)])
     api.add_exception_handler(ServiceError, _refused)
@@ -170,29 +229,34 @@ def create_app(
     api.add_exception_handler(ClientGone, _gone)
     api.add_exception_handler(Exception, _failed)
     api.openapi = partial(openapi.describe, api)  # type: ignore[method-assign]
-    application = Application(api, readiness, settings, randomness)
+    application = Application(api, readiness, settings, randomness, watching)
     return application
 
 
-def from_environment() -> Application:
+def from_environment(cells: Cells | None = None, number: int = 0) -> Application:
     """The service of the environment's settings, for worker processes.
 
+    Args:
+        cells: that all workers count into; `number`: of this one.
     Raises:
         ValueError: no store is set; `hiddenstate serve` brings its own.
     """
     settings = Settings()
     if settings.store_url is None:
         raise ValueError("HIDDENSTATE_STORE_URL is not set; hiddenstate serve starts a store of its own")
-    return joined(settings, settings.store_url)
+    logs.configure(settings.log_format, settings.log_level)
+    return joined(settings, settings.store_url, Meters(LAYOUT, cells, number))
 
 
-def joined(settings: Settings, store_url: str) -> Application:
+def joined(settings: Settings, store_url: str, meters: Meters | None = None) -> Application:
     """The service over the store at an address, with the shipped models and those of the settings."""
+    tracing = tracing_of_environment(service_version())
+    monitor = Monitor(meters or Meters(LAYOUT), settings.slow_request_s, tracing)
     registry = Registry.load(roots(settings), settings.default_model)
     connection = SessionStore.open(
         store_url, namespace=settings.namespace, timeout_s=settings.store_timeout_s, demand=settings.demand
     )
-    return create_app(settings, connection, registry, clock=_LoopTime(), randomness=os.urandom)
+    return create_app(settings, connection, registry, clock=_LoopTime(), randomness=os.urandom, monitor=monitor)
 
 
 def roots(settings: Settings) -> list[Path]:
@@ -213,7 +277,10 @@ class _LoopTime:
 
 
 def _answer(request: Request, problem: ServiceError) -> Response:
-    body = problem.render(as_state(request.scope).get("request_id"), request.url.path)
+    state, monitor = as_state(request.scope), request.app.state.monitor
+    route = getattr(request.scope.get("route"), "path", OTHER)
+    monitor.refused(request.method, route, problem, state["names"], state["begun"])
+    body = problem.render(state["request_id"], request.url.path)
     kind = _LastResponse if ends_connection(problem) else Response
     return kind(body, status_code=problem.status, headers=problem.headers(), media_type=MEDIA_TYPE)
 
@@ -273,6 +340,6 @@ async def _gone(request: Request, error: Exception) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    request_id = as_state(request.scope).get("request_id")
-    logger.error("request %s failed", request_id, exc_info=error)
-    return _answer(request, Internal(f"request {request_id}"))
+    state = as_state(request.scope)
+    logs.failed(logger, state["names"], error)
+    return _answer(request, Internal(f"request {state['request_id']}"))

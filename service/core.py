@@ -13,6 +13,8 @@ from service.listing.ranking import Ranking
 from service.live.hub import Hub
 from service.live.log import EventLog
 from service.live.streams import EventStreams
+from service.monitoring.meters import Layout, Meters
+from service.monitoring.monitor import Monitor
 from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
@@ -29,7 +31,8 @@ from service.sessions.records import WholeRecords
 from service.sessions.registry import Registry
 from service.sessions.verify import Unroller, Verifier
 from service.sessions.views import Views
-from service.sessions.waves import Entry, Waves
+from service.sessions.waiting import Entry
+from service.sessions.waves import Waves
 from service.sessions.work import Correct, Delete, End, Observe, Reply, Reset, Resettle, Rewind, Work
 from service.settings import Settings
 from service.states.exporting import Exporter
@@ -51,6 +54,7 @@ class Core:
     """What routes call."""
 
     settings: Settings
+    monitor: Monitor
     registry: Registry
     store: SessionStore
     index: SessionIndex
@@ -80,10 +84,17 @@ async def running(
     *,
     clock: Clock,
     randomness: Randomness,
+    monitor: Monitor | None = None,
 ) -> AsyncIterator[Core]:
-    """The parts, while the service runs. At the end all that waits is finished before the store is let go."""
+    """The parts, while the service runs. At the end all that waits is finished before the store is let go.
+
+    Args:
+        monitor: is told what happens; None = one whom nobody asks.
+    """
+    monitor = monitor or Monitor(Meters(Layout(())), slow_s=settings.slow_request_s)
     async with connection as store:
-        core = _joined(settings, store, registry, clock, randomness)
+        store.watch = monitor
+        core = _joined(settings, store, registry, clock, randomness, monitor)
         core.waves.start()
         core.bookkeeping.start()
         core.log.start()
@@ -98,7 +109,14 @@ async def running(
             await core.verifier.unroller.close()
 
 
-def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: Clock, randomness: Randomness) -> Core:
+def _joined(
+    settings: Settings,
+    store: SessionStore,
+    registry: Registry,
+    clock: Clock,
+    randomness: Randomness,
+    monitor: Monitor,
+) -> Core:
     index = SessionIndex(store)
     bookkeeping = Bookkeeping(index)
     creator = Creator(registry, settings)
@@ -117,7 +135,13 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     records = WholeRecords(store, registry, creator, randomness=randomness, committed=committed, log=log)
     views = Views(store, registry)
     forecaster = Forecaster(
-        store, registry, randomness=randomness, committed=bookkeeping.committed, log=log, cache=cache
+        store,
+        registry,
+        randomness=randomness,
+        committed=bookkeeping.committed,
+        log=log,
+        cache=cache,
+        monitor=monitor,
     )
 
     async def between() -> None:
@@ -129,48 +153,60 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
     altering = Altering(records, applying)
 
     sessions = Sessions(
-        records, advancing, applying, Rebuilding(folding), creator, registry, settings, views, gone
+        records, advancing, applying, Rebuilding(folding), creator, registry, settings, views, gone, monitor
     )
 
     async def alone(entry: Entry[Work, Reply]) -> None:
         """Answer one request beside the waves."""
         try:
-            match entry.work:
-                case Observe():
-                    entry.settle(await advancing.observe(entry.work))
-                case End():
-                    entry.settle(await sessions.end(entry.work))
-                case Correct():
-                    entry.settle(await altering.correct(entry.work))
-                case Rewind():
-                    entry.settle(await altering.rewind(entry.work))
-                case Resettle():
-                    entry.settle(await sessions.resettle(entry.work))
-                case Reset():
-                    entry.settle(await sessions.reset(entry.work))
-                case Delete():
-                    entry.settle(await sessions.delete(entry.work, lambda: entry.over))
+            with monitor.on_behalf_of(entry.origin):
+                reply = await done(entry)
         except ServiceError as refused:
             entry.fail(refused)
+        else:
+            fed = _fed(entry.work)
+            if fed and reply.told is not None:
+                monitor.replied(reply.told[1], fed, replayed=reply.replayed)
+            entry.settle(reply)
+
+    async def done(entry: Entry[Work, Reply]) -> Reply:
+        match entry.work:
+            case Observe():
+                return await advancing.observe(entry.work)
+            case End():
+                return await sessions.end(entry.work)
+            case Correct():
+                return await altering.correct(entry.work)
+            case Rewind():
+                return await altering.rewind(entry.work)
+            case Resettle():
+                return await sessions.resettle(entry.work)
+            case Reset():
+                return await sessions.reset(entry.work)
+            case Delete():
+                return await sessions.delete(entry.work, lambda: entry.over)
 
     # What is not Observe is submitted as work that runs alone, so that no wave sees it.
     waves: Waves[Any, Reply] = Waves(
-        forecaster.wave,
+        monitor.waves(forecaster.wave),
         alone,
         clock=clock,
+        origin=None if monitor.tracing is None else monitor.tracing.current,
         max_waiting=settings.queue_limit,
         max_waiting_per_session=settings.session_queue_limit,
     )
+    parts = Parts(store, cache, registry, creator, waves, settings, randomness, bookkeeping.committed, log, monitor)
     return Core(
         settings=settings,
+        monitor=monitor,
         registry=registry,
         store=store,
         index=index,
         bookkeeping=bookkeeping,
-        census=Census(store, index, clock),
+        census=Census(store, index, registry, clock),
         ranking=Ranking(index, views, clock),
         waves=waves,
-        bulk=Bulk(Parts(store, cache, registry, creator, waves, settings, randomness, bookkeeping.committed, log)),
+        bulk=Bulk(parts),
         forecasting=Forecasting(views, between),
         records=records,
         sessions=sessions,
@@ -183,3 +219,15 @@ def _joined(settings: Settings, store: SessionStore, registry: Registry, clock: 
         log=log,
         hub=Hub(streams),
     )
+
+
+def _fed(work: Work) -> int:
+    """How many observations a request feeds or corrects."""
+    match work:
+        case Observe():
+            return len(work.observations)
+        case End():
+            return len(work.last.observations)
+        case Correct():
+            return 1
+    return 0

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.monitoring.logs import LogFormat, LogLevel
 from service.storage.durability import Demand, Durability
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -95,6 +96,15 @@ class Settings(BaseSettings):
 
     page_size_limit: int = Field(default=1000, ge=1)
     """Most entries on one page of any list."""
+
+    log_format: LogFormat = LogFormat.AUTO
+    """Lines of the log: json, console (readable), or auto: readable on a terminal, JSON elsewhere."""
+
+    log_level: LogLevel = LogLevel.INFO
+    """Least grave lines to log: debug, info (each refused request), warning, error."""
+
+    slow_request_s: Seconds = 1.0
+    """Seconds after which an answered request is logged as slow."""
 
     stop_grace_s: Seconds = 30.0
     """Seconds that requests in progress are given at a stop."""

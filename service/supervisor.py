@@ -19,7 +19,9 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from service.app import Application, joined
+from service.app import LAYOUT, Application, from_environment, joined
+from service.monitoring import logs
+from service.monitoring.cells import Cells
 from service.routes.stream import MESSAGE_LIMIT
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
@@ -51,6 +53,7 @@ def serve(settings: Settings) -> None:
         ArtifactError: a model cannot be served.
         OSError: the address is in use.
     """
+    logs.configure(settings.log_format, settings.log_level)
     with contextlib.ExitStack() as stack:
         revive: Callable[[], None] = _nothing
         store_url = settings.store_url
@@ -65,7 +68,7 @@ def serve(settings: Settings) -> None:
             server.run(sockets=[config.bind_socket()])
         else:
             _export(settings, store_url)
-            config = configured(settings, "service.app:from_environment")
+            config = configured(settings, from_environment)
             Workers(config, [config.bind_socket()], revive, stop).run()
 
 
@@ -90,6 +93,8 @@ class GracefulServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         self._revive()
+        if isinstance(self.config.loaded_app, Application):
+            self.config.loaded_app.tick()
         if counter % LOOK_FOR_IDLE_TICKS == 0:
             self._close_idle()
         return await super().on_tick(counter) or self._stop.asked
@@ -132,11 +137,12 @@ class Workers(Multiprocess):
     ) -> None:
         super().__init__(config, sockets)
         self._revive = revive
+        self._cells = Cells(config.workers, LAYOUT.columns)
         if stop.asked:
             self.should_exit.set()
 
     def init_processes(self) -> None:
-        self.processes = [self._started() for _ in range(self.processes_num)]
+        self.processes = [self._started(number) for number in range(self.processes_num)]
 
     def terminate_all(self) -> None:
         for listening in self.sockets:
@@ -145,7 +151,7 @@ class Workers(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         self._revive()
-        for index, process in enumerate(self.processes):
+        for number, process in enumerate(self.processes):
             if self.should_exit.is_set() or process.process.is_alive():
                 continue
             process.join()
@@ -153,10 +159,10 @@ class Workers(Multiprocess):
                 logger.error("a worker could not start; stopping")
                 self.should_exit.set()
                 return
-            self.processes[index] = self._started()
+            self.processes[number] = self._started(number)
 
-    def _started(self) -> Process:
-        process = _Worker(self.config, self.sockets)
+    def _started(self, number: int) -> Process:
+        process = _Worker(self.config, self.sockets, self._cells, number)
         process.start()
         return process
 
@@ -166,8 +172,15 @@ class _Worker(Process):
 
     _stop = Stop()
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket], cells: Cells, number: int) -> None:
+        """Args: number: what it counts goes on where a worker that it takes the place of has ended."""
+        self._cells = cells
+        self._number = number
+        super().__init__(config, sockets)
+
     def target(self, sockets: list[socket] | None = None) -> None:
         die_with_parent()
+        self.config.app = partial(from_environment, self._cells, self._number)
         with _own_signals() as self._stop:
             self.config.load()
             _spare_what_stays()
@@ -191,12 +204,12 @@ def die_with_parent() -> None:
         raise SystemExit(0)  # it ended while this one was being started: nobody is left to tell
 
 
-def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
+def configured(settings: Settings, app: Application | Callable[[], Application]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        factory=isinstance(app, str),
+        factory=not isinstance(app, Application),
         workers=settings.workers,
         loop="uvloop",
         http=partial(BoundedProtocol, deadline_s=settings.deadline_s, connections=settings.connection_limit),  # type: ignore[arg-type]
@@ -206,7 +219,7 @@ def configured(settings: Settings, app: Application | str) -> uvicorn.Config:
         lifespan="on",
         interface="asgi3",
         access_log=False,
-        log_level="warning",
+        log_config=None,  # what the server says goes where all else goes
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=math.ceil(settings.stop_grace_s),

@@ -1,54 +1,82 @@
-"""Counting sessions: how many each model has, how many are overdue, what one costs. Done when asked, kept a while."""
+"""Counting sessions: how many each model has, how many are overdue, how well they are forecast, what one costs.
+
+One process counts, when somebody asks; it keeps the count in the store for a while, for all processes of the service.
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from service.listing.index import SessionIndex
+from service.sessions import entries
 from service.sessions.places import Places
-from service.storage.connection import Command, StoreUnavailable
-from service.storage.layout import HEAD_BYTES, NO_TIME
-from service.storage.plausible import implausible
-from service.storage.record import heads_of
-from service.storage.store import Found, SessionStore
-from service.wire.session_problems import RecordDamaged
+from service.sessions.registry import LoadedModel, Registry
+from service.storage.connection import Command, Failure, StoreUnavailable
+from service.storage.layout import HEAD_BYTES, NO_TIME, Bytes
+from service.storage.record import find_damage, heads_of
+from service.storage.store import Found, Reading, SessionStore
+from service.wire.problems import ServiceError
 
-FRESH_S = 30.0
+LEAST_FRESH_S = 2.0
+FRESH_FACTOR = 50.0
+"""A count holds for this many times what it took, so that counting takes a fiftieth of one process's time at most."""
+CLAIM_S = 10.0
+"""A process that counts, and has not said so for this time, is taken for dead."""
 PATIENCE_S = 1.0
 """A reader waits no longer for a count; it is then answered with the one before."""
-PAGE = 500
+LOOK_AGAIN_S = 0.1
+PAGE = 128
+PAUSE_FACTOR = 2.0
+"""After each page a pause lasts this many times what the page took: observations go first."""
 SAMPLE = 20
 """Sessions whose memory is asked for."""
+STEPS, COVERED = 0, {"80": 4, "95": 5}
+"""Where the running scores have the number of scored steps, and of those inside the interval of a level."""
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
-    """`overdue`: sessions whose next observation is more than one period late. `bytes_each` None = there are none."""
+class Count(msgspec.Struct, frozen=True):
+    """Args:
+    overdue: sessions whose next observation is more than one period late.
+    scored: recent steps that were scored; `covered`: so many of them inside the interval of a level.
+    bytes_each: of the store's memory; None = there are no sessions.
+    """
 
     overdue: int = 0
-    by_model: Counter[str] = field(default_factory=Counter)
+    by_model: dict[str, int] = {}
+    scored: float = 0.0
+    covered: dict[str, float] = {}
     bytes_each: int | None = None
+
+    @property
+    def sessions(self) -> int:
+        return sum(self.by_model.values())
+
+    @property
+    def coverage(self) -> dict[str, float]:
+        """By level, the share of recent observations inside their intervals."""
+        return {level: count / self.scored for level, count in self.covered.items()} if self.scored > 0 else {}
 
 
 class Census:
     """Counts by the index; it may lag a few seconds, as the index does."""
 
-    def __init__(self, store: SessionStore, index: SessionIndex, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, store: SessionStore, index: SessionIndex, registry: Registry, clock: Callable[[], float]
+    ) -> None:
         self._store = store
         self._index = index
+        self._registry = registry
         self._clock = clock
         self._last: Count | None = None
-        self._counted_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def count(self) -> Count | None:
         """The latest count; None before the first is done."""
-        if self._last is None or self._clock() - self._counted_at > FRESH_S:
-            if self._task is None or self._task.done():
-                self._task = asyncio.get_running_loop().create_task(self._run(), name="census")
-            await asyncio.wait({self._task}, timeout=PATIENCE_S)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run(), name="census")
+        await asyncio.wait({self._task}, timeout=PATIENCE_S)
         return self._last
 
     async def stop(self) -> None:
@@ -57,28 +85,88 @@ class Census:
             await asyncio.wait({self._task})
 
     async def _run(self) -> None:
+        """Take the count that is kept, or count; where another process is at it, wait a while for that."""
+        give_up = self._clock() + PATIENCE_S
         try:
-            self._last = await self._counted()
+            while self._clock() < give_up:
+                kept = await self._ask(b"GET", b"count")
+                if kept is not None:
+                    self._last = msgspec.json.decode(kept, type=Count)
+                    return
+                if await self._claim(b"NX"):
+                    self._last = await self._kept()
+                    return
+                await asyncio.sleep(LOOK_AGAIN_S)
         except StoreUnavailable:
             return  # the next reader tries again
-        self._counted_at = self._clock()
 
-    async def _counted(self) -> Count:
-        overdue, by_model, after = 0, Counter[str](), ""
+    async def _claim(self, *condition: bytes) -> bool:
+        """Say to other processes that this one counts; whether it does."""
+        return bool(await self._ask(b"SET", b"counting", b"1", b"PX", b"%d" % int(1000 * CLAIM_S), *condition))
+
+    async def _kept(self) -> Count:
+        """Count, and keep the count for others. Of no sessions none is kept: the first ones are seen at once."""
+        try:
+            began = self._clock()
+            count = await self.counted()
+            fresh_s = max(LEAST_FRESH_S, FRESH_FACTOR * (self._clock() - began) / (1 + PAUSE_FACTOR))
+            if count.sessions:
+                await self._ask(b"SET", b"count", msgspec.json.encode(count), b"PX", b"%d" % int(1000 * fresh_s))
+        finally:
+            await self._ask(b"DEL", b"counting")
+        return count
+
+    async def counted(self) -> Count:
+        """Count now, whatever is kept. Raises StoreUnavailable."""
+        overdue, scored = 0, 0.0
+        by_model, covered = Counter[str](), Counter[str]()
         sample: list[str] = []
-        while names := await self._index.by_name(after=after, limit=PAGE):
-            after = names[-1]
+        claimed = self._clock()
+        async for names in self._index.walk(PAGE):
+            began = self._clock()
+            if began - claimed > CLAIM_S / 2:
+                await self._claim()
+                claimed = began
             sample = sample or names[:SAMPLE]
-            reading = await self._store.read(names, HEAD_BYTES)
-            heads = heads_of(reading.rows)
-            places, damaged = Places(names, heads), implausible(heads)
-            for row in range(len(names)):
-                if reading.found[row] != Found.PRESENT or row in damaged:
-                    continue
-                with suppress(RecordDamaged):
-                    by_model[places.label(row).model] += 1
-                    overdue += _is_overdue(places, row, reading.now_ms)
-        return Count(overdue, by_model, await self._bytes_each(sample))
+            reading = await self._store.read(names, self._registry.live_bytes)
+            places = Places(names, heads_of(reading.rows))
+            groups = self._sound(places, reading)
+            for rows in groups.values():
+                by_model.update(places.label(row).model for row in rows)
+                overdue += sum(_is_overdue(places, row, reading.now_ms) for row in rows)
+            for loaded, rows in groups.items():
+                if loaded is not None:
+                    scores = _recent(loaded, reading.rows[rows])
+                    scored += scores[STEPS]
+                    covered.update({level: scores[at] for level, at in COVERED.items()})
+            await asyncio.sleep(PAUSE_FACTOR * (self._clock() - began))
+        return Count(overdue, dict(by_model), scored, dict(covered), await self._bytes_each(sample))
+
+    def _sound(self, places: Places, reading: Reading) -> dict[LoadedModel | None, list[int]]:
+        """The rows of sessions that can be read, by model; None = of models that are not here."""
+        damaged = find_damage(reading.rows)
+        groups: dict[LoadedModel | None, list[int]] = {}
+        for row, found in enumerate(reading.found.tolist()):
+            if found != Found.PRESENT:
+                continue
+            loaded = self._registry.of(places.fingerprints[row])
+            try:
+                if loaded is not None:
+                    places.sound_model(row, self._registry, damaged)
+                else:
+                    places.label(row)
+            except ServiceError:
+                continue
+            groups.setdefault(loaded, []).append(row)
+        return groups
+
+    async def _ask(self, verb: bytes, name: bytes, *arguments: bytes) -> bytes | None:
+        key = f"hs-index:{{{self._store.namespace}}}:".encode() + name
+        [reply] = await self._store.servers.run([Command(key, (verb, key, *arguments))], self._store.timeout_s)
+        if isinstance(reply, Failure):
+            raise StoreUnavailable(reply.reason)
+        told: bytes | None = reply
+        return told
 
     async def _bytes_each(self, sessions: list[str]) -> int | None:
         """Bytes of the store's memory that one session takes, keys and all."""
@@ -87,6 +175,14 @@ class Census:
         replies = await self._store.servers.run(commands, self._store.timeout_s, repeatable=True)
         sizes = [size for size in replies if isinstance(size, int)]
         return sum(sizes) // len(sizes) if sizes else None
+
+
+def _recent(loaded: LoadedModel, rows: Bytes) -> Sequence[float]:
+    """The sums of the recent scores of sessions (B, live bytes), but for those whose state is unsound."""
+    live = rows[:, : loaded.layout.live_bytes]
+    sound = live[~entries.find_unsound(loaded, live), HEAD_BYTES:]
+    sums: list[float] = loaded.spec.layout.view(sound, "scores.recent").sum(axis=0).tolist()
+    return sums
 
 
 def _is_overdue(places: Places, row: int, now_ms: int) -> bool:

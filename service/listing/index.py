@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -63,6 +63,18 @@ class SessionIndex:
         pages = await self._pages(b"name", *span, b"LIMIT", b"0", b"%d" % limit)
         found = heapq.merge(*([name.decode() for name in page] for page in pages), reverse=descending)
         return list(found)[:limit]
+
+    async def walk(self, limit: int) -> AsyncIterator[list[str]]:
+        """All ids, at most `limit` at once, in no order that means anything."""
+        for shard in range(SHARDS):
+            low = b"-"
+            while True:
+                span = (low, b"+", b"BYLEX", b"LIMIT", b"0", b"%d" % limit)
+                [page] = await self._run([self._command(shard, b"ZRANGE", b"name", *span)])
+                if not page:
+                    break
+                yield [name.decode() for name in page]
+                low = b"(" + page[-1]
 
     async def by_time(
         self, *, after: tuple[int, str] | None = None, limit: int, descending: bool = False

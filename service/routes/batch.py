@@ -1,6 +1,5 @@
 """Batches: many observations of many sessions in one request, answered while they come."""
 
-import logging
 from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request
@@ -8,6 +7,7 @@ from fastapi.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from service.core import Core
+from service.monitoring import logs
 from service.readiness import Readiness
 from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
@@ -25,7 +25,7 @@ from service.wire.streaming import ReadAhead, pieces
 
 router = APIRouter(tags=["batch"], responses=PROBLEMS)
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 @router.post("/v1/observations:batch", response_model=batch_schemas.ObservationOutcomes)
@@ -85,8 +85,8 @@ class _Batch(Response):
             if not self._started and self._sent is Media.JSON:
                 raise
             problem = refused
-        except Exception:
-            logger.exception("request %s failed", request_id)
+        except Exception as error:
+            logs.failed(logger, as_state(scope)["names"], error)
             problem = Internal(f"request {request_id}")
         if problem is not None:
             send = lingering(receive, send)

@@ -3,7 +3,6 @@
 A route of the framework costs many times as much. There is one path: the framework has no such route.
 """
 
-import logging
 import re
 from collections.abc import Callable
 from functools import partial
@@ -11,17 +10,19 @@ from urllib.parse import unquote
 
 from httptools import parse_url
 
+from service.monitoring import logs
+from service.monitoring.monitor import HOT, Monitor
 from service.routes.observing import Observing
 from service.sessions.work import Reply
 from service.wire.direct import Exchange, Target, named
-from service.wire.exchange import Headers, RawHeaders, given_headers, header_lines
+from service.wire.exchange import RawHeaders, given_headers, header_lines
 from service.wire.problems import Internal, ServiceError
 from service.wire.schemas import SESSION_ID
 
 PREFIX, SUFFIX = "/v1/sessions/", "/observations"
 PLAIN = re.compile(rb"/v1/sessions/(%b)/observations(?:\?([!-~]*))?" % SESSION_ID.strip("^$").encode())
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 def session_in(path: str) -> str | None:
@@ -47,13 +48,25 @@ def target(method: bytes, url: bytes) -> Target | None:
 class HotRoute:
     """Answers requests of the hot route."""
 
-    def __init__(self, observing: Callable[[], Observing]) -> None:
+    def __init__(self, observing: Callable[[], Observing], monitor: Monitor) -> None:
         self._observing = observing
+        self._monitor = monitor
 
     def begin(self, exchange: Exchange) -> None:
         """Take up a request; it is answered once its wave is over, or refused at once."""
         given: RawHeaders = dict(exchange.given)
-        names = named(given)
+        self._monitor.begun(exchange, named(given))
+        if exchange.span is None:
+            self._begin(exchange, given)
+            return
+        tracing = self._monitor.tracing
+        assert tracing is not None, "who made the span"
+        with tracing.within(exchange.span):
+            self._begin(exchange, given)
+        if exchange.left is not None:
+            exchange.left = partial(_both, exchange.left, partial(tracing.left, exchange.span))
+
+    def _begin(self, exchange: Exchange, given: RawHeaders) -> None:
         try:
             if len(given) != len(exchange.given):
                 given = given_headers(exchange.given)
@@ -62,15 +75,22 @@ class HotRoute:
                 exchange.target.query,
                 given,
                 bytes(exchange.body),
-                partial(_answer, exchange, names),
-                partial(_refuse, exchange, names),
+                partial(_answer, exchange),
+                partial(self._refuse, exchange),
             )
         except Exception as error:
-            _refuse(exchange, names, error)
+            self._refuse(exchange, error)
+
+    def _refuse(self, exchange: Exchange, error: BaseException) -> None:
+        if not isinstance(error, ServiceError):
+            logs.failed(logger, exchange.names, error)
+            error = Internal(f"request {exchange.names[0][1].decode('latin-1')}")
+        self._monitor.refused("POST", HOT, error, exchange.names, exchange.begun)
+        exchange.refuse(error, exchange.names)
 
 
-def _answer(exchange: Exchange, names: Headers, reply: Reply) -> None:
-    lines = b"%bcontent-type: application/json\r\n" % header_lines(names)
+def _answer(exchange: Exchange, reply: Reply) -> None:
+    lines = b"%bcontent-type: application/json\r\n" % header_lines(exchange.names)
     if reply.etag is not None:
         lines += b'etag: "%b"\r\n' % reply.etag.encode()
     if reply.replayed:
@@ -80,9 +100,6 @@ def _answer(exchange: Exchange, names: Headers, reply: Reply) -> None:
     exchange.answer(reply.status, lines, reply.body)
 
 
-def _refuse(exchange: Exchange, names: Headers, error: BaseException) -> None:
-    if not isinstance(error, ServiceError):
-        request_id = names[0][1].decode("latin-1")
-        logger.error("request %s failed", request_id, exc_info=error)
-        error = Internal(f"request {request_id}")
-    exchange.refuse(error, names)
+def _both(first: Callable[[], None], then: Callable[[], None]) -> None:
+    first()
+    then()

@@ -48,4 +48,4 @@ def _named(core: Core, model: str) -> LoadedModel:
 
 async def _described(core: Core, loaded: LoadedModel) -> Mapping[str, object]:
     count = await core.census.count()
-    return describe(loaded, core.registry, None if count is None else count.by_model[loaded.spec.label])
+    return describe(loaded, core.registry, None if count is None else count.by_model.get(loaded.spec.label, 0))

@@ -63,6 +63,7 @@ class Bulk:
         """
         batch = _Batch(self._parts, self._under_way, rows, asked, stopping)
         await asyncio.gather(*(batch.work() for _ in range(UNDER_WAY)))
+        self._parts.monitor.refused_rows(list(batch.outcomes.problems.values()))
         return batch.outcomes
 
 
@@ -197,7 +198,9 @@ class _Batch:
         stays = np.flatnonzero(applied[advances.owners])
         rows, owners = advances.numbers[stays], advances.owners[stays]
         self.outcomes.put_many(rows, advances.labels, owners, fold.outcomes.take(stays), replayed=False)
-        self._tell_log(fold, np.flatnonzero((applied | unconfirmed)[advances.owners]))
+        committed = np.flatnonzero((applied | unconfirmed)[advances.owners])
+        self._parts.monitor.folded(len(committed), int(fold.outcomes["imputed"][committed].sum()))
+        self._tell_log(fold, committed)
         return lost
 
     def _tell_log(self, fold: Fold, rows: NDArray[np.int64]) -> None:
@@ -269,12 +272,14 @@ class _Batch:
             owners = np.repeat(np.arange(len(whole)), [len(numbers) for numbers in rows])
             answers = np.concatenate([answers for one in whole for answers in one.answers])
             labels = [one.label for one in whole]
+            self._parts.monitor.recalled(len(owners))
             self.outcomes.put_many(np.concatenate(rows), labels, owners, answers, replayed=True)
         for row, told in (single for one in found for single in one.singly):
             if isinstance(told, ServiceError):
                 self.outcomes.refuse(row, told)
             else:
                 assert told.told is not None, "an observation is answered by an Advance"
+                self._parts.monitor.recalled(1)
                 self.outcomes.put(row, told.status, told.body, told.told, replayed=True)
 
     async def _singly(self, line: int) -> None:

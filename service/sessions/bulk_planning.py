@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.dates.grid import Grid
 from service.live.log import EventLog
+from service.monitoring.monitor import Monitor
 from service.sessions import bulk_lines, bulk_times, entries
 from service.sessions.bulk_creation import Templates
 from service.sessions.bulk_folding import Advances
@@ -47,6 +48,7 @@ class Parts:
 
     Args:
         randomness: that many random bytes.
+        monitor: is told what becomes of rows.
     """
 
     store: SessionStore
@@ -58,6 +60,7 @@ class Parts:
     randomness: Callable[[int], bytes]
     committed: Committed
     log: EventLog
+    monitor: Monitor
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ its head and state (replays, new sessions, long lists, a lost race) is handed on
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.live.log import EventLog
+from service.monitoring.monitor import Monitor
 from service.sessions import entries
 from service.sessions.cache import StateCache
 from service.sessions.places import Places
@@ -33,6 +35,7 @@ class Forecaster:
 
     Args:
         randomness: that many random bytes.
+        monitor: is told what is stepped and answered.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Forecaster:
         committed: Committed,
         log: EventLog,
         cache: StateCache,
+        monitor: Monitor,
     ) -> None:
         self._store = store
         self._cache = cache
@@ -51,6 +55,7 @@ class Forecaster:
         self._randomness = randomness
         self._committed = committed
         self._log = log
+        self._monitor = monitor
 
     async def wave(self, waiting: Sequence[Waiting]) -> Sequence[Waiting]:
         """Advance each session, of which no two are the same; returns those to be worked off beside the waves."""
@@ -114,7 +119,9 @@ class Forecaster:
         self, groups: dict[LoadedModel, list[Planned]], rows: Bytes, cached: int, handed_on: list[Waiting]
     ) -> list[Waiting]:
         """Step, commit and answer; returns those of the first `cached` rows that were out of date."""
+        begun = perf_counter()
         advances = [Stepped(loaded, group, rows, self._randomness) for loaded, group in groups.items()]
+        self._monitor.stepped(begun)
         changes = [change for advance in advances for change in advance.changes]
         if not changes:
             return []
@@ -132,6 +139,7 @@ class Forecaster:
             for one, outcome in advance.settle(told, self._log):
                 was_cached = one.row < cached
                 (outdated if was_cached and outcome is Outcome.CONFLICT else handed_on).append(one.entry)
+            self._monitor.advanced([answer for _, answer in advance.committed])
             used += len(told) if cached == len(rows) else sum(row < cached for row in advance.origin)
         self._cache.note(used, len(outdated))
         return outdated

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from service.live.events import Happened
+from service.monitoring.monitor import Monitor
 from service.sessions.advancing import Advancing, remembers
 from service.sessions.applying import Applying
 from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
@@ -62,6 +63,7 @@ class Sessions:
         settings: Settings,
         views: Views,
         forgotten: Forgotten,
+        monitor: Monitor,
     ) -> None:
         self._records = records
         self._views = views
@@ -72,6 +74,7 @@ class Sessions:
         self._registry = registry
         self._settings = settings
         self._forgotten = forgotten
+        self._monitor = monitor
 
     async def put(
         self, session: str, asked: SessionSettings, observations: Sequence[Observation] | None
@@ -190,7 +193,11 @@ class Sessions:
             record.bump(token)
         self._records.settle_expiry(whole, asked)
         created = Happened(whole.session, "created", record.step, render.head_etag(record.head))
-        return await self._records.replace(whole, token, NO_DIGEST, created) in (Outcome.APPLIED, Outcome.REPLAYED)
+        outcome = await self._records.replace(whole, token, NO_DIGEST, created)
+        if outcome not in (Outcome.APPLIED, Outcome.REPLAYED):
+            return False
+        self._monitor.folded(len(plan.values) - sum(plan.imputed), sum(plan.imputed))
+        return True
 
     async def _changed(
         self,

@@ -11,7 +11,7 @@ from service.live.log import EventLog
 from service.sessions import drift, entries
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Plan
-from service.sessions.waves import Entry
+from service.sessions.waiting import Entry
 from service.sessions.work import Observe, Reply
 from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import Bytes, HeadFlag, Structured, positions
@@ -39,7 +39,11 @@ class Planned(NamedTuple):
 
 
 class Stepped:
-    """The sessions of one model in a wave: folded, encoded, and, once committed, answered."""
+    """The sessions of one model in a wave: folded, encoded, and, once committed, answered.
+
+    Attributes:
+        committed: the answers to all that was committed, once it is settled.
+    """
 
     def __init__(
         self, loaded: LoadedModel, planned: Sequence[Planned], rows: Bytes, randomness: Callable[[int], bytes]
@@ -47,6 +51,7 @@ class Stepped:
         self._loaded = loaded
         self._live = live_of(rows[[one.row for one in planned]], loaded.layout)
         self._planned = planned
+        self.committed: list[tuple[Label, Answer]] = []
         self._slots: list[tuple[NDArray[np.int64], Structured]] = []
         self._snapshots: list[tuple[NDArray[np.int64], Structured]] = []
         self._drifting = self._drifts()
@@ -205,7 +210,7 @@ class Stepped:
     def settle(self, outcomes: Sequence[Outcome], log: EventLog) -> list[tuple[Planned, Outcome]]:
         """Answer, and tell; returns those that lost a race, or whose key another request committed first."""
         lost: list[tuple[Planned, Outcome]] = []
-        committed: list[tuple[Label, Answer]] = []
+        committed = self.committed
         answers = read_answers(self._outcomes) if self.changes else []
         for one, change, answer, outcome in zip(self._planned, self.changes, answers, outcomes, strict=True):
             entry = one.entry

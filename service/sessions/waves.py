@@ -12,8 +12,9 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic
 
+from service.sessions.waiting import AnswerT, Entry, WorkT
 from service.wire.problems import AGAIN, OVERLOADED, DeadlineExceeded, NotReady, Overloaded
 
 MOST_IN_A_WAVE = 128
@@ -34,52 +35,7 @@ IN_LINE_SHARE = 0.5
 RECENT = 0.2
 """Weight of the latest wave in how long waves take."""
 
-WorkT = TypeVar("WorkT")
-AnswerT = TypeVar("AnswerT")
-
 logger = logging.getLogger(__name__)
-
-
-class Entry(Generic[WorkT, AnswerT]):
-    """One request that waits: its work, and who is told the answer.
-
-    Attributes:
-        settled, failed: called with the answer or with the error, at most one of them, once.
-        deadline: on the clock of the waves, in seconds; a wave that starts later drops the entry.
-        alone: the work is long, so it runs beside the waves; its session still waits for it.
-        over: it was answered, or nobody waits for it any more.
-    """
-
-    __slots__ = ("alone", "deadline", "failed", "over", "session", "settled", "work")
-
-    def __init__(
-        self,
-        session: str,
-        work: WorkT,
-        settled: Callable[[AnswerT], None],
-        failed: Callable[[BaseException], None],
-        deadline: float,
-        alone: bool,
-    ) -> None:
-        self.session = session
-        self.work = work
-        self.settled = settled
-        self.failed = failed
-        self.deadline = deadline
-        self.alone = alone
-        self.over = False
-
-    def settle(self, answer: AnswerT) -> None:
-        """Give the answer to whoever waits for it, if anybody does."""
-        if not self.over:
-            self.over = True
-            self.settled(answer)
-
-    def fail(self, error: BaseException) -> None:
-        """Give the error to whoever waits for the answer, if anybody does."""
-        if not self.over:
-            self.over = True
-            self.failed(error)
 
 
 class Waves(Generic[WorkT, AnswerT]):
@@ -90,6 +46,7 @@ class Waves(Generic[WorkT, AnswerT]):
             ordinary case, and go on beside the waves.
         alone: does the work of one entry and settles it, beside the waves.
         clock: seconds, monotonic; the event loop's.
+        origin: what a request that is entered now is known as, see Entry; None = nobody asks.
     """
 
     def __init__(
@@ -101,6 +58,7 @@ class Waves(Generic[WorkT, AnswerT]):
         max_waiting: int = 8192,
         max_waiting_per_session: int = 64,
         max_wave: int = MOST_IN_A_WAVE,
+        origin: Callable[[], object] | None = None,
     ) -> None:
         self._wave = wave
         self._alone = alone
@@ -108,6 +66,7 @@ class Waves(Generic[WorkT, AnswerT]):
         self._max_waiting = max_waiting
         self._max_waiting_per_session = max_waiting_per_session
         self._max_wave = max_wave
+        self._origin = origin
         self._lines: dict[str, deque[Entry[WorkT, AnswerT]]] = {}
         self._ready: deque[str] = deque()
         self._deadlines: dict[float, _Deadlines[WorkT, AnswerT]] = {}
@@ -205,6 +164,8 @@ class Waves(Generic[WorkT, AnswerT]):
             settled, failed: one of them is called, at the latest after `timeout_s` (DeadlineExceeded, as `submit`).
         """
         entry: Entry[WorkT, AnswerT] = Entry(session, work, settled, failed, self._clock() + timeout_s, alone)
+        if self._origin is not None:
+            entry.origin = self._origin()
         line = self._lines.get(session)
         if line is None:
             self._lines[session] = deque((entry,))

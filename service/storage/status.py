@@ -26,6 +26,7 @@ class StoreStatus:
         durability_asked: None = whatever there is.
         replicas: connected, of the server that has fewest.
         limit_bytes: None = no limit is set.
+        used_share: of its limit, or else of its machine's memory, by the fullest server.
         faults: why requests should not be sent here, and the cures.
     """
 
@@ -39,6 +40,7 @@ class StoreStatus:
     replicas: int
     used_bytes: int
     limit_bytes: int | None
+    used_share: float
     faults: tuple[str, ...]
 
 
@@ -49,6 +51,7 @@ class _ServerState:
     eviction: str
     used_bytes: int
     limit_bytes: int | None
+    machine_bytes: int
     abilities: Abilities
     refusal: str | None
 
@@ -87,6 +90,7 @@ async def read_status(
         replicas=min(state.abilities.replicas for state in states),
         used_bytes=sum(state.used_bytes for state in states),
         limit_bytes=None if None in limits else sum(limit for limit in limits if limit),
+        used_share=max(state.used_bytes / (state.limit_bytes or state.machine_bytes) for state in states),
         faults=tuple(dict.fromkeys(fault for state in states for fault in state.faults(demand))),
     )
     return status, {node: state.abilities for node, state in zip(nodes, states, strict=True)}
@@ -129,6 +133,7 @@ async def _server_state(servers: Servers, node: Node, deadline: float) -> _Serve
         eviction=info["maxmemory_policy"],
         used_bytes=int(info["used_memory"]),
         limit_bytes=int(info["maxmemory"]) or None,
+        machine_bytes=int(info["total_system_memory"]),
         abilities=_abilities(info, settings),
         refusal=probe.reason if isinstance(probe, Failure) else None,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from struct import Struct
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from service.storage.history import Fields
 from service.storage.record import Writes
 from service.storage.scripts import Script
 from service.storage.status import Confirmation, StoreStatus, read_status
+from service.storage.watch import Unwatched, Watch
 
 __all__ = [
     "Change",
@@ -146,6 +148,7 @@ class SessionStore:
     Attributes:
         now_ms: the store's clock, as its latest answer told it.
         unsettled: changes so far of which nobody knows whether they were applied.
+        watch: is told how the store is used.
     """
 
     def __init__(self, servers: Servers, namespace: str, timeout_s: float, demand: Demand = ANY) -> None:
@@ -154,6 +157,7 @@ class SessionStore:
         self.timeout_s = timeout_s
         self.demand = demand
         self.now_ms = self.unsettled = 0
+        self.watch: Watch = Unwatched()
         self._confirmation = Confirmation(servers, demand)
 
     @classmethod
@@ -191,10 +195,13 @@ class SessionStore:
 
         Never raises for the store's faults: see `found`.
         """
+        begun = perf_counter()
         found = np.full(len(sessions), Found.UNAVAILABLE, np.uint8)
         rows = np.zeros((len(sessions), length), np.uint8)
         now_ms = 0
-        for part, reply in await self._read(sessions, length):
+        replies = await self._read(sessions, length)
+        self.watch.called("read", begun)
+        for part, reply in replies:
             size = part.stop - part.start
             now_ms = int.from_bytes(reply[:8], "little")
             found[part] = np.frombuffer(reply, np.uint8, size, 8)
@@ -204,10 +211,13 @@ class SessionStore:
 
     async def read_whole(self, sessions: Sequence[str]) -> WholeReading:
         """Whole records, in one round trip. Never raises for the store's faults: see `found`."""
+        begun = perf_counter()
         found = [Found.UNAVAILABLE] * len(sessions)
         blobs: list[bytes | None] = [None] * len(sessions)
         now_ms = 0
-        for part, reply in await self._read(sessions, 0):
+        replies = await self._read(sessions, 0)
+        self.watch.called("read_whole", begun)
+        for part, reply in replies:
             size = part.stop - part.start
             now_ms = int.from_bytes(reply[:8], "little")
             found[part] = [Found(flag) for flag in reply[8 : 8 + size]]
@@ -224,7 +234,9 @@ class SessionStore:
         Never raises for the store's faults: see `found`.
         """
         keys, arguments = [self.key(session), self.history_key(session)], [b"%d" % first, b"%d" % last]
+        begun = perf_counter()
         [reply] = await self.servers.run([HISTORY.command(keys, arguments)], self.timeout_s, repeatable=True)
+        self.watch.called("read_history", begun)
         if isinstance(reply, Failure):
             return HistoryReading(0, Found.UNAVAILABLE, None, None, [])
         now, blob, base, *chunks = reply
@@ -248,7 +260,9 @@ class SessionStore:
             for part in parts
         ]
         outcomes: list[Outcome] = []
+        begun = perf_counter()
         replies = await self.servers.run(commands, self.timeout_s, waits=self._confirmation)
+        self.watch.called("commit", begun)
         for part, reply in zip(parts, replies, strict=True):
             if isinstance(reply, Failure):
                 outcomes += [Outcome.UNKNOWN if reply.sent else Outcome.UNAVAILABLE] * (part.stop - part.start)
@@ -256,6 +270,7 @@ class SessionStore:
                 continue
             told = reply.reply if isinstance(reply, Unconfirmed) else reply
             self.now_ms = int.from_bytes(told[:8], "little")
+            self.watch.conflicted(told.count(Outcome.CONFLICT, 8))
             if isinstance(reply, Unconfirmed):
                 outcomes += [UNCONFIRMED_AS.get(Outcome(code), Outcome(code)) for code in told[8:]]
             else:
@@ -304,7 +319,9 @@ class SessionStore:
         Raises:
             StoreUnavailable: one of its servers did not answer, within STATUS_S.
         """
+        begun = perf_counter()
         status, abilities = await read_status(self.servers, self.demand, self.timeout_s)
+        self.watch.called("status", begun)
         self._confirmation.learn(abilities)
         return status
 

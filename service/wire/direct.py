@@ -6,7 +6,8 @@ The server's own way to an application costs as much as all else that is done fo
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from time import perf_counter
+from typing import Any, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -33,11 +34,14 @@ class Exchange:
     Attributes:
         given: the request's headers.
         left: called where the client is gone, once the request has been begun.
+        begun: when it was known what is asked for, on `perf_counter`.
+        names: the headers that name it, on its answer; none before it is taken up.
+        span: its part of a trace, where there is one.
         keep_alive, more_body, response_complete, disconnected, message_event: what the server reads and sets.
     """
 
     __slots__ = (
-        *("body", "given", "left", "target", "_end"),
+        *("begun", "body", "given", "left", "names", "span", "target", "_end"),
         *("disconnected", "keep_alive", "more_body", "response_complete"),
     )
     message_event = asyncio.Event()  # nobody waits for more of the body
@@ -46,8 +50,11 @@ class Exchange:
         self, target: Target, given: Headers, keep_alive: bool, end: Callable[["Exchange", int, bytes, bytes], None]
     ) -> None:
         """Args: end: writes the answer: this exchange, the status, lines of headers, the body."""
+        self.begun = perf_counter()
         self.target = target
         self.given = given
+        self.names: Headers = []
+        self.span: Any = None
         self.keep_alive = keep_alive
         self.body = bytearray()
         self.left: Callable[[], None] | None = None
@@ -103,6 +110,15 @@ class Direct(Protocol):
     def begin(self, exchange: Exchange) -> None:
         """Take up a request that is whole. It is answered now or later, unless the client leaves."""
         ...
+
+    def answered(self, exchange: Exchange, status: int) -> None:
+        """Hear that a request that was taken up is answered, whether or not anybody still listens."""
+
+    def turned_away(self) -> None:
+        """Hear that a request was refused by its first line, because all is full."""
+
+    def unread(self, problem: ServiceError) -> None:
+        """Hear that a connection was refused before there was a whole request."""
 
 
 def named(given: RawHeaders) -> Headers:

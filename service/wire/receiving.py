@@ -85,6 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._direct.is_full() and self._is_turned_away(data):
             self.transport.write(turned_away())
             self._idle_since = self.loop.time()
+            self._direct.turned_away()
             return
         self._arrived = len(data)
         self._head_bytes += len(data)
@@ -191,6 +192,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _end(self, exchange: Exchange, status: int, lines: bytes, body: bytes) -> None:
         """Write an answer."""
         exchange.left = None
+        self._direct.answered(exchange, status)
         if self.transport.is_closing():
             return
         exchange.response_complete = True
@@ -255,6 +257,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Refuse what was read."""
         self.transport.write(problem_bytes(Overloaded(OVERLOADED), named(dict(self.headers))))
         self._idle_since = self.loop.time()
+        self._direct.turned_away()
         if not self.parser.should_keep_alive():
             self.transport.close()
 
@@ -300,6 +303,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._given_up = True
         if self.transport.is_closing():
             return
+        self._direct.unread(error)
         names = named(dict(self.headers)) if self._waits_for_body() else []
         self.transport.write(problem_bytes(error, [*names, (b"connection", b"close")]))
         self.transport.write_eof()

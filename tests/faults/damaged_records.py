@@ -26,7 +26,6 @@ import orjson
 
 from service.app import roots
 from service.core import Core, running
-from service.listing.census import Census
 from service.sessions.registry import Registry
 from service.sessions.views import Shown
 from service.sessions.work import Correct, Delete, Observe
@@ -165,7 +164,7 @@ class _Batch:
                     self._compare(use, self._mates[session], answer)
                 elif answer is not None:
                     self._judge(use, self._damaged[session], answer)
-        await Census(self._core.store, self._core.index, asyncio.get_running_loop().time).count()
+        await self._core.census.counted()
         for session in kinds:
             await self._delete(session)
         if any(view is not None for view in await self._core.views.many(list(kinds))):

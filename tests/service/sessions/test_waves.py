@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from service.sessions.waves import Entry, Waves
+from service.sessions.waiting import Entry
+from service.sessions.waves import Waves
 from service.wire.problems import DeadlineExceeded, NotReady, Overloaded
 
 

@@ -1,0 +1,1 @@
+"""What an operator hears of the service: numbers, logs, traces."""
