@@ -1,4 +1,4 @@
-"""No batch may make the service log an error either."""
+"""No scrape and no log line may make the service log an error."""
 
 from tests.service.api.conftest import errors_logged
 

@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from service.routes.hot import target
 from service.wire.direct import Exchange, Target
+from service.wire.problems import ServiceError
 from service.wire.receiving import BoundedProtocol
 from tests.faults.wire import Connection, request
 
@@ -30,11 +31,18 @@ class Echo:
 
     def __init__(self) -> None:
         self.begun: list[bytes] = []
+        self.statuses: list[int] = []
         self.held: asyncio.Queue[Exchange] = asyncio.Queue()
         self.gone = asyncio.Event()
 
     def is_full(self) -> bool:
         return False
+
+    def answered(self, exchange: Exchange, status: int) -> None:
+        self.statuses.append(status)
+
+    def unread(self, problem: ServiceError) -> None:
+        self.statuses.append(problem.status)
 
     def turns_away(self, method: bytes, url: bytes) -> bool:
         return False

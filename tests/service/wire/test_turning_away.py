@@ -10,7 +10,7 @@ from httptools import HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from service.wire.problems import OVERLOADED, Overloaded
+from service.wire.problems import OVERLOADED, Overloaded, ServiceError
 from service.wire.receiving import BoundedProtocol
 from service.wire.turning_away import is_plain_post
 from tests.faults.wire import Connection, request
@@ -23,8 +23,16 @@ DEADLINE_S = 0.05
 class Full:
     """An application that has room for nothing."""
 
+    refused = 0
+
     def is_full(self) -> bool:
         return True
+
+    def turned_away(self) -> None:
+        self.refused += 1
+
+    def unread(self, problem: ServiceError) -> None:
+        self.refused += 1
 
     def turns_away(self, method: bytes, path: bytes) -> bool:
         return (method, path) == (b"POST", PATH.encode())
