@@ -30,7 +30,8 @@ class Collector:
 
     def below(self, parent: Span) -> list[str]:
         """Names of the spans that are part of this one, in order."""
-        found = [span for span in self.spans if (span.trace_id, span.parent_span_id) == (parent.trace_id, parent.span_id)]
+        ids = parent.trace_id, parent.span_id
+        found = [span for span in self.spans if (span.trace_id, span.parent_span_id) == ids]
         return [span.name for span in sorted(found, key=lambda span: span.start_time_unix_nano)]
 
 

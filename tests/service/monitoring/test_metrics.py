@@ -105,7 +105,7 @@ def test_waves_and_calls_of_the_store_are_timed(counted: httpx2.Client, name: st
     assert after.value("batch_size_sum") - before.value("batch_size_sum") == 3
     commits = [scrape.value("store_seconds_count", op="commit") for scrape in (before, after)]
     assert commits[1] - commits[0] == 3
-    assert after.value("store_seconds_bucket", op="commit", le="0.0005") <= after.value("store_seconds_count", op="commit")
+    assert after.value("store_seconds_bucket", op="commit", le="0.0001") == 0  # each waits for the disk
     assert 0 < after.value("store_seconds_sum", op="commit") < 60
     assert after.value("queue_depth") == 0
 
@@ -122,7 +122,8 @@ def test_openmetrics_is_given_to_those_who_ask_for_it(counted: httpx2.Client, na
     post(counted, name, {"value": 1})
     answer = counted.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"})
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
-    families = {family.name: family.type for family in open_families(answer.text)}
+    parsed = open_families(answer.text)  # type: ignore[no-untyped-call]
+    families = {family.name: family.type for family in parsed}
     assert families["hiddenstate_requests"] == "counter"
     assert families["hiddenstate_request_seconds"] == "histogram"
 
@@ -182,7 +183,8 @@ def test_a_commit_that_lost_a_race_is_counted(counted: httpx2.Client, service: S
 def test_services_over_one_store_share_one_count(own: httpx2.Client, store: EmbeddedStore, registry: Registry) -> None:
     own.put("/v1/sessions/a", json={"freq": "D", "observations": series(1, 3)})
     wait_until(lambda: of(own).sum("sessions") == 1)
-    with redis.Redis(unix_socket_path=store.url.removeprefix("unix://")) as client, serving(registry, store.url) as other:
+    path = store.url.removeprefix("unix://")
+    with redis.Redis(unix_socket_path=path) as client, serving(registry, store.url) as other:
         client.persist("hs-index:{default}:count")
         kept = orjson.loads(client.get("hs-index:{default}:count"))
         client.set("hs-index:{default}:count", orjson.dumps(kept | {"overdue": 1, "by_model": {"tiny@2": 41}}))

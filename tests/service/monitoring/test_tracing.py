@@ -21,8 +21,11 @@ TRACERS = ("opentelemetry.sdk.trace", "opentelemetry.exporter")
 HOT = "POST /v1/sessions/{session}/observations"
 
 
+Seen = tuple[Collector, dict[str, str], str]
+
+
 @pytest.fixture(scope="module")
-def traced(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Collector, dict[str, str], str]]:
+def traced(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     """What a collector got of one service's life, the trace parents that were answered, and what was logged."""
     folder = tmp_path_factory.mktemp("traced")
     with collecting() as collector, pytest.MonkeyPatch.context() as patched:
@@ -60,7 +63,7 @@ def attributes(span: Span) -> dict[str, str | int]:
     return {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
 
 
-def test_a_request_goes_on_with_its_clients_trace(traced: tuple[Collector, dict[str, str], str]) -> None:
+def test_a_request_goes_on_with_its_clients_trace(traced: Seen) -> None:
     collector, answered, _ = traced
     span = span_of(collector, answered["observed"])
     assert (span.trace_id.hex(), span.parent_span_id.hex(), span.name) == (TRACE, 8 * "cd", HOT)
@@ -74,14 +77,14 @@ def test_a_request_goes_on_with_its_clients_trace(traced: tuple[Collector, dict[
     assert collector.services == {"forecasts"}
 
 
-def test_a_request_without_a_trace_begins_one(traced: tuple[Collector, dict[str, str], str]) -> None:
+def test_a_request_without_a_trace_begins_one(traced: Seen) -> None:
     collector, answered, _ = traced
     span = span_of(collector, answered["without"])
     assert (span.parent_span_id, span.name) == (b"", HOT)
     assert span.trace_id.hex() != TRACE
 
 
-def test_a_wave_is_linked_to_its_requests_and_shows_its_parts(traced: tuple[Collector, dict[str, str], str]) -> None:
+def test_a_wave_is_linked_to_its_requests_and_shows_its_parts(traced: Seen) -> None:
     collector, answered, _ = traced
     request = span_of(collector, answered["observed"])
     [wave] = [
@@ -92,14 +95,14 @@ def test_a_wave_is_linked_to_its_requests_and_shows_its_parts(traced: tuple[Coll
     assert request.start_time_unix_nano <= wave.start_time_unix_nano <= request.end_time_unix_nano
 
 
-def test_what_one_request_does_by_itself_stands_below_it(traced: tuple[Collector, dict[str, str], str]) -> None:
+def test_what_one_request_does_by_itself_stands_below_it(traced: Seen) -> None:
     collector, answered, _ = traced
     assert collector.below(span_of(collector, answered["corrected"])) == ["store read_whole", "store commit"]
     [created] = collector.named("PUT /v1/sessions/{session}")
     assert collector.below(created)[:2] == ["store read_whole", "store commit"]
 
 
-def test_a_refused_request_is_no_error_of_the_service(traced: tuple[Collector, dict[str, str], str]) -> None:
+def test_a_refused_request_is_no_error_of_the_service(traced: Seen) -> None:
     collector, answered, log = traced
     span = span_of(collector, answered["refused"])
     assert attributes(span)["http.response.status_code"] == 422
@@ -108,7 +111,7 @@ def test_a_refused_request_is_no_error_of_the_service(traced: tuple[Collector, d
     assert line["trace_id"] == TRACE
 
 
-def test_what_a_client_does_not_sample_is_not_sent(traced: tuple[Collector, dict[str, str], str]) -> None:
+def test_what_a_client_does_not_sample_is_not_sent(traced: Seen) -> None:
     collector, _, _ = traced
     assert [span for span in collector.spans if attributes(span).get("hiddenstate.request_id") == "quiet"] == []
     sampled = {span.span_id for span in collector.spans if span.kind == Span.SPAN_KIND_SERVER}
@@ -118,6 +121,6 @@ def test_what_a_client_does_not_sample_is_not_sent(traced: tuple[Collector, dict
 
 
 def test_without_an_endpoint_nothing_of_it_is_loaded() -> None:
-    program = f"import service.supervisor, sys; found = {TRACERS}; print([name for name in sys.modules if name.startswith(found)])"
+    program = f"import service.supervisor, sys; print([name for name in sys.modules if name.startswith({TRACERS})])"
     run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert run.stdout == "[]\n"

@@ -35,6 +35,7 @@ CALLS = {
     ("get", "/problems/{slug}"),
     ("get", "/health/live"),
     ("get", "/health/ready"),
+    ("get", "/metrics"),
     ("get", "/v1/status"),
     ("get", "/v2"),
     ("get", "/v2/health/live"),
