@@ -22,6 +22,7 @@ from uvicorn.supervisors.multiprocess import Multiprocess, Process
 from service.app import LAYOUT, Application, from_environment, joined
 from service.monitoring import logs
 from service.monitoring.cells import Cells
+from service.monitoring.tracing import require_tracers
 from service.routes.stream import MESSAGE_LIMIT
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
@@ -50,10 +51,12 @@ def serve(settings: Settings) -> None:
 
     Raises:
         EmbeddedStoreError: the embedded store cannot run.
+        ModuleNotFoundError: traces are asked for, and what sends them is not installed.
         ArtifactError: a model cannot be served.
         OSError: the address is in use.
     """
     logs.configure(settings.log_format, settings.log_level)
+    require_tracers()
     with contextlib.ExitStack() as stack:
         revive: Callable[[], None] = _nothing
         store_url = settings.store_url

@@ -9,6 +9,7 @@ from hiddenstate.cli import (
     conversion,
     corrections,
     demo,
+    doctor,
     evaluation,
     forecasts,
     migration,
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command()(demo.demo)
+app.command()(doctor.doctor)
 app.command(context_settings=NEGATIVE_VALUES)(sessions.observe)
 app.command()(forecasts.forecast)
 app.command(context_settings=NEGATIVE_VALUES)(corrections.correct)

@@ -84,6 +84,13 @@ def serve(
             str(error),
             "mend that, or name a store of your own: hiddenstate serve --store-url redis://127.0.0.1:6379/0",
         ) from error
+    except ModuleNotFoundError as error:
+        raise Fault(
+            ExitCode.CANNOT_START,
+            "traces are asked for, and what sends them is not installed",
+            f"OTEL_EXPORTER_OTLP_ENDPOINT is set, and there is no module {error.name!r} here",
+            "in a checkout of the project: pip install '.[tracing]'; or unset it",
+        ) from error
     except ArtifactError as error:
         raise Fault(
             ExitCode.CANNOT_START,

@@ -31,13 +31,23 @@ EntryT = TypeVar("EntryT", bound=Traced)
 Wave = Callable[[Sequence[EntryT]], Awaitable[Sequence[EntryT]]]
 
 
+def require_tracers() -> None:
+    """Raises ModuleNotFoundError: the environment asks for traces, and the extra `tracing` is not installed."""
+    if _is_asked_for():
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401 - whether it is there
+
+
+def _is_asked_for() -> bool:
+    return any(os.environ.get(name) for name in ENDPOINTS) and os.environ.get("OTEL_SDK_DISABLED") != "true"
+
+
 def tracing_of_environment(version: str) -> Tracing | None:
     """What the environment asks for; None = nothing.
 
     Raises:
         ModuleNotFoundError: it asks for traces, and the extra `tracing` is not installed.
     """
-    if not any(os.environ.get(name) for name in ENDPOINTS) or os.environ.get("OTEL_SDK_DISABLED") == "true":
+    if not _is_asked_for():
         return None
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.trace.export import BatchSpanProcessor

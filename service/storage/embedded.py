@@ -223,6 +223,11 @@ def _make_private(folder: Path) -> None:
         raise EmbeddedStoreError(f"{folder} is not a private directory of this user; remove it")
 
 
+def is_serving(url: str) -> bool:
+    """Whether the server of an EmbeddedStore runs, whoever has started it."""
+    return bool(_ping(Path(url.removeprefix("unix://"))))
+
+
 def _ping(path: Path) -> bytes:
     """What the server says, or nothing."""
     with socket.socket(socket.AF_UNIX) as client:

@@ -1,0 +1,1 @@
+"""What an installation lacks, told before somebody notices."""
