@@ -9,7 +9,7 @@ class ExitCode(IntEnum):
     """Documented in README.md."""
 
     DONE = 0
-    NEGATIVE = 1  # the answer is no: a session that does not verify, a problem that was found (and, as ever in Python, a bug's traceback)
+    NEGATIVE = 1  # the answer is no: it does not verify, there are problems (and, as ever in Python, a bug's traceback)
     USAGE = 2  # an option, a file or its columns
     REFUSED = 3  # the service understood and refused
     UNREACHABLE = 4  # no service, or a service without its store: trying again may help

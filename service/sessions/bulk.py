@@ -198,9 +198,9 @@ class _Batch:
         stays = np.flatnonzero(applied[advances.owners])
         rows, owners = advances.numbers[stays], advances.owners[stays]
         self.outcomes.put_many(rows, advances.labels, owners, fold.outcomes.take(stays), replayed=False)
-        committed = np.flatnonzero((applied | unconfirmed)[advances.owners])
-        self._parts.monitor.folded(len(committed), int(fold.outcomes["imputed"][committed].sum()))
-        self._tell_log(fold, committed)
+        stored = np.flatnonzero((applied | unconfirmed)[advances.owners])
+        self._parts.monitor.folded(len(stored), int(fold.outcomes["imputed"][stored].sum()))
+        self._tell_log(fold, stored)
         return lost
 
     def _tell_log(self, fold: Fold, rows: NDArray[np.int64]) -> None:
