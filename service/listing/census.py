@@ -5,12 +5,12 @@ One process counts, when somebody asks; it keeps the count in the store for a wh
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from service.listing.index import SessionIndex
-from service.sessions import entries
+from service.sessions import drift, entries
 from service.sessions.places import Places
 from service.sessions.registry import LoadedModel, Registry
 from service.storage.connection import Command, Failure, StoreUnavailable
@@ -39,11 +39,13 @@ STEPS, COVERED = 0, {"80": 4, "95": 5}
 class Count(msgspec.Struct, frozen=True):
     """Args:
     overdue: sessions whose next observation is more than one period late.
+    drifting: sessions whose errors have changed of late, as their models notice it.
     scored: recent steps that were scored; `covered`: so many of them inside the interval of a level.
     bytes_each: of the store's memory; None = there are no sessions.
     """
 
     overdue: int = 0
+    drifting: int = 0
     by_model: dict[str, int] = {}
     scored: float = 0.0
     covered: dict[str, float] = {}
@@ -118,7 +120,7 @@ class Census:
 
     async def counted(self) -> Count:
         """Count now, whatever is kept. Raises StoreUnavailable."""
-        overdue, scored = 0, 0.0
+        overdue, drifting, scored = 0, 0, 0.0
         by_model, covered = Counter[str](), Counter[str]()
         sample: list[str] = []
         claimed = self._clock()
@@ -130,19 +132,22 @@ class Census:
             sample = sample or names[:SAMPLE]
             reading = await self._store.read(names, self._registry.live_bytes)
             places = Places(names, heads_of(reading.rows))
-            groups = self._sound(places, reading)
+            groups = self._readable(places, reading)
             for rows in groups.values():
                 by_model.update(places.label(row).model for row in rows)
                 overdue += sum(_is_overdue(places, row, reading.now_ms) for row in rows)
             for loaded, rows in groups.items():
                 if loaded is not None:
-                    scores = _recent(loaded, reading.rows[rows])
+                    live = _sound(loaded, reading.rows[rows])
+                    states, steps = live[:, HEAD_BYTES:], heads_of(live)["step"]
+                    drifting += int((drift.since(loaded, states, steps) > 0).sum())
+                    scores = loaded.spec.layout.view(states, "scores.recent").sum(axis=0).tolist()
                     scored += scores[STEPS]
                     covered.update({level: scores[at] for level, at in COVERED.items()})
             await asyncio.sleep(PAUSE_FACTOR * (self._clock() - began))
-        return Count(overdue, dict(by_model), scored, dict(covered), await self._bytes_each(sample))
+        return Count(overdue, drifting, dict(by_model), scored, dict(covered), await self._bytes_each(sample))
 
-    def _sound(self, places: Places, reading: Reading) -> dict[LoadedModel | None, list[int]]:
+    def _readable(self, places: Places, reading: Reading) -> dict[LoadedModel | None, list[int]]:
         """The rows of sessions that can be read, by model; None = of models that are not here."""
         damaged = find_damage(reading.rows)
         groups: dict[LoadedModel | None, list[int]] = {}
@@ -177,12 +182,11 @@ class Census:
         return sum(sizes) // len(sizes) if sizes else None
 
 
-def _recent(loaded: LoadedModel, rows: Bytes) -> Sequence[float]:
-    """The sums of the recent scores of sessions (B, live bytes), but for those whose state is unsound."""
+def _sound(loaded: LoadedModel, rows: Bytes) -> Bytes:
+    """Heads and states of sessions (B, at least live bytes), but for those whose state cannot be."""
     live = rows[:, : loaded.layout.live_bytes]
-    sound = live[~entries.find_unsound(loaded, live), HEAD_BYTES:]
-    sums: list[float] = loaded.spec.layout.view(sound, "scores.recent").sum(axis=0).tolist()
-    return sums
+    sound: Bytes = live[~entries.find_unsound(loaded, live)]
+    return sound
 
 
 def _is_overdue(places: Places, row: int, now_ms: int) -> bool:

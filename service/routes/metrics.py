@@ -31,5 +31,6 @@ async def _readings(readiness: Readiness) -> Readings:
         ready=not reasons,
         sessions={"current": count.sessions - count.overdue, "overdue": count.overdue},
         coverage=count.coverage,
+        drifting=count.drifting,
         store_used=store.used_share,
     )
