@@ -47,6 +47,15 @@ class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
     etag: str | None
 
 
+class Drifted(msgspec.Struct, frozen=True, array_like=True, tag="drifted"):
+    """A session's drift was detected `since` a time, as it is written, or a step; None = it has ended."""
+
+    session: str
+    since: str | None
+    step: int
+    etag: str
+
+
 class Missed(msgspec.Struct, frozen=True, array_like=True, tag="missed"):
     """Between these two times of the store's clock, in milliseconds, anything may have happened that is not told."""
 
@@ -54,7 +63,7 @@ class Missed(msgspec.Struct, frozen=True, array_like=True, tag="missed"):
     to_ms: int
 
 
-Event = Answered | Happened | Missed
+Event = Answered | Happened | Drifted | Missed
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(list[Event])

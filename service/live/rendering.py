@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
-from service.live.events import Action, Answered, Event, Happened, Missed
+from service.live.events import Action, Answered, Drifted, Event, Happened, Missed
 from service.storage.layout import AnswerKind
 from service.wire import render
 
@@ -36,6 +36,9 @@ def told(event: Event, at_ms: int) -> list[bytes]:
             return _answered(event, at_ms)
         case Happened():
             return [_happened(event.action, event.session, event.step, event.etag, at_ms)]
+        case Drifted():
+            body = {"session": event.session, "detected": event.since is not None, "since": event.since}
+            return [_sse(b"drift", orjson.dumps({**body, "step": event.step, "etag": event.etag}))]
         case Missed():
             return [gap(event.from_ms, event.to_ms)]
 

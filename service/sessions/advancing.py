@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from service.live.events import Answered, Event, Happened
-from service.sessions import entries
+from service.sessions import drift, entries
 from service.sessions.applying import Applying, current_forecast
 from service.sessions.emptying import emptied
 from service.sessions.records import INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
@@ -97,10 +97,11 @@ class Advancing:
         if reply is not None:
             return reply
         status = 200 if whole.expected is not None else 201
+        drifted = drift.of(whole)
         answer = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=status)
         if work.creation is not None and whole.expected is None:
             self._records.settle_expiry(whole, work.creation)
-        return await committed(self._records, whole, plan.label, answer, work, token)
+        return await committed(self._records, whole, plan.label, answer, work, token, drifted)
 
     async def plan(self, plan: Plan, observations: Sequence[Observation], where: Callable[[int], Where]) -> None:
         """Apply the time rules to all observations, in slices. Raises what `Plan.add` raises."""
@@ -145,10 +146,22 @@ def settled(whole: Whole, work: Observe, plan: Plan, refused: ServiceError | Non
 
 
 async def committed(
-    records: WholeRecords, whole: Whole, label: Label, answer: Answer, work: Write, token: bytes
+    records: WholeRecords,
+    whole: Whole,
+    label: Label,
+    answer: Answer,
+    work: Write,
+    token: bytes,
+    drifted: drift.Integers,
 ) -> Reply | None:
-    """The answer to a change that was made in memory, once it is stored; None = the session changed meanwhile."""
+    """The answer to a change that was made in memory, once it is stored; None = the session changed meanwhile.
+
+    Args:
+        drifted: `drift.of` the session before the change.
+    """
     events: list[Event] = [Answered.of(label, answer)]
+    for step in drift.turned(drifted, drift.of(whole)).values():
+        events.append(drift.event(label, whole.record.head, answer, step))
     if isinstance(work, Observe) and work.anew and whole.expected is not None:
         events.insert(0, Happened(work.session, "reset", 0, None))
     outcome = await records.replace(whole, token, work.digest, *events)

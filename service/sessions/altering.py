@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from models.dates.grid import TimestampError
-from service.sessions import entries
+from service.sessions import drift, entries
 from service.sessions.advancing import answer_again, committed, known, replay
 from service.sessions.applying import Applying, current_forecast
 from service.sessions.records import TOKEN_BYTES, WholeRecords
@@ -70,8 +70,9 @@ class Altering:
         if not plan.changes:
             return replay(whole.place, _unchanged(whole, plan.again[-1], AnswerKind.CORRECTION))
         _require_match(whole, work)
+        drifted = drift.of(whole)
         answer = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=200)
-        return await committed(self._records, whole, plan.label, answer, work, token)
+        return await committed(self._records, whole, plan.label, answer, work, token, drifted)
 
     async def _rewound(self, whole: Whole, work: Rewind, token: bytes) -> Reply | None:
         place = whole.place
@@ -83,10 +84,11 @@ class Altering:
         if step == place.step:
             return replay(place, _unchanged(whole, step, AnswerKind.REWIND))
         _require_match(whole, work)
+        drifted = drift.of(whole)
         await self._applying.rewind(whole, step)
         whole.record.bump(token, work.digest)
         answer = _put_rewound(whole, token, work.digest)
-        return await committed(self._records, whole, place.label, answer, work, token)
+        return await committed(self._records, whole, place.label, answer, work, token, drifted)
 
 
 def _require_match(whole: Whole, work: Write) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.sessions import bulk_folding
+from service.sessions import bulk_folding, drift
 from service.sessions.bulk_folding import Fold
 from service.sessions.bulk_known import Recalled, whole_of
 from service.sessions.bulk_lines import Asked
@@ -212,6 +212,11 @@ class _Batch:
             yield from zip([labels[owner] for owner in owners[rows].tolist()], answers, strict=True)
 
         self._parts.log.answered(len(rows), told())
+        if fold.turned:
+            last = dict(zip(owners[rows].tolist(), told(), strict=True))
+            for number in fold.turned.keys() & last.keys():
+                label, answer = last[number]
+                self._parts.log.tell(drift.event(label, fold.live["head"][number], answer, fold.turned[number]))
 
     async def _recall(self, lines: Sequence[int]) -> list[int]:
         """Settle what sessions know already, or refuse; returns the lines of which nothing could be settled so."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.sessions import entries
+from service.sessions import drift, entries
 from service.sessions.bulk_creation import Template
 from service.sessions.bulk_encoding import Snapshots, change_writes, whole_records
 from service.sessions.bulk_lines import Integers
@@ -85,6 +85,7 @@ class Fold:
         changes: one of each session, to be committed.
         outcomes: (N,) the answers to the rows.
         live: (B,) heads and states.
+        turned: by number of the session, those whose drift has begun, with the step at which it did, or ended: None.
         refused: lines of which a state did not stay finite, so that they must be taken row by row.
     """
 
@@ -93,6 +94,7 @@ class Fold:
     outcomes: Structured
     live: Structured
     refused: list[int] = field(default_factory=list)
+    turned: dict[int, int | None] = field(default_factory=dict)
 
     def stored(self, numbers: Integers) -> Bytes:
         """The heads and states of these sessions, as they are stored but for the stamps."""
@@ -112,9 +114,12 @@ def fold(advances: Advances, read: Bytes, now_ms: int, randomness: Callable[[int
         live = live_of(read[advances.origins], advances.loaded.layout)
     else:
         live = _begun(advances, advances.template, now_ms, randomness)
+    drifted = drift.since(advances.loaded, live["state"], live["head"]["step"])
     folding = _Folding(advances, live)
     if folding.finite.all():
-        return folding.encoded()
+        done = folding.encoded()
+        done.turned = drift.turned(drifted, drift.since(advances.loaded, live["state"], live["head"]["step"]))
+        return done
     refused = [line for line, is_finite in zip(advances.lines, folding.finite.tolist(), strict=True) if not is_finite]
     sound = advances.some(folding.finite)
     if not len(sound):

@@ -3,8 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from service.live.events import Drifted
 from service.sessions.registry import LoadedModel
+from service.sessions.whole import Whole
+from service.storage.answers import Answer, Label
 from service.storage.layout import Bytes, Structured
+from service.wire import render
 
 Integers = NDArray[np.int64]
 
@@ -28,3 +32,19 @@ def turned(before: Integers, after: Integers) -> dict[int, int | None]:
     """
     rows = np.flatnonzero((before > 0) != (after > 0)).tolist()
     return {row: int(after[row]) or None for row in rows}
+
+
+def of(whole: Whole) -> Integers:
+    """(1,) of a session in memory."""
+    head = whole.record.head
+    return since(whole.loaded, whole.record.state[None], head["step"].reshape(1))
+
+
+def event(label: Label, head: Structured, answer: Answer, step: int | None) -> Drifted:
+    """What is told of a session whose drift a commit has begun, at this step, or ended: None.
+
+    Args:
+        head: after the commit.
+    """
+    at = None if step is None else render.key(label, head, step)
+    return Drifted(label.session, at, answer.step, render.etag(answer.incarnation, answer.revision))

@@ -22,6 +22,8 @@ from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed
 from service.wire.session_problems import ResultNotFinite
 
 Waiting = Entry[Observe, Reply]
+COMMITTED = (Outcome.APPLIED, Outcome.REPLAYED, Outcome.UNCONFIRMED)
+"""What has become of a change that is in the store."""
 
 
 def having_seen(entry: Waiting, stood: bytes) -> Waiting:
@@ -233,4 +235,8 @@ class Stepped:
                 having_seen(entry, change.expected)
                 lost.append((one, outcome))
         log.answered(len(committed), committed)
+        for number, since in self.turned.items():
+            label = self._planned[number].plan.label
+            if outcomes[number] in COMMITTED:
+                log.tell(drift.event(label, self._live["head"][number], answers[number], since))
         return lost

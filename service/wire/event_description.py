@@ -10,6 +10,9 @@ id: mc8AAAGiHpCMc88AAAGiHpCPpgUAAM8AAAGiHpCQogQAAA
 event: session
 data: {"session": "store-43", "action": "reset", "step": 0, "etag": "d8a9070e40233439-4", "at": "2026-11-22T06:00:02Z"}
 
+event: drift
+data: {"session": "store-42", "detected": true, "since": "2026-11-20", "step": 812, "etag": "6f1c0a0000000000-812"}
+
 event: gap
 data: {"missed_from": "2026-11-22T06:00:00Z", "missed_to": "2026-11-22T06:00:03Z"}
 
@@ -19,7 +22,8 @@ data: {}
 """
 MEANING = (
     "Server-Sent Events. `observation`: an Advance. `session`: it was created, corrected, rewound, reset, migrated, "
-    "imported or deleted; `step` and `etag` are where it stands then, null where it is gone. `gap`: whatever happened "
+    "imported or deleted; `step` and `etag` are where it stands then, null where it is gone. `drift`: it was detected, "
+    "or, where `since` is null, has ended. `gap`: whatever happened "
     "between these times may be missing: read again what is shown. `close`: the service stops; come again with the "
     "last id. The same event may come twice: `etag` tells. A line `:` comes every 15 s."
 )

@@ -1,6 +1,6 @@
 """Drift of sessions over HTTP: shown from the observation that raised the alarm until errors have settled."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx2
 import numpy as np
@@ -13,6 +13,7 @@ from service.sessions.registry import LoadedModel, Registry
 from tests.service.calls import wait_until
 from tests.service.conftest import Service, serving
 from tests.service.days import Observation, day, observation, series, value
+from tests.service.live.listener import listening
 
 NOTHING = {"detected": False, "since": None}
 USUAL = 70
@@ -67,6 +68,35 @@ def test_drift_is_over_when_errors_have_settled(noticing: httpx2.Client, name: s
     steady = [observation(USUAL + 12 + step, value=last + value(step)) for step in range(1, 121)]
     noticing.post(f"{path}/observations", json=steady)
     assert drift_of(noticing, name) == NOTHING
+
+
+def post_singly(client: httpx2.Client, name: str, observations: list[Observation]) -> None:
+    for one in observations:
+        client.post(f"/v1/sessions/{name}/observations", json=one)
+
+
+def post_as_a_list(client: httpx2.Client, name: str, observations: list[Observation]) -> None:
+    client.post(f"/v1/sessions/{name}/observations", json=observations)
+
+
+def post_as_a_batch(client: httpx2.Client, name: str, observations: list[Observation]) -> None:
+    rows = [{"session": name, **one} for one in observations]
+    client.post("/v1/observations:batch", json={"observations": rows})
+
+
+@pytest.mark.parametrize("post", [post_singly, post_as_a_list, post_as_a_batch])
+def test_drift_that_begins_or_ends_is_told_to_those_who_listen(
+    noticing: httpx2.Client, name: str, post: Callable[[httpx2.Client, str, list[Observation]], None]
+) -> None:
+    path = f"/v1/sessions/{name}"
+    noticing.put(path, json={"model": "daily@2", "freq": "D", "observations": series(1, USUAL)})
+    with listening(str(noticing.base_url), f"session={name}") as listener:
+        post(noticing, name, [climbing(number) for number in range(USUAL + 1, USUAL + 16)])
+        [begun] = listener.wait_for(1, "drift")
+        assert {"detected": True, "since": begun["since"]} == drift_of(noticing, name)
+        ended = noticing.post(f"{path}:rewind", json={"step": USUAL}).json()
+        told = {"session": name, "detected": False, "since": None, "step": USUAL, "etag": ended["etag"]}
+        assert listener.wait_for(2, "drift")[1] == told
 
 
 def test_a_session_of_a_model_that_cannot_tell_shows_none(noticing: httpx2.Client, name: str) -> None:
