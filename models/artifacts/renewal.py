@@ -36,7 +36,7 @@ def renew(folder: Path, changes: Mapping[str, Any]) -> None:
     told = {name: config[name] for name in ("name", "version", "freqs", "warm_up", "metrics", "provenance")}
     described = Description(**told, card=(folder / CARD).read_text())
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".renewing-") as scratch:
-        made = publish(renewed, described, Path(scratch), pictures=sorted(folder.glob("*.png")))
+        made = publish(renewed, described, Path(scratch), beside=sorted(folder.glob("*.png")))
         shutil.rmtree(folder)
         made.rename(folder)
 
