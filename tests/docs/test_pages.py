@@ -14,7 +14,7 @@ from tests.hiddenstate.conftest import Running
 from tests.service.conftest import serving
 
 
-@pytest.mark.parametrize("page", ["tutorial.md", "how-to/correct-a-value.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "how-to/correct-a-value.md", "how-to/listen-to-events.md"])
 def test_a_page_about_a_running_service_is_true(page: str, service: Running, tmp_path: Path) -> None:
     run(page, tmp_path, {"localhost:8000": service.url.removeprefix("http://")}, HIDDENSTATE_URL=service.url)
 
