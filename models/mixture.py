@@ -144,6 +144,7 @@ class Mixture(nn.Module):
                 before=self.memory.levels,
             )
             self.blocks |= {"origin": self.origin.fields}
+            self.blocks |= {"fan": (self.origin.fan,)} if config.anchors[1:] else {}
         if config.drift:
             self.drift = Drift(self.memory.settled)
             self.blocks |= {"drift": self.drift.fields}
@@ -157,6 +158,8 @@ class Mixture(nn.Module):
         named = zip(("calibration", "origin", "drift"), parts, strict=True)
         initial = {name: part.initial_state(batch) for name, part in named if part is not None}
         initial |= {"memory": self.memory.initial_state(batch), "scores": self.scores.initial_state(batch)}
+        if "fan" in self.blocks:
+            initial["fan"] = torch.zeros(batch, self.blocks["fan"][0].width, dtype=torch.float64)
         initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
         return {name: initial[name] for name in self.blocks}
 
@@ -189,7 +192,7 @@ class Mixture(nn.Module):
             return self.recurrence.recur(embedded, state["recurrent"], started)
 
         new, recurrent = self.fold(values.unsqueeze(1), calendar, state, self.step_weights(), recur)
-        return new["issued"], self._renewed({**new, "recurrent": recurrent})
+        return new["issued"], self._renewed({**state, **new, "recurrent": recurrent})
 
     def step_weights(self) -> StepWeights:
         """What `fold` computes with, of the parameters as they are."""
@@ -198,7 +201,7 @@ class Mixture(nn.Module):
     def fold(
         self, value: Tensor, calendar: Tensor, past: Past, weights: StepWeights, recur: Recur[Recurrent]
     ) -> tuple[State, Recurrent]:
-        """One step of values (B, 1), from the state outside of the recurrence to the new one; renews no origin.
+        """One step of values (B, 1), from the state outside of the recurrence to what changes of it; renews no origin.
 
         `recur` runs the LSTM and holds its state, as torch or the serving runtime does.
         """
@@ -213,7 +216,7 @@ class Mixture(nn.Module):
         sight = self.memory.look(step)
         inputs = torch.cat([sight.compressed, sight.logs, step.flags, calendar], dim=-1)
         seen = self.memory.columns.seen
-        started = step.row[:, seen].clamp(max=1.0)
+        started = step.seen.clamp(max=1.0)
         hidden, recurrent = recur(silu(linear(inputs, weights.embedding, weights.bias)), started)
         scored = (1.0 - missing) * row[:, seen].clamp(max=1.0)
         new |= self._judged(value, scored, step.sizes, past, new)
@@ -235,7 +238,7 @@ class Mixture(nn.Module):
         """Scores and calibration after values (B, 1); `sizes` (B, N) are those of the memory's errors."""
         if self.calibration is None or self.origin is None:
             return {"scores": self.scores.step(value - past["issued"], sizes, scored, past["scores"])}
-        expected = torch.cat([past["issued"], self.origin.fan(new["origin"])], dim=1)
+        expected = torch.cat([past[name] for name in ("issued", "fan") if name in past], dim=1)
         errors, clock = value - expected, self.origin.clock(new["origin"])
         calibration = self.calibration.step(errors, scored, clock, past["calibration"])
         scores = self.scores.step(errors[:, : self.calibration.count], sizes, scored, past["scores"])
@@ -257,15 +260,16 @@ class Mixture(nn.Module):
         """What `origin_of` computes with, of the parameters as they are; None where no fan is kept."""
         return self.head.fan_weights(self.config.anchors[1:]) if self.config.anchors[1:] else None
 
-    def origin_of(self, past: Past, hidden: Tensor, weights: FanWeights | None) -> Tensor:
-        """The block of a new origin (B, W), of the parts of a state that it needs."""
+    def origin_of(self, past: Past, hidden: Tensor, weights: FanWeights | None) -> State:
+        """The blocks of a new origin, each (B, W), of the parts of a state that it needs."""
         if self.origin is None:
             raise ValueError("this model keeps no origin")
         row = past["memory"]
         if self.calibration is None or weights is None:
-            return self.origin.unfanned(row)
+            return {"origin": self.origin.renewed(row)}
         stretch = self.calibration.stretches(past["calibration"])[:, 1:]
-        return self.origin.renewed(row, self.fan(row, self.memory.logs(row), hidden, weights, stretch))
+        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch)
+        return {"origin": self.origin.renewed(row), "fan": fan.flatten(1)}
 
     def _renewed(self, state: State) -> State:
         """The state with a new origin where one is due."""
@@ -275,9 +279,11 @@ class Mixture(nn.Module):
         if not due.any():
             return state
         past = {name: block[due] for name, block in state.items() if name != "recurrent"}
-        block = state["origin"].clone()
-        block[due] = self.origin_of(past, self.recurrence.top(state["recurrent"])[due], self.anchor_weights())
-        return {**state, "origin": block}
+        renewed = self.origin_of(past, self.recurrence.top(state["recurrent"])[due], self.anchor_weights())
+        blocks = {name: state[name].clone() for name in renewed}
+        for name, block in blocks.items():
+            block[due] = renewed[name]
+        return {**state, **blocks}
 
     @property
     def horizons(self) -> range:
@@ -314,7 +320,7 @@ class Mixture(nn.Module):
                 memory.flatten(0, 1)[where] = row[where // places.shape[1]]
                 if self.origin is not None:
                     due = self.origin.due(row[:, self.memory.columns.seen]).unsqueeze(1)
-                    past = {"origin": torch.where(due, self.origin.unfanned(row), past["origin"])}
+                    past = {"origin": torch.where(due, self.origin.renewed(row), past["origin"])}
         return Window(memory, torch.cat([torch.stack(inputs, dim=1), calendar], dim=2)), row
 
     def fan(
@@ -370,7 +376,8 @@ class Mixture(nn.Module):
             fans = list(self.fan(window.memory, logs, hidden, weights).unbind(1))
         for t in range(values.shape[1]):
             past, row = new, window.memory[:, t]
-            new, _ = self._from_origin(past)
+            turned, _ = self._from_origin(past)
+            new = {**past, **turned}
             sizes = changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds)
             new |= self._judged(values[:, t : t + 1], scored[:, t : t + 1], sizes, past, new)
             if self.calibration is not None:
@@ -380,8 +387,9 @@ class Mixture(nn.Module):
             new["issued"] = fans[t][:, 0].detach()
             if self.origin is not None:
                 later = [anchor - 1 for anchor in self.origin.anchors]
-                origin = self.origin.renewed(row, fans[t][:, later].detach())
-                new["origin"] = torch.where(self.origin.due(row[:, columns.seen]).unsqueeze(1), origin, new["origin"])
+                renewed = {"origin": self.origin.renewed(row), "fan": fans[t][:, later].detach().flatten(1)}
+                due = self.origin.due(row[:, columns.seen]).unsqueeze(1)
+                new |= {name: torch.where(due, block, new[name]) for name, block in renewed.items() if name in new}
         fan = torch.stack(fans, dim=1)
         if self.drift is not None:
             medians = torch.cat([state["issued"].unsqueeze(1), fan[:, :-1, 0]], dim=1)[..., median].detach()

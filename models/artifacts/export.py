@@ -75,20 +75,21 @@ class ForecastGraph(nn.Module):
 
 
 class OriginGraph(nn.Module):
-    """state -> the block `origin` of the state, where a new one is due."""
+    """state -> the blocks of the state that an origin has, where a new one is due."""
 
     def __init__(self, model: Mixture) -> None:
         super().__init__()
         self.model, self.weights = model, model.anchor_weights()
 
-    def forward(self, past: dict[str, Tensor], hidden: Tensor) -> Tensor:
-        return self.model.origin_of(past, hidden.squeeze(0).float(), self.weights)
+    def forward(self, past: dict[str, Tensor], hidden: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model.origin_of(past, hidden.squeeze(0).float(), self.weights).values())
 
 
 def export(model: Mixture, folder: Path) -> StateLayout:
     """Write the graphs of a model in evaluation mode; the layout of the state that they share.
 
-    The step takes the state's blocks in the order of its bytes, then value and calendar, and gives the blocks anew.
+    The step takes the state's blocks in the order of its bytes, then value and calendar, and gives those anew that it
+    changes: all but the fan of an origin.
     """
     state = model.initial_state(EXAMPLE_BATCH)
     rows = list(state.pop("recurrent").unsqueeze(1))
@@ -96,12 +97,14 @@ def export(model: Mixture, folder: Path) -> StateLayout:
     observed = (torch.zeros(EXAMPLE_BATCH, 1, dtype=torch.float64), torch.zeros(EXAMPLE_BATCH, CALENDAR))
     blocks, top = [*state, *names], model.config.layers - 1
     with torch.no_grad():
-        given, made = [*blocks, "value", "calendar"], [f"next_{name}" for name in blocks]
+        given, made = [*blocks, "value", "calendar"], [f"next_{name}" for name in blocks if name != "fan"]
         _write(StepGraph(model), (state, rows, *observed), given, made, folder / STEP)
         shown = {name: block for name, block in state.items() if name in ("memory", "issued", "calibration")}
         _write(ForecastGraph(model), (shown, rows[top]), [*shown, names[top]], ["fan"], folder / FORECAST)
         if model.origin is not None:
-            _write(OriginGraph(model), (shown, rows[top]), [*shown, names[top]], ["origin"], folder / ORIGIN)
+            del shown["issued"]
+            made = [name for name in ("origin", "fan") if name in state]
+            _write(OriginGraph(model), (shown, rows[top]), [*shown, names[top]], made, folder / ORIGIN)
     return StateLayout(model.fields)
 
 
@@ -130,6 +133,7 @@ def _write(graph: nn.Module, example: Example, inputs: list[str], outputs: list[
     proto = program.model_proto
     _join_reshapes(proto)
     _settle_casts(proto)
+    _join_bounds(proto)
     _drop_unused(proto.graph)
     _drop_origins(proto.graph)
     path.write_bytes(proto.SerializeToString())
@@ -189,6 +193,18 @@ def _settle_casts(proto: onnx.ModelProto) -> None:
         if node.op_type == "CastLike":
             constant, like = node.input
             node.CopyFrom(onnx.helper.make_node("Cast", [constant], node.output, node.name, to=types[like]))
+
+
+def _join_bounds(proto: onnx.ModelProto) -> None:
+    """Cut to two bounds in one node, where the exporter writes one for each."""
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    numbers = {info.name for info in inferred.value_info if _shape(info) == ()}
+    makers = {output: node for node in proto.graph.node for output in node.output}
+    for node in proto.graph.node:
+        below = makers.get(node.input[0]) if node.op_type == "Min" else None
+        if below is not None and below.op_type == "Max" and {below.input[1], node.input[1]} <= numbers:
+            bounded = [*below.input, node.input[1]]
+            node.CopyFrom(onnx.helper.make_node("Clip", bounded, node.output, node.name))
 
 
 def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:

@@ -87,8 +87,10 @@ class Model:
         self._given = [*names, "value", "calendar"]
         self._issued, self._memory = names.index("issued"), names.index("memory")
         self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
+        self._made = [names.index(made.name.removeprefix("next_")) for made in self._step.get_outputs()]
         self._kept = names.index("origin") if "origin" in names else -1
         self._origin = _session(folder / "origin.onnx") if "origin" in names else None
+        self._given_origin, self._made_origin = _places(self._origin, names) if self._origin else ([], [])
         self._seen = spec.layout.offsets["seen"] // 8
         self._alarms = "drift" in names
 
@@ -160,7 +162,10 @@ class Model:
     def _fold(self, blocks: _Arrays, values: Doubles, calendar: Floats) -> _Arrays:
         """The blocks after one step of values (B,)."""
         given = zip(self._given, [*blocks, values[:, None], calendar], strict=True)
-        new: _Arrays = self._step.run(None, dict(given))
+        made: _Arrays = self._step.run(None, dict(given))
+        new = [*blocks]
+        for k, block in zip(self._made, made, strict=True):
+            new[k] = block
         if self._origin is not None:
             self._renew(self._origin, new)
         return new
@@ -168,10 +173,16 @@ class Model:
     def _renew(self, origin: ort.InferenceSession, blocks: _Arrays) -> None:
         """Keep a new origin of the sessions that are due: at their first step, and then at every `horizon`-th."""
         clock = blocks[self._kept][:, -1]  # halved at each step, see `layers.origin`; 0 before the first origin
-        due = ((clock <= 0.5**self.spec.horizon) & (blocks[self._memory][:, self._seen] > 0.0)).nonzero()[0]
+        late = clock <= 0.5**self.spec.horizon
+        if not late.any():
+            return
+        due = (late & (blocks[self._memory][:, self._seen] > 0.0)).nonzero()[0]
         if len(due):
-            shown = {self._given[k]: blocks[k].take(due, axis=-2) for k in self._shown}
-            blocks[self._kept][due] = origin.run(None, shown)[0]
+            shown = {self._given[k]: blocks[k].take(due, axis=-2) for k in self._given_origin}
+            for k, block in zip(self._made_origin, origin.run(None, shown), strict=True):
+                kept = blocks[k].copy()  # a block that no step changes may still be what the step was given
+                kept[due] = block
+                blocks[k] = kept
 
     def _split(self, states: Bytes) -> _Arrays:
         """The blocks of the states, as the graphs take them."""
@@ -230,6 +241,12 @@ def _blocks(step: ort.InferenceSession, state_bytes: int) -> tuple[np.dtype[Any]
     if blocks.itemsize != state_bytes:
         raise ValueError(f"the graph's state has {blocks.itemsize} bytes, the layout's {state_bytes}")
     return blocks, [len(block.shape) > 2 for block in given]
+
+
+def _places(graph: ort.InferenceSession, names: list[str]) -> tuple[list[int], list[int]]:
+    """Which blocks of the state a graph takes, and which it gives, by their places among the names."""
+    given, made = graph.get_inputs(), graph.get_outputs()
+    return [names.index(block.name) for block in given], [names.index(block.name) for block in made]
 
 
 def _session(path: Path) -> ort.InferenceSession:

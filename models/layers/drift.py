@@ -84,11 +84,11 @@ class Drift(nn.Module):
             scale: (B, 1) of the session.
             place: (B,) in tables by the steps seen, see `Memory.place`; that of a missing value teaches nothing.
         """
-        _, size, left, lasted = state.split([3, 1, 1, 1], dim=1)  # type: ignore[no-untyped-call]
+        _, size, left, lasted = state.tensor_split([3, 4, 5], dim=1)
         unit = torch.maximum(size, FLOOR * scale)
         leaning = (error / unit).clamp(-CUT, CUT)
         larger = leaning.abs()
-        rate, counts = self.rates.index_select(0, place).split([1, 1], dim=1)  # type: ignore[no-untyped-call]
+        rate, counts = self.rates.index_select(0, place).tensor_split([1], dim=1)
         pace, lasted = rate * unit, lasted * left.clamp(max=1.0)
         row = [state, unit, pace, pace * larger, counts * leaning, counts * larger, counts, lasted]
         moved = torch.addmm(self.added, torch.cat(row, dim=1), self.products).clamp(min=0.0)

@@ -27,7 +27,7 @@ class Step:
     """One step of the memory, of B sessions.
 
     Args:
-        row: (B, width) float64, the memory after it.
+        row: (B, width) float64, the memory after it; seen: (B, 1) of it.
         errors: (B, K + 2) float64, the signed errors of the experts' forecasts for this step, then the change twice,
             and, where they are kept, those of the forecasts from the last origin between them (B, 2 K + 2); at the
             start of a session a tenth of the first value's size stands for all.
@@ -37,6 +37,7 @@ class Step:
     """
 
     row: Tensor
+    seen: Tensor
     errors: Tensor
     sizes: Tensor
     flags: Tensor
@@ -80,7 +81,8 @@ class Memory(nn.Module):
         self.visited = visited(config.season)
         turning = slice(columns.index.start + 2 * self.visited, columns.index.start + 2 * self.visited + 2)
         turning_long = slice(columns.long.start + VISITED_LONG, columns.long.start + VISITED_LONG + self.longer)
-        self.moving = (turning, turning_long, columns.means)
+        moving = (turning, turning_long, columns.means)
+        self.moving = tuple(part for part in moving if part.start < part.stop)
         """What a step moves towards a target."""
         far = columns.experts * (self.reach > 0)
         levels = [*long_index_means(config), *level_means(config)]
@@ -134,10 +136,10 @@ class Memory(nn.Module):
         means = torch.cat([row[:, part] for part in self.moving], dim=1)
         moved = means + self.rates.index_select(0, place) * (targets - means)
         index, long, others = moved.tensor_split([2, 2 + self.longer], dim=1)
-        parts = [ring, *_turned(row[:, columns.index], index, self.visited), others, seen]
+        parts = [ring, *_turned(row, columns.index, index, self.visited), others, seen]
         if self.longer:
-            parts += _turned(row[:, columns.long], long, VISITED_LONG)
-        return Step(torch.cat(parts, dim=1), errors, sizes, self.flags.index_select(0, place), place)
+            parts += _turned(row, columns.long, long, VISITED_LONG)
+        return Step(torch.cat(parts, dim=1), seen, errors, sizes, self.flags.index_select(0, place), place)
 
     def place(self, seen: Tensor, missing: Tensor) -> Tensor:
         """Where tables by the steps seen, and after them by those seen when a value is missing, have a session's row.
@@ -153,18 +155,17 @@ class Memory(nn.Module):
         """What network and head see after a step."""
         scale = scale_of(step.row[..., self.columns.scale])
         products = step.row[..., : self.columns.needed].matmul(self.products)
-        ratios = self._ratios([step.errors, products], step.row, scale)
+        ratios = self._ratios([step.errors, products], step.row, step.seen, scale)
         compressed, sizes = ratios.tensor_split([self.inputs.compressed], dim=-1)
         return Sight(row_asinh(compressed), self._logs(sizes), ratios[..., self.inputs.gaps], scale)
 
     def logs(self, row: Tensor) -> Tensor:
         """Only the logarithms (..., LOGS) of what `look` gives."""
-        unused = row[..., : self.inputs.unused + 1] * 0.0
-        return self._logs(self._ratios([unused], row, scale_of(row[..., self.columns.scale])))
+        unused, scale = row[..., : self.inputs.unused + 1] * 0.0, scale_of(row[..., self.columns.scale])
+        return self._logs(self._ratios([unused], row, row[..., self.columns.seen], scale))
 
-    def _ratios(self, parts: list[Tensor], row: Tensor, scale: Tensor) -> Tensor:
-        columns = self.columns
-        return (torch.cat([*parts, row[..., columns.shown], row[..., columns.seen] * scale], dim=-1) / scale).float()
+    def _ratios(self, parts: list[Tensor], row: Tensor, seen: Tensor, scale: Tensor) -> Tensor:
+        return (torch.cat([*parts, row[..., self.columns.shown], seen * scale], dim=-1) / scale).float()
 
     def _logs(self, sizes: Tensor) -> Tensor:
         """Logarithms of the sizes (..., LOGS) over the smallest one-step expert error.
@@ -177,11 +178,12 @@ class Memory(nn.Module):
         return row_log(sizes / errors.amin(dim=-1, keepdim=True))
 
 
-def _turned(index: Tensor, moved: Tensor, place: int) -> list[Tensor]:
-    """The pieces of an index (B, phases x N) whose phase `place` is now `moved` (B, N), turned by a step."""
-    each = moved.shape[1]
-    before, after = index[:, each : place * each], index[:, (place + 1) * each :]
-    return [before, moved, after, index[:, :each]] if place else [after, moved]
+def _turned(row: Tensor, index: slice, moved: Tensor, place: int) -> list[Tensor]:
+    """The pieces of an index in a row (B, width) whose phase `place` is now `moved` (B, N), turned by a step."""
+    first, each = index.start, moved.shape[1]
+    at = first + place * each
+    before, after = row[:, first + each : at], row[:, at + each : index.stop]
+    return [before, moved, after, row[:, first : first + each]] if place else [after, moved]
 
 
 def _past(columns: Columns) -> Tensor:

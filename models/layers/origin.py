@@ -1,9 +1,9 @@
 """The last origin: what was forecast for several steps ahead is kept until the actuals come, and then judged.
 
 There is a new origin at the first step of a session and then every `horizon` steps, and it is all that is kept of the
-forecasts made between: of each expert its level and its slope, damped on at every step, and the quantiles of the
-anchors beyond the next step. So the experts' mean error further ahead is one over all steps ahead from 1 to `horizon`,
-and each anchor learns once in that many steps.
+forecasts made between: of each expert its level and its slope, damped on at every step, and, in a block of their own
+that no step changes, the quantiles of the anchors beyond the next step. So the experts' mean error further ahead is one
+over all steps ahead from 1 to `horizon`, and each anchor learns once in that many steps.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from models.layout import Field
 
 
 class Origin(nn.Module):
-    """Levels (K,) and slopes of the experts, kept quantiles (A, Q), and a clock, in one row: float64.
+    """Levels (K,) and slopes of the experts, and a clock, in one row; kept quantiles (A, Q) in another: float64.
 
     Args:
         anchors: A steps ahead beyond the first, in rising order.
@@ -30,6 +30,7 @@ class Origin(nn.Module):
     """
 
     levels: Tensor
+    begun: Tensor
     turn: Tensor
 
     def __init__(
@@ -37,16 +38,14 @@ class Origin(nn.Module):
     ) -> None:
         super().__init__()
         found = experts(columns)
-        self.count, self.anchors, self.quantiles, self.every = len(found), tuple(anchors), quantiles, every
+        self.count, self.anchors, self.every = len(found), tuple(anchors), every
         trends = [k for k, expert in enumerate(found) if expert.trend is not None]
         levels = [expert.level for expert in found]
         if trends:
             levels += list(slopes(columns) * torch.tensor(DAMPING, dtype=torch.float64).unsqueeze(1))
-        fan = [Field("origin.fan", "<f8", (len(anchors), quantiles))] if anchors else []
-        fields = [Field("origin.expert", "<f8", (len(levels),)), *fan, Field("origin.clock", "<f8", (1,))]
-        self.fields = tuple(fields)
-        self.kept = slice(len(levels), len(levels) + len(anchors) * quantiles)
-        self.width = self.kept.stop + 1
+        self.fields = (Field("origin.expert", "<f8", (len(levels),)), Field("origin.clock", "<f8", (1,)))
+        self.fan = Field("origin.fan", "<f8", (len(anchors), quantiles))
+        self.width = len(levels) + 1
         turn = torch.eye(self.width, dtype=torch.float64)
         turn[-1, -1] = 0.5
         for slope, expert in enumerate(trends, start=self.count):
@@ -56,7 +55,10 @@ class Origin(nn.Module):
         expected = torch.zeros(self.width, before + 2 * self.count + CHANGES, dtype=torch.float64)
         expected[: self.count, before + self.count : before + 2 * self.count] = torch.eye(self.count)
         turn = torch.cat([turn, turn.matmul(expected)], dim=1)
-        self.register_buffer("levels", torch.stack(levels, dim=1), persistent=False)
+        nothing, clock = torch.zeros_like(levels[0]), torch.zeros(self.width, dtype=torch.float64)
+        clock[-1] = 1.0
+        self.register_buffer("levels", torch.stack([*levels, nothing], dim=1), persistent=False)
+        self.register_buffer("begun", clock, persistent=False)
         self.register_buffer("turn", turn, persistent=False)
 
     def initial_state(self, batch: int) -> Tensor:
@@ -68,10 +70,6 @@ class Origin(nn.Module):
         new, expected = state.matmul(self.turn).tensor_split([self.width], dim=1)
         return new, expected
 
-    def fan(self, state: Tensor) -> Tensor:
-        """(B, A Q): the kept quantiles of each anchor, one anchor after the other."""
-        return state[:, self.kept]
-
     def clock(self, state: Tensor) -> Tensor:
         """(B, 1): one half to the power of the steps since the origin; 0 where there is none yet."""
         return state[:, self.width - 1 :]
@@ -80,10 +78,6 @@ class Origin(nn.Module):
         """(B,): whether there is a new origin after so many steps (B, 1)."""
         return ((seen > 0.0) & ((seen - 1.0) % self.every == 0.0)).squeeze(1)
 
-    def unfanned(self, row: Tensor) -> Tensor:
-        """The state (B, width) of an origin at memories (B, M) that keeps no fan."""
-        return self.renewed(row, row.new_zeros(row.shape[0], self.kept.stop - self.kept.start))
-
-    def renewed(self, row: Tensor, fan: Tensor) -> Tensor:
-        """The state (B, width) of an origin at memories (B, M), with the fan (B, A, Q) of the anchors."""
-        return torch.cat([row.matmul(self.levels), fan.flatten(1), torch.ones_like(row[:, :1])], dim=1)
+    def renewed(self, row: Tensor) -> Tensor:
+        """The state (B, width) of an origin at memories (B, M)."""
+        return torch.addmm(self.begun, row, self.levels)
