@@ -17,7 +17,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.artifacts.artifact import CARD, Description, load_module, publish, read_config
+from models.artifacts.artifact import (
+    CARD,
+    CONFIG,
+    FORECAST,
+    ORIGIN,
+    STEP,
+    WEIGHTS,
+    Description,
+    load_module,
+    publish,
+    read_config,
+)
+
+WRITTEN = (WEIGHTS, STEP, FORECAST, ORIGIN, CONFIG, CARD)
+"""Files that are written anew; all others are copied."""
 
 
 def renew(folder: Path, changes: Mapping[str, Any]) -> None:
@@ -36,7 +50,8 @@ def renew(folder: Path, changes: Mapping[str, Any]) -> None:
     told = {name: config[name] for name in ("name", "version", "freqs", "warm_up", "metrics", "provenance")}
     described = Description(**told, card=(folder / CARD).read_text())
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".renewing-") as scratch:
-        made = publish(renewed, described, Path(scratch), beside=sorted(folder.glob("*.png")))
+        beside = [file for file in sorted(folder.iterdir()) if file.name not in WRITTEN]
+        made = publish(renewed, described, Path(scratch), beside=beside)
         shutil.rmtree(folder)
         made.rename(folder)
 
