@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 HERE = Path(__file__).parent
+MODELS = ("one-layer", "three-layers", "two-layers")
 FAN_EVERY = 9
 """Steps between two whole fans in a golden file; the next step's quantiles are there for every step."""
 
@@ -94,7 +95,7 @@ class Memory:
         self.fast_level += max(0.25, 1 / n) * (y - self.fast_level)
         self.slow_level += max(0.03, 1 / n) * (y - self.slow_level)
         self._observe_season(y)
-        self.signed = np.full(10, change) if forecasts is None else y - forecasts
+        self.signed = np.full(len(self.errors), change) if forecasts is None else y - forecasts
         if known:
             self.errors = self.errors + max(0.04, 1 / max(n - 1, 1)) * (np.abs(self.signed) - self.errors)
 
@@ -225,7 +226,7 @@ def copied(memory: Memory) -> Memory:
 
 
 def main() -> None:
-    for config in sorted(HERE.glob("artifacts/*/*/model.json")):
+    for config in (HERE / "artifacts" / name / "1" / "model.json" for name in MODELS):
         network = Network(config.parent)
         arrays: dict[str, Array] = {}
         for name, (values, features) in series().items():

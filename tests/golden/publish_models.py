@@ -1,4 +1,4 @@
-"""Publish the three small artifacts of the golden files: random in every parameter, so that every path matters.
+"""Publish the small artifacts of the golden files: random in every parameter, so that every path matters.
 
     python -m tests.golden.publish_models
 
@@ -19,6 +19,18 @@ MODELS = {
     "one-layer": MixtureConfig(hidden=8, layers=1),
     "two-layers": MixtureConfig(hidden=16, layers=2, season=5, horizon=7),
     "three-layers": MixtureConfig(hidden=24, layers=3, season=12, horizon=9),
+    "two-seasons": MixtureConfig(
+        hidden=8,
+        season=6,
+        longer=18,
+        kept=3,
+        shown=4,
+        horizon=9,
+        trends=True,
+        far=True,
+        anchors=(1, 3, 6, 9),
+        drift=True,
+    ),
 }
 
 
@@ -34,6 +46,8 @@ def random_module(config: MixtureConfig, seed: int) -> Mixture:
 
 def main() -> None:
     for seed, (name, config) in enumerate(MODELS.items()):
+        if (ROOT / name).exists():
+            continue
         card = f"# {name}\n\nRandom weights; it exists to be compared with its golden file.\n"
         print(publish(random_module(config, seed), Description(name, 1, ["D"], 4 * config.season, card), ROOT))
 

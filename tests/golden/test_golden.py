@@ -6,6 +6,7 @@ import pytest
 from models.artifacts.artifact import load, load_module
 from models.artifacts.runtime import Doubles, Model
 from tests.golden.make_golden import FAN_EVERY
+from tests.golden.make_seasons_golden import NAME
 from tests.golden.publish_models import MODELS, ROOT
 from tests.models.sessions import TOLERANCE, difference, scales, served, unrolled
 
@@ -60,3 +61,18 @@ def test_golden_forecasts_before_the_first_known_value_are_zeros(folder: Path) -
     _, _, issued, _ = golden(folder, "first_missing")
     assert (issued[:3] == 0.0).all()
     assert (issued[3] != 0.0).all()
+
+
+def test_drift_is_noticed_at_the_golden_steps() -> None:
+    folder, noticed = ROOT / NAME / "1", set()
+    model = load(folder)
+    with np.load(Path(__file__).parent / f"{NAME}.npz", allow_pickle=False) as arrays:
+        for name in (*SERIES, "another_way"):
+            values, calendar, alarmed = (arrays[f"{name}.{part}"] for part in ("values", "calendar", "alarmed"))
+            states = model.initial_state(1)
+            for t, expected in enumerate(alarmed.tolist()):
+                states, _ = model.step(states, values[t : t + 1], calendar[t : t + 1].astype(np.float32))
+                assert model.alarmed(states).tolist() == [expected], (name, t)
+            noticed |= {name} if alarmed.any() else set()
+    assert "another_way" in noticed
+    assert "huge" not in noticed
