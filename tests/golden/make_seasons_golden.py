@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tests.golden.make_golden import FAN_EVERY, HERE, Array, Memory, Network, calendar, copied, series, silu
 
@@ -70,7 +72,8 @@ class SeasonsMemory(Memory):
         plain = [self.history[-1], self.fast_level, 0.0, 0.0, walk, self.l1, self.l2, (walk + self.l1) / 2, self.l0]
         found = [*plain, self.slow_level, walk, walk, longer, self.l3, self.l4, (longer + self.l4) / 2]
         slopes = np.zeros(16)
-        slopes[10:12] = [(walk - smooth) * r / (1 - r) for smooth, r in zip((self.l0, self.l1), SLOPE_RATES, strict=True)]
+        slow, fast = SLOPE_RATES
+        slopes[10:12] = (walk - self.l0) * slow / (1 - slow), (walk - self.l1) * fast / (1 - fast)
         return np.array(found), slopes
 
     def _season(self, h: int) -> Array:
@@ -149,9 +152,9 @@ class Alarm:
             z = min(max(error / unit, -4.0), 4.0)
             self.size = unit + max(0.01, 1 / (n - 1)) * unit * (abs(z) - 1)
             if n > 30:
-                self.sums = np.maximum(self.sums + [z - 1.0, -z - 1.0, abs(z) - 1.5], 0.0)
+                self.sums = np.maximum(self.sums + np.array([z - 1.0, -z - 1.0, abs(z) - 1.5]), 0.0)
                 self.left = max(self.left - 1, 0.0)
-        raised = float(np.clip(self.sums - [11.5, 11.5, 16.0], 0.0, 1.0).max())
+        raised = float(np.clip(self.sums - np.array([11.5, 11.5, 16.0]), 0.0, 1.0).max())
         self.sums = (1 - raised) * self.sums
         self.left += raised * (32.0 - self.left)
         return round(self.lasted) if self.left >= 1 else 0
@@ -194,7 +197,7 @@ class Session:
         self.fan, self.kept = np.zeros((network.horizon, len(network.quantiles))), np.zeros(0)
 
     def fold(self, values: Array, features: Array) -> Iterator[tuple[Array, int]]:
-        """After each value, of which only the first may be missing: the fan (H, Q), and how long an alarm has lasted."""
+        """After each value, of which only the first may be missing: the fan (H, Q), and how long an alarm lasted."""
         missing = np.isnan(values)
         snapshots, inputs = [], []
         for t, value in enumerate(values):
@@ -237,7 +240,7 @@ def all_series() -> dict[str, tuple[Array, Array]]:
     return {**series(), "another_way": (turning, calendar(110, date(2025, 1, 1)))}
 
 
-def forecasts(network: SeasonsNetwork, values: Array, features: Array) -> tuple[Array, Array]:
+def forecasts(network: SeasonsNetwork, values: Array, features: Array) -> tuple[Array, npt.NDArray[np.int64]]:
     """(T, H, Q) the fan after each observation, zeros before the first known value, and (T,) how long alarms lasted."""
     fans, lasted = np.zeros((len(values), network.horizon, len(network.quantiles))), np.zeros(len(values), np.int64)
     session, missing = Session(network), np.isnan(values)
@@ -252,7 +255,7 @@ def forecasts(network: SeasonsNetwork, values: Array, features: Array) -> tuple[
 
 
 def main() -> None:
-    network, arrays = SeasonsNetwork(HERE / "artifacts" / NAME / "1"), dict[str, Array]()
+    network, arrays = SeasonsNetwork(HERE / "artifacts" / NAME / "1"), dict[str, npt.NDArray[Any]]()
     for name, (values, features) in all_series().items():
         fans, lasted = forecasts(network, values, features)
         arrays |= {f"{name}.values": values, f"{name}.calendar": features, f"{name}.alarmed": lasted}
