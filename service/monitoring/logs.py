@@ -20,6 +20,8 @@ from service.wire.problems import Internal, Overloaded, ServiceError
 Event = MutableMapping[str, Any]
 
 TOLD_EVERY_S = 1.0
+SLOW_TOLD = 10
+"""Slow requests that are told one by one in that time; of more only how many there were."""
 QUIET = {
     **dict.fromkeys(("uvicorn", "asyncio", "httpx2", "httpcore2"), "WARNING"),
     **dict.fromkeys(("opentelemetry", "urllib3", "requests"), "ERROR"),
@@ -90,7 +92,7 @@ class RequestLog:
     """
 
     def __init__(self) -> None:
-        self._turned_away = 0
+        self._turned_away = self._slow = 0
         self._told_at = 0.0
         self._log = logger("service.requests")
 
@@ -122,19 +124,24 @@ class RequestLog:
 
     def slow(self, method: str, route: str, status: int, names: Headers, took: float) -> None:
         """A request took long."""
+        self._slow += 1
+        if self._slow > SLOW_TOLD:
+            return
         ms = round(1000 * took, 1)
         self._log.warning("slow request", method=method, route=route, status=status, **_ids(names), ms=ms)
 
     def tick(self) -> None:
         """Tell what was only counted, if that is long enough ago."""
-        if self._turned_away and monotonic() - self._told_at > TOLD_EVERY_S:
+        if monotonic() - self._told_at > TOLD_EVERY_S:
             self.tell()
 
     def tell(self) -> None:
         """Tell what was only counted."""
         if self._turned_away:
             self._log.warning("requests refused for want of room", count=self._turned_away)
-            self._turned_away, self._told_at = 0, monotonic()
+        if self._slow > SLOW_TOLD:
+            self._log.warning("more slow requests", count=self._slow - SLOW_TOLD)
+        self._turned_away, self._slow, self._told_at = 0, 0, monotonic()
 
 
 def failed(log: BoundLogger, names: Headers, error: BaseException) -> None:

@@ -117,6 +117,15 @@ def test_slow_requests_are_told(registry: Registry, service: Service, lines: Lin
     assert all(line["ms"] >= 0 for line in lines)
 
 
+def test_many_slow_requests_are_told_as_a_number(lines: Lines) -> None:
+    log = RequestLog()
+    for _ in range(1000):
+        log.slow("POST", "/", 200, [], 2.0)
+    log.tick()
+    assert [line["event"] for line in lines] == [*10 * ["slow request"], "more slow requests"]
+    assert lines[-1]["count"] == 990
+
+
 def test_refusals_for_want_of_room_are_told_as_a_number(lines: Lines) -> None:
     log = RequestLog()
     for _ in range(1000):
