@@ -56,7 +56,7 @@ def run(page: str, folder: Path, replacements: dict[str, str], **variables: str)
         env={**environment(), "PATH": path, "CURL_HOME": str(folder), **variables},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     printed = done.stdout.split(END)[:-1]
     assert done.returncode == 0, f"{page}, block {len(printed) + 1}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"

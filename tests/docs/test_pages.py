@@ -25,6 +25,16 @@ def test_the_page_about_moving_sessions_is_true(service: Running, tmp_path: Path
         run("how-to/move-a-session.md", tmp_path, places, HIDDENSTATE_URL=service.url)
 
 
+def test_the_page_about_training_is_true(tmp_path: Path) -> None:
+    """With two updates, which make no good model: so it is published whatever it is worth."""
+    train = "hiddenstate train sales.csv --from daily"
+    short = f"{train} --updates 2 --synthetic-series 50 --publish-anyway"
+    serve = f"hiddenstate serve --data-dir {tmp_path / 'data'}"
+    places = {train: short, "hiddenstate serve": serve, "8001": free_port()}
+    run("how-to/train-your-own-model.md", tmp_path, places)
+    assert (tmp_path / "trained" / "sales" / "1" / "report.html").exists()
+
+
 def test_the_page_about_clusters_is_true(tmp_path: Path) -> None:
     with deployment("cluster") as cluster:
         named = "redis+cluster://127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003"
