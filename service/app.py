@@ -28,6 +28,7 @@ from service.routes import (
     batch,
     batch_forecasts,
     dashboard,
+    doors,
     events,
     forecast,
     health,
@@ -63,7 +64,7 @@ from service.wire.problems import (
 )
 
 ROUTERS = (
-    *(sessions.router, states.router, observations.router, forecast.router),
+    *(sessions.router, states.router, observations.router, forecast.router, doors.router),
     *(batch.router, batch_forecasts.router, events.router, stream.router),
     *(models.router, models.pictures, health.router, metrics.router, inference.router, problems.router),
     dashboard.router,

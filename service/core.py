@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from service.doors.stateless import Stateless
 from service.listing.bookkeeping import Bookkeeping
 from service.listing.census import Census
 from service.listing.index import SessionIndex
@@ -71,6 +72,7 @@ class Core:
     exporter: Exporter
     importer: Importer
     purging: Purging
+    stateless: Stateless
     streams: EventStreams
     log: EventLog
     hub: Hub
@@ -215,6 +217,7 @@ def _joined(
         exporter=Exporter(records, registry.default, between),
         importer=Importer(records, creator, registry, views, between),
         purging=Purging(store, gone, log),
+        stateless=Stateless(creator, registry, folding),
         streams=streams,
         log=log,
         hub=Hub(streams),

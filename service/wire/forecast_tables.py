@@ -115,7 +115,7 @@ def columns(levels: Sequence[int]) -> list[str]:
 
 def points(first: int, foreseen: Sequence[Foreseen], levels: Sequence[int]) -> Iterator[tables.Row]:
     """The rows of the table: each step of a session, or a session that has none; `first` numbers the first session."""
-    order = _order(levels)
+    places = order(levels)
     for row, one in enumerate(foreseen, first):
         if one.problem is not None:
             yield _refused(row, one, levels)
@@ -124,7 +124,7 @@ def points(first: int, foreseen: Sequence[Foreseen], levels: Sequence[int]) -> I
         assert one.quantiles is not None, "what is no refusal is a forecast"
         grid = one.label.grid
         cutoff = one.step if grid is None else render.written(grid, one.last)
-        for ahead, numbers in enumerate(one.quantiles[:, order].tolist(), 1):
+        for ahead, numbers in enumerate(one.quantiles[:, places].tolist(), 1):
             ds = one.step + ahead if grid is None else grid.format(grid.advance(one.last, ahead))
             yield row, 200, one.session, ds, cutoff, *numbers, None, None
 
@@ -135,7 +135,7 @@ def _refused(row: int | None, one: Foreseen, levels: Sequence[int]) -> tables.Ro
     return row, one.problem.status, one.session or None, None, None, *blank, one.problem.slug, one.problem.detail
 
 
-def _order(levels: Sequence[int]) -> list[int]:
+def order(levels: Sequence[int]) -> list[int]:
     """Where the columns stand among the quantiles of the levels."""
     keys = [float(key) for key in render.quantile_keys(tuple(levels))]
     tails = [(100 - level) / 200 for level in levels]

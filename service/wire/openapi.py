@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 from service.wire import (
     batch_description,
     batch_schemas,
+    door_schemas,
     event_description,
     inference_description,
     inference_schemas,
@@ -195,6 +196,8 @@ CALLS = {
         etag=False,
     ),
     ("/v1/events", "get"): Call((422,), answers=event_description.ANSWER, query=(event_description.LAST,), etag=False),
+    ("/v1/timeseries/forecast", "post"): Call((404, 422), body="ForecastRequest", etag=False),
+    ("/v2/forecast", "post"): Call((404, 422), body="ColumnsRequest", etag=False, problem=INFERENCE_PROBLEM),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),
     ("/v1/models/{model}/curve", "get"): Call(
@@ -257,7 +260,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             *(schemas.Observation, schemas.SessionPut, schemas.SessionPatch),
             *(schemas.Correction, schemas.Rewind, schemas.WhatIf, schemas.Purge),
             *(batch_schemas.ObservationBatch, batch_schemas.ForecastBatch),
-            inference_schemas.InferenceRequest,
+            *(inference_schemas.InferenceRequest, door_schemas.ForecastRequest, door_schemas.ColumnsRequest),
         )
         answers = (schemas.Advance, schemas.Problem, batch_schemas.MinimalOutcomes, inference_schemas.InferenceProblem)
         _, described = models_json_schema(

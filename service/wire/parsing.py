@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Annotated, TypeVar
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from service.wire import schemas
 from service.wire.problems import Fault, InvalidRequest, MalformedRequest, pointer
@@ -248,7 +248,7 @@ def _is_deep(body: bytes) -> bool:
     return b"[]" in brackets or brackets.count(b"[") > DEPTH_LIMIT
 
 
-def faults(error: ValidationError, schema: type[schemas.Request], skip: int = 0) -> list[Fault]:
+def faults(error: ValidationError, schema: type[BaseModel], skip: int = 0) -> list[Fault]:
     """What a schema refused, as pointers into the body; the first `skip` parts of each path are left out."""
     found = error.errors(include_url=False, include_input=False, include_context=False)
     listed = []
@@ -258,10 +258,10 @@ def faults(error: ValidationError, schema: type[schemas.Request], skip: int = 0)
     return listed
 
 
-def _what(kind: str, message: str, path: Sequence[str | int], schema: type[schemas.Request]) -> str:
+def _what(kind: str, message: str, path: Sequence[str | int], schema: type[BaseModel]) -> str:
     if kind == "missing":
         return "required"
-    if kind == "extra_forbidden" and path[-1] in schema.FIXED:
+    if kind == "extra_forbidden" and path[-1] in getattr(schema, "FIXED", ()):
         return "cannot change after creation: make another session"
     if kind == "extra_forbidden":
         known = set(schema.model_fields)

@@ -12,6 +12,8 @@ import orjson
 MEDIA_TYPE = "application/problem+json"
 INFERENCE = "/v2"
 """Where the Open Inference Protocol is spoken."""
+TIME_SERIES = "/v1/timeseries/forecast"
+"""Where histories are sent in KServe's shape."""
 AGAIN = (
     "the same request again settles it (a bare value, without timestamp, step, Idempotency-Key or If-Match, would be "
     "folded twice: give it one, or look at the session's step first)"
@@ -105,11 +107,18 @@ class ServiceError(Exception):
         }
 
     def render(self, instance: str | None, path: str = "") -> bytes:
-        """The problem as it is answered at a path: under /v2 its detail stands once more as `error`."""
+        """The problem as it is answered at a path: where other APIs are spoken, with their `error`."""
         body = self.body(instance)
+        if path == TIME_SERIES:
+            body["error"] = self.error_object()
         if path == INFERENCE or path.startswith(f"{INFERENCE}/"):
             body["error"] = self.detail
         return orjson.dumps(body)
+
+    def error_object(self) -> dict[str, str | None]:
+        """The problem as the time-series API has it."""
+        param = next((fault.pointer or fault.parameter for fault in self.errors), None)
+        return {"code": self.slug, "message": self.detail, "param": param, "type": self.title}
 
     def headers(self) -> dict[str, str]:
         """Headers that belong to the problem itself, beside its media type."""

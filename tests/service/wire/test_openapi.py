@@ -29,6 +29,8 @@ CALLS = {
     ("post", "/v1/observations:batch"),
     ("post", "/v1/forecasts:batch"),
     ("get", "/v1/events"),
+    ("post", "/v1/timeseries/forecast"),
+    ("post", "/v2/forecast"),
     ("get", "/v1/models"),
     ("get", "/v1/models/{model}"),
     ("get", "/v1/models/{model}/curve"),

@@ -1,0 +1,1 @@
+"""Doors for those who send a whole history with each request: other APIs' shapes, and no session."""
