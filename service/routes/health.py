@@ -1,7 +1,10 @@
 """Health of the process, and what an operator wants to see of the service."""
 
+from typing import Literal
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 
 from service.readiness import Readiness
 from service.routes.exchange import PROBLEMS, CoreDep, reply
@@ -9,16 +12,21 @@ from service.summary import summary
 from service.wire import schemas
 from service.wire.problems import NotReady, StoreUnavailable
 
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
 router = APIRouter(tags=["operation"], responses=PROBLEMS)
 
 
-@router.get("/health/live")
+@router.get("/health/live", response_model=Health)
 async def live() -> Response:
     """200 while the process answers; whatever the store does."""
     return reply({"status": "ok"})
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", response_model=Health)
 async def ready(request: Request) -> Response:
     """200 while requests should be sent here, else 503 with the reasons."""
     reasons, _ = await _readiness(request).check()

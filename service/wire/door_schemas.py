@@ -38,7 +38,7 @@ class ForecastRequest(Open):
     options: Options
 
 
-class Forecast(BaseModel):
+class SeriesForecast(BaseModel):
     """`mean_forecast` is the median. Quantiles only where they were asked for."""
 
     type: str
@@ -60,7 +60,7 @@ class Output(BaseModel):
     type: str
     id: str
     status: Literal["completed", "error"]
-    content: list[Forecast]
+    content: list[SeriesForecast]
     error: Refusal | None
 
 

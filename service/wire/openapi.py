@@ -16,6 +16,7 @@ from service.wire import (
     inference_schemas,
     schemas,
 )
+from service.wire.polish import polished
 from service.wire.problems import MEDIA_TYPE
 
 SINGLE: dict[str, Any] = {"timestamp": "2026-11-21", "value": 121.5}
@@ -272,7 +273,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         paths[SESSION + "/observations"]["post"] = _hot_route()
         for (path, method), call in CALLS.items():
             paths[path][method] = call.complete(paths[path][method])
-        app.openapi_schema = document
+        app.openapi_schema = polished(document)
     return app.openapi_schema
 
 

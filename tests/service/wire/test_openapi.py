@@ -94,6 +94,25 @@ def test_what_the_inference_protocol_tells_is_as_described(api: httpx2.Client, p
     jsonschema.validate(api.get(path).json(), {**described, "components": document["components"]})
 
 
+def test_every_json_body_and_answer_has_an_example_that_validates(api: httpx2.Client) -> None:
+    document = api.get("/openapi.json").json()
+    shown = 0
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            good = [answer for status, answer in call["responses"].items() if status.startswith("2")]
+            for part in (call.get("requestBody", {}), *good):
+                content = part.get("content", {}).get("application/json")
+                if content is None:
+                    continue
+                examples = [one["value"] for one in content.get("examples", {}).values()]
+                examples += [content["example"]] if "example" in content else []
+                assert examples, (method, path)
+                for example in examples:
+                    jsonschema.validate(example, {**content["schema"], "components": document["components"]})
+                shown += len(examples)
+    assert shown > 50
+
+
 def test_every_reference_leads_somewhere(api: httpx2.Client) -> None:
     answer = api.get("/openapi.json")
     known = answer.json()["components"]["schemas"]
