@@ -14,7 +14,10 @@ BELOW = {"models": {"service", "hiddenstate"}, "service": {"hiddenstate"}}
 
 INSIDE = {
     "models": ("dates", "layers", "synthetic", "artifacts", "evaluation", "training"),
-    "service": ("storage", "wire", "monitoring", "live", "sessions", "listing", "states", "diagnosis", "doors", "routes"),
+    "service": (
+        *("storage", "wire", "monitoring", "live", "sessions"),
+        *("listing", "states", "diagnosis", "doors", "routes"),
+    ),
 }
 """Folders of a package from the lowest up: none imports one above it."""
 
