@@ -156,7 +156,9 @@ class Model:
         """(B,): whether every number in a state is finite."""
         finite = np.ones(len(states), np.bool_)
         for dtype, start, stop in self.spec.layout.spans:
-            finite &= np.isfinite(np.ascontiguousarray(states[:, start:stop]).view(dtype)).all(axis=1)
+            sound = np.isfinite(np.ascontiguousarray(states[:, start:stop]).view(dtype))
+            if not sound.all():  # session by session takes five times as long
+                finite &= sound.all(axis=1)
         return finite
 
     def _fold(self, blocks: _Arrays, values: Doubles, calendar: Floats) -> _Arrays:

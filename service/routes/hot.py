@@ -15,7 +15,7 @@ from service.monitoring.monitor import HOT, Monitor
 from service.routes.observing import Observing
 from service.sessions.work import Reply
 from service.wire.direct import Exchange, Target, named
-from service.wire.exchange import RawHeaders, given_headers, header_lines
+from service.wire.exchange import given_headers, header_lines
 from service.wire.problems import Internal, ServiceError
 from service.wire.schemas import SESSION_ID
 
@@ -54,22 +54,20 @@ class HotRoute:
 
     def begin(self, exchange: Exchange) -> None:
         """Take up a request; it is answered once its wave is over, or refused at once."""
-        given: RawHeaders = dict(exchange.given)
-        self._monitor.begun(exchange, named(given))
+        self._monitor.begun(exchange, named(exchange.given))
         if exchange.span is None:
-            self._begin(exchange, given)
+            self._begin(exchange)
             return
         tracing = self._monitor.tracing
         assert tracing is not None, "who made the span"
         with tracing.within(exchange.span):
-            self._begin(exchange, given)
+            self._begin(exchange)
         if exchange.left is not None:
             exchange.left = partial(_both, exchange.left, partial(tracing.left, exchange.span))
 
-    def _begin(self, exchange: Exchange, given: RawHeaders) -> None:
+    def _begin(self, exchange: Exchange) -> None:
         try:
-            if len(given) != len(exchange.given):
-                given = given_headers(exchange.given)
+            given = exchange.given if exchange.repeated is None else given_headers(exchange.repeated)
             exchange.left = self._observing().begin(
                 exchange.target.session,
                 exchange.target.query,

@@ -66,15 +66,18 @@ class Observing:
             parameters = asking.parameters(query)
             creation, correcting = asking.creation(parameters, self._registry), asking.is_correcting(parameters)
         observations, listed = parsing.observations(body)
-        token, digest = None, NO_DIGEST
-        key = headers.idempotency_key(text(given, b"idempotency-key"))
-        if key is not None:
+        token, digest, if_match = None, NO_DIGEST, None
+        if b"idempotency-key" in given:
+            key = headers.idempotency_key(text(given, b"idempotency-key"))
+            assert key is not None, "it was given"
             token, digest = token_of(key), digest_of_observations(observations, listed=listed, correcting=correcting)
+        if b"if-match" in given:
+            if_match = headers.entity_tags(text(given, b"if-match"), "If-Match")
         work = Observe(
             session,
             token,
             digest,
-            headers.entity_tags(text(given, b"if-match"), "If-Match"),
+            if_match,
             observations=observations,
             listed=listed,
             creation=creation,

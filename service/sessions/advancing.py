@@ -28,7 +28,6 @@ from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer
 from service.storage.layout import AnswerKind
 from service.storage.record import find_tokens
 from service.storage.store import Outcome
-from service.wire import render
 from service.wire.parsing import Observation
 from service.wire.problems import ServiceError, Standing
 from service.wire.session_problems import (
@@ -82,7 +81,7 @@ class Advancing:
 
     def _begun_anew(self, whole: Whole, work: Observe) -> Whole:
         require_settings(whole.place, work.creation)
-        require_match(whole.place, work.if_match, required=bool(whole.record.head["require_if_match"]))
+        require_match(whole.place, work.if_match)
         return emptied(whole, self._records.randomness(INCARNATION_BYTES))
 
     async def _advanced(self, whole: Whole, work: Observe, token: bytes) -> Reply | None:
@@ -137,7 +136,7 @@ def settled(whole: Whole, work: Observe, plan: Plan, refused: ServiceError | Non
     if refused is None and not plan.changes:
         return replay(place, _first_answer(whole, plan, len(work.observations)))
     if whole.expected is not None and not work.anew:
-        require_match(place, work.if_match, required=bool(whole.record.head["require_if_match"]))
+        require_match(place, work.if_match)
         if work.is_placed:  # what names its place is never folded after a tail that was lost
             require_no_regress(place, whole.expected, work.seen)
     if refused is not None:
@@ -166,7 +165,7 @@ async def committed(
         events.insert(0, Happened(work.session, "reset", 0, None))
     outcome = await records.replace(whole, token, work.digest, *events)
     if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
-        return _reply(label, answer)
+        return Reply.of(label, answer)
     if outcome is Outcome.REPLAYED:
         stored, _ = await records.look(work.session, stored=True)
         return None if stored is None else known(stored, work)
@@ -203,13 +202,7 @@ def remembers(whole: Whole, token: bytes, digest: bytes) -> bool:
 
 def replay(place: Place, answer: Answer) -> Reply:
     """An answer that was given before."""
-    return _reply(place.label, answer)._replace(replayed=True)
-
-
-def _reply(label: Label, answer: Answer) -> Reply:
-    etag = render.etag(answer.incarnation, answer.revision)
-    location = f"/v1/sessions/{label.session}" if answer.status == 201 else None
-    return Reply(answer.status, render.advance(label, answer), etag, location=location, told=(label, answer))
+    return Reply.of(place.label, answer, replayed=True)
 
 
 def _first_answer(whole: Whole, plan: Plan, sent: int) -> Answer:
@@ -221,9 +214,10 @@ def _first_answer(whole: Whole, plan: Plan, sent: int) -> Answer:
     observed = max(found, key=lambda observed: (observed.revision, observed.step))
     for answer in whole.answers():
         if answer.revision == observed.revision and answer.observed.step == observed.step:
-            return answer._replace(replayed=max(sent - answer.applied - answer.corrected, 0))
+            return replace(answer, replayed=max(sent - answer.applied - answer.corrected, 0))
     corrected = int(observed.flags & HAS_ORIGINAL != 0)
-    return answer_again(whole, observed._replace(flags=observed.flags & ~HAS_REVISED))._replace(
+    return replace(
+        answer_again(whole, replace(observed, flags=observed.flags & ~HAS_REVISED)),
         revision=observed.revision,
         applied=observed.applied,
         corrected=corrected,

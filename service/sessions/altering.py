@@ -5,6 +5,7 @@ from math import nan
 from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from models.dates.grid import TimestampError
 from service.sessions import drift, entries
@@ -65,11 +66,11 @@ class Altering:
         try:
             plan = _correction(whole, work)
         except ServiceError:
-            _require_match(whole, work)  # what a stale ETag asks for is not judged
+            require_match(whole.place, work.if_match)  # what a stale ETag asks for is not judged
             raise
         if not plan.changes:
             return replay(whole.place, _unchanged(whole, plan.again[-1], AnswerKind.CORRECTION))
-        _require_match(whole, work)
+        require_match(whole.place, work.if_match)
         drifted = drift.of(whole)
         answer = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=200)
         return await committed(self._records, whole, plan.label, answer, work, token, drifted)
@@ -79,20 +80,16 @@ class Altering:
         try:
             step = _last_kept(whole, work)
         except ServiceError:
-            _require_match(whole, work)
+            require_match(whole.place, work.if_match)
             raise
         if step == place.step:
             return replay(place, _unchanged(whole, step, AnswerKind.REWIND))
-        _require_match(whole, work)
+        require_match(whole.place, work.if_match)
         drifted = drift.of(whole)
         await self._applying.rewind(whole, step)
         whole.record.bump(token, work.digest)
         answer = _put_rewound(whole, token, work.digest)
         return await committed(self._records, whole, place.label, answer, work, token, drifted)
-
-
-def _require_match(whole: Whole, work: Write) -> None:
-    require_match(whole.place, work.if_match, required=bool(whole.record.head["require_if_match"]))
 
 
 def _correction(whole: Whole, work: Correct) -> Plan:
@@ -166,7 +163,8 @@ def _unchanged(whole: Whole, step: int, kind: AnswerKind) -> Answer:
             return answer
     last = whole.retained(whole.place.step)
     assert last is not None, "what is retained includes the last observation"
-    return answer_again(whole, last)._replace(observed=observed, imputed=0, replayed=int(kind is AnswerKind.CORRECTION))
+    replayed = int(kind is AnswerKind.CORRECTION)
+    return replace(answer_again(whole, last), observed=observed, imputed=0, replayed=replayed)
 
 
 def _put_rewound(whole: Whole, token: bytes, digest: bytes) -> Answer:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.artifacts.runtime import Running
@@ -102,7 +103,7 @@ class Backfill:
             mark(head, HeadFlag.COUNTED)
         creator.settle_expiry(self._template, asked)
         place = Places([""], head.reshape(1)).place(0, self._loaded)
-        self._place = place._replace(max_gap=None if place.max_gap is None else gap_limit)
+        self._place = replace(place, max_gap=None if place.max_gap is None else gap_limit)
 
     async def run(self, source: Iterator[Histories]) -> AsyncIterator[tuple[Histories, Fates]]:
         """Fold and store, and tell what became of each series.

@@ -165,7 +165,8 @@ class _Batch:
             outcomes = [next(committed) for _ in fold.changes]
             lost += self._settle(fold, outcomes)
             applied = np.flatnonzero([outcome is Outcome.APPLIED for outcome in outcomes])
-            parts.cache.put([fold.changes[number].session for number in applied.tolist()], fold.stored(applied))
+            sessions = [fold.changes[number].session for number in applied.tolist()]
+            parts.cache.put(sessions, fold.stored(applied))
             were_cached = fold.advances.origins < cached
             used += int(were_cached.sum())
             stale += int(were_cached[[outcome is Outcome.CONFLICT for outcome in outcomes]].sum())

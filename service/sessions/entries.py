@@ -43,10 +43,17 @@ class Bounds:
         return np.where(np.isnan(forecasts), np.nan, inside)
 
 
-def issued(loaded: LoadedModel, states: Bytes) -> Doubles:
-    """(B, 5): the next step's quantiles that are kept, uncut; NaN before a first value is known."""
-    quantiles = loaded.model.issued(states)[:, loaded.stored]
-    return np.where(loaded.model.seen(states)[:, None] > 0, quantiles, np.nan)
+def issued(loaded: LoadedModel, states: Bytes, seen: Doubles | None = None) -> Doubles:
+    """(B, 5): the next step's quantiles that are kept, uncut; NaN before a first value is known.
+
+    Args:
+        seen: (B,) of the states, where that is at hand.
+    """
+    quantiles: Doubles = loaded.model.issued(states).take(loaded.stored, axis=1)
+    known = (loaded.model.seen(states) if seen is None else seen) > 0
+    if not known.all():
+        quantiles[~known] = np.nan
+    return quantiles
 
 
 def are_sound(loaded: LoadedModel, states: Bytes, steps: Structured) -> NDArray[np.bool_]:
@@ -157,6 +164,7 @@ def outcomes(
     return array
 
 
+@lru_cache(maxsize=2**16)
 def time_after(grid: Grid | None, last: int) -> int:
     """The instant of the step after the last one."""
     return NO_TIME if grid is None or last == NO_TIME else grid.next(last)

@@ -4,7 +4,7 @@ Only the ordinary case is done here: observations that follow what a session hol
 its head and state (replays, new sessions, long lists, a lost race) is handed on, to be worked off beside the waves.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from service.live.log import EventLog
 from service.monitoring.monitor import Monitor
 from service.sessions import entries
-from service.sessions.cache import StateCache
-from service.sessions.places import Places
+from service.sessions.cache import Kept, StateCache
+from service.sessions.places import Places, Stand
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import NeedsHistory, Plan, require_match, require_model, require_settings
+from service.sessions.rules import NeedsHistory, Place, Plan, require_match, require_model, require_settings
 from service.sessions.stepped import Planned, Stepped, Waiting, having_seen
 from service.sessions.work import Observe
 from service.storage.layout import HEAD_BYTES, Bytes, Structured, position, positions
@@ -28,6 +28,9 @@ from service.wire.session_problems import RecordDamaged, SessionNotFound
 
 STEPS_IN_A_WAVE = 64
 """More steps than these, of a list or a gap, are folded beside the waves."""
+
+StandOf = Callable[[int], Stand]
+"""Where the session of a row stands. Raises ServiceError: nothing can be done with it."""
 
 
 class Forecaster:
@@ -70,26 +73,58 @@ class Forecaster:
     ) -> Sequence[Waiting]:
         """Advance what is ordinary, by what is cached or else read; returns those whose cache was out of date."""
         groups: dict[LoadedModel, list[Planned]] = {}
-        cached, rows = [], self._cache.rows(())
+        cached: Sequence[Waiting] = ()
+        rows = self._cache.rows(())
         if trusting:
-            cached = [entry for entry in waiting if entry.session in self._cache]
-            rows = self._cache.rows([entry.session for entry in cached])
-            waiting = [entry for entry in waiting if entry.session not in self._cache]
+            cached, waiting, kept = self._found(waiting)
+            rows = self._cache.copied(kept)
             # A refusal, too, is decided by what is stored.
-            unusual = self._sorted(cached, rows, None, groups)
+            unusual = self._sorted(cached, rows, self._known(cached, rows, kept), groups)
             waiting += [having_seen(cached[row], _position(rows[row])) for row, _ in unusual]
             self._cache.drop([cached[row].session for row, _ in unusual])
         if waiting:
             waiting, read = await self._read(waiting, handed_on)
             if not trusting:
                 self._compare(waiting, read)
-            for row, problem in self._sorted(waiting, read, find_damage(read), groups, first=len(cached)):
+            for row, problem in self._sorted(waiting, read, self._checked(waiting, read), groups, first=len(cached)):
                 if problem is not None:
                     waiting[row].fail(problem)
                 else:
                     handed_on.append(having_seen(waiting[row], _position(read[row])))
             rows = np.concatenate([rows, read]) if cached else read
         return await self._commit(groups, rows, len(cached), handed_on)
+
+    def _found(self, waiting: Sequence[Waiting]) -> tuple[Sequence[Waiting], list[Waiting], list[Kept]]:
+        """Those whose sessions are in the cache, the others, and what is kept of the former."""
+        found = self._cache.find([entry.session for entry in waiting])
+        kept = [one for one in found if one is not None]
+        if len(kept) == len(waiting):
+            return waiting, [], kept
+        pairs = list(zip(waiting, found, strict=True))
+        return [entry for entry, one in pairs if one], [entry for entry, one in pairs if not one], kept
+
+    def _known(self, cached: Sequence[Waiting], rows: Bytes, kept: Sequence[Kept]) -> StandOf:
+        """Where sessions stand whose heads and states this process wrote."""
+        stands = [one.stand for one in kept if one.stand is not None]
+        if len(stands) == len(kept):
+            return lambda row: stands[row]
+        places = Places([entry.session for entry in cached], heads_of(rows))
+        return lambda row: kept[row].stand or places.stand(row, self._registry)
+
+    def _checked(self, waiting: Sequence[Waiting], rows: Bytes) -> StandOf:
+        """Where sessions stand whose heads and states were read; RecordDamaged where they are not sound."""
+        places, damaged = Places([entry.session for entry in waiting], heads_of(rows)), find_damage(rows)
+        unsound: dict[LoadedModel, NDArray[np.bool_]] = {}
+
+        def stand(row: int) -> Stand:
+            loaded = places.sound_model(row, self._registry, damaged)
+            if loaded not in unsound:
+                unsound[loaded] = entries.find_unsound(loaded, rows)
+            if unsound[loaded][row]:
+                raise RecordDamaged(waiting[row].session)
+            return Stand(places.place(row, loaded), loaded)
+
+        return stand
 
     async def _read(self, waiting: Sequence[Waiting], handed_on: list[Waiting]) -> tuple[list[Waiting], Bytes]:
         """What the store holds of those sessions that are there."""
@@ -135,7 +170,8 @@ class Forecaster:
             applied = [row for row, outcome in enumerate(told) if outcome is Outcome.APPLIED]
             if len(applied) < len(told):
                 self._cache.drop([change.session for change in advance.changes])
-            self._cache.put([advance.changes[row].session for row in applied], advance.stored(applied))
+            sessions, stands = advance.stands(applied)
+            self._cache.put(sessions, advance.stored(applied), stands)
             for one, outcome in advance.settle(told, self._log):
                 was_cached = one.row < cached
                 (outdated if was_cached and outcome is Outcome.CONFLICT else handed_on).append(one.entry)
@@ -148,38 +184,27 @@ class Forecaster:
         self,
         waiting: Sequence[Waiting],
         rows: Bytes,
-        damaged: Mapping[int, str] | None,
+        stand_of: StandOf,
         groups: dict[LoadedModel, list[Planned]],
         *,
         first: int = 0,
     ) -> list[tuple[int, ServiceError | None]]:
         """Put what to fold into groups by model, `rows` beginning at `first` of those to be stepped.
 
-        Args:
-            damaged: the rows that `find_damage` found; None = this process wrote them all.
-
         Returns:
             The rows that are no ordinary case: why they are refused, or None where more of their records is needed.
         """
-        heads = heads_of(rows)
-        places = Places([entry.session for entry in waiting], heads)
-        known = _known_tokens(waiting, heads)
-        unsound: dict[LoadedModel, NDArray[np.bool_]] = {}
+        known = _known_tokens(waiting, heads_of(rows))
         unusual: list[tuple[int, ServiceError | None]] = []
         for row, entry in enumerate(waiting):
             try:
-                loaded = places.sound_model(row, self._registry, damaged or {})
-                if damaged is not None:
-                    if loaded not in unsound:
-                        unsound[loaded] = entries.find_unsound(loaded, rows)
-                    if unsound[loaded][row]:
-                        raise RecordDamaged(entry.session)
-                if row in known or not places.steps[row]:
+                stand = stand_of(row)
+                if row in known or not stand.place.step:
                     raise NeedsHistory
-                plan = _plan(entry.work, places, row, loaded)
+                plan = _plan(entry.work, stand.place)
                 if len(plan.values) > STEPS_IN_A_WAVE or plan.corrected:
                     raise NeedsHistory
-                groups.setdefault(loaded, []).append(Planned(first + row, entry, plan))
+                groups.setdefault(stand.loaded, []).append(Planned(first + row, entry, plan))
             except NeedsHistory:
                 unusual.append((row, None))
             except ServiceError as refused:
@@ -203,19 +228,20 @@ def _revision(stands: bytes) -> int:
     return int.from_bytes(stands[8:12], "little")
 
 
-def _plan(work: Observe, places: Places, row: int, loaded: LoadedModel) -> Plan:
+def _plan(work: Observe, place: Place) -> Plan:
     """What to fold. A refusal by the time rules counts only where If-Match holds."""
-    place = places.place(row, loaded)
-    require_settings(place, work.creation)
-    require_model(place, work.model)
+    if work.creation is not None:
+        require_settings(place, work.creation)
+    if work.model is not None:
+        require_model(place, work.model)
     plan = Plan(place, correcting=work.correcting)
     refused: ServiceError | None = None
     try:
         for index, observation in enumerate(work.observations):
-            plan.add(observation, work.where(index))
+            plan.add(observation, (index,) if work.listed else ())
     except ServiceError as error:
         refused = error
-    require_match(place, work.if_match, required=bool(places.requires_match[row]))
+    require_match(place, work.if_match)
     if refused is not None:
         raise refused
     return plan

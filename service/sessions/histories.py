@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import nan
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.dates.grid import Grid, TimestampError
@@ -146,7 +147,7 @@ class Planned:
             if is_plain:
                 return
             self._require_finite(series)
-            plan = Plan(self._place._replace(label=self._place.label._replace(session=session)))
+            plan = Plan(replace(self._place, label=self._place.label._replace(session=session)))
             for index, observation in enumerate(self._histories.observations(series)):
                 plan.add(observation, ("observations", index))
         except ServiceError as refused:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import numpy as np
 import orjson
+from msgspec.structs import replace
 
 from service.live.events import Happened
 from service.monitoring.monitor import Monitor
@@ -172,7 +173,7 @@ class Sessions:
                 raise
             return None, False  # deleting is the cure
         if whole is not None:
-            require_match(whole.place, if_match, required=bool(whole.record.head["require_if_match"]))
+            require_match(whole.place, if_match)
             # The position that was read: a command that comes late must not delete what was made since.
             return whole.expected, whole.full
         if if_match is not None:
@@ -184,7 +185,7 @@ class Sessions:
         token, record = self._records.randomness(TOKEN_BYTES), whole.record
         place = whole.place
         if place.max_gap is not None:  # long closures are ordinary in a history
-            place = place._replace(max_gap=self._settings.warm_up_gap_limit)
+            place = replace(place, max_gap=self._settings.warm_up_gap_limit)
         plan = Plan(place)
         await self._advancing.plan(plan, observations, lambda index: ("observations", index))
         if plan.values:
@@ -214,8 +215,7 @@ class Sessions:
                 raise SessionNotFound(work.session)
             if whole.is_readable and work.token is not None and remembers(whole, token, work.digest):
                 return (View.of(whole), True) if await self._records.confirm(whole) else None
-            required = bool(whole.record.head["require_if_match"])
-            require_match(whole.place, work.if_match, required=required)
+            require_match(whole.place, work.if_match)
             changed = await made(whole)
             if not commit:
                 return View.of(changed), False

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import msgspec
+
 from models.dates.grid import Grid, grid
 from models.dates.zones import zone
 from service.sessions.registry import LoadedModel, Registry
@@ -11,6 +13,13 @@ from service.storage.answers import Label
 from service.storage.layout import HEAD_BYTES, NO_TIME, HeadFlag, Structured
 from service.wire.problems import Standing
 from service.wire.session_problems import ModelMismatch, ModelUnavailable, RecordDamaged
+
+
+class Stand(msgspec.Struct, frozen=True):
+    """Where a session stands, and the model that folds it on."""
+
+    place: Place
+    loaded: LoadedModel
 
 
 class Places:
@@ -37,7 +46,7 @@ class Places:
     def place(self, row: int, loaded: LoadedModel) -> Place:
         step = self.steps[row]
         decided = self._freqs[row] or step or self._flags[row] & HeadFlag.COUNTED
-        return Place(  # by position: with names it takes twice as long
+        return Place(
             self.label(row),
             step,
             self.lasts[row],
@@ -46,7 +55,13 @@ class Places:
             None if self._rejects[row] else self._max_gaps[row],
             None if decided else loaded.spec.freqs[0],
             self._timezones[row].decode(),
+            bool(self.requires_match[row]),
         )
+
+    def stand(self, row: int, registry: Registry) -> Stand:
+        """Raises what `model` and `label` raise."""
+        loaded = self.model(row, registry)
+        return Stand(self.place(row, loaded), loaded)
 
     def label(self, row: int) -> Label:
         """Raises RecordDamaged: its texts are no model, freq or timezone."""

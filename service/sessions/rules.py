@@ -1,8 +1,11 @@
 """The time rules: what the observations of one request mean for a session that stands where it stands."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import isnan, nan
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from models.dates.grid import Grid, TimestampError, grid
 from service.storage.answers import IMPUTED, Label, Observed
@@ -33,13 +36,14 @@ class NeedsHistory(Exception):
     """Whether an observation is a replay can be said only by the retained history."""
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """Where a session stands.
 
     Args:
         last: instant of the last observation; NO_TIME before the first, or where steps are counted.
         max_gap: missing steps that are imputed; None = a gap is rejected.
         undecided: the freq that a first observation with a timestamp decides on; None where the freq is decided.
+        requires_match: a write must name the state that it follows.
     """
 
     label: Label
@@ -50,6 +54,7 @@ class Place(NamedTuple):
     max_gap: int | None
     undecided: str | None = None
     timezone: str = "UTC"
+    requires_match: bool = False
 
     @property
     def etag(self) -> str:
@@ -74,7 +79,7 @@ def off_grid(at: Standing, grid: Grid, instant: int, fault: Fault) -> OffGrid:
     return OffGrid(at, freq=grid.freq, timezone=grid.timezone, nearest=written.format(nearest), errors=faults)
 
 
-def require_match(place: Place, if_match: Sequence[str] | None, *, required: bool) -> None:
+def require_match(place: Place, if_match: Sequence[str] | None) -> None:
     """Compare If-Match with where the session stands.
 
     Raises:
@@ -83,7 +88,7 @@ def require_match(place: Place, if_match: Sequence[str] | None, *, required: boo
         PreconditionFailed: it names another state.
     """
     if if_match is None:
-        if required:
+        if place.requires_match:
             raise PreconditionRequired(place.standing())
         return
     if headers.matches(tuple(if_match), place.etag):
@@ -213,6 +218,21 @@ class Plan:
         """Whether there is anything to fold."""
         return bool(self.values or self.corrections)
 
+    def place_after(self) -> Place:
+        """Where a session stands after the steps to fold, once they are committed."""
+        before = self.place
+        return Place(
+            self.label,
+            self.step,
+            self.last,
+            before.incarnation,
+            before.revision + 1,
+            before.max_gap,
+            self.undecided,
+            before.timezone,
+            before.requires_match,
+        )
+
     def correct(self, step: int, value: float, too_old: Fault) -> None:
         """Give a step that was folded before another value.
 
@@ -259,13 +279,12 @@ class Plan:
         if observation.timestamp is None:
             raise self._invalid(f"required, since this session has the freq {grid.freq}", where, "timestamp")
         try:
-            instant = grid.parse(observation.timestamp)
-            if not grid.is_on(instant):
+            instant, on_grid, ahead = _read(grid, self.last, observation.timestamp)
+            if not on_grid:
                 raise off_grid(self._standing(), grid, instant, Fault("", pointer(*where, "timestamp")))
             if grid.anchor is None:
                 self.label = self.label._replace(grid=grid.anchored(instant))
-                return instant, 1
-            return instant, grid.steps_between(self.last, instant)
+            return instant, ahead
         except TimestampError as error:
             raise self._invalid(str(error), where, "timestamp") from None
 
@@ -311,7 +330,7 @@ class Plan:
         stored = self._retained(step)
         if stored is None or step not in self.corrections:
             return stored
-        return stored._replace(value=self.corrections[step], flags=stored.flags & ~IMPUTED)
+        return replace(stored, value=self.corrections[step], flags=stored.flags & ~IMPUTED)
 
     def _refuse_covariates(self, observation: Observation, where: Where) -> None:
         named: list[Where] = [("covariates", name) for name in observation.covariates or ()]
@@ -325,7 +344,20 @@ class Plan:
         return InvalidRequest([Fault(detail, pointer(*where, member))], at=self._standing())
 
     def _standing(self) -> Standing:
-        return self.place._replace(label=self.label).standing()
+        return replace(self.place, label=self.label).standing()
+
+
+@lru_cache(maxsize=2**16)  # many sessions stand at the same few times
+def _read(grid: Grid, last: int, timestamp: str) -> tuple[int, bool, int]:
+    """The instant of a timestamp, whether it is on the grid, and how many steps after the last one.
+
+    Raises:
+        TimestampError: it cannot be read.
+    """
+    instant = grid.parse(timestamp)
+    if not grid.is_on(instant):
+        return instant, False, 0
+    return instant, True, 1 if grid.anchor is None else grid.steps_between(last, instant)
 
 
 def _is_same(stored: Observed, sent: float) -> bool:

@@ -1,14 +1,15 @@
 """The part of a wave that one model folds: stepped, encoded, and, once committed, answered."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from service.live.log import EventLog
 from service.sessions import drift, entries
+from service.sessions.places import Stand
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Plan
 from service.sessions.waiting import Entry
@@ -17,7 +18,6 @@ from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import Bytes, HeadFlag, Structured, positions
 from service.storage.record import Writes, bump, live_of, wave_writes
 from service.storage.store import Change, Kind, Outcome
-from service.wire import render
 from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
 from service.wire.session_problems import ResultNotFinite
 
@@ -32,7 +32,7 @@ def having_seen(entry: Waiting, stood: bytes) -> Waiting:
     return entry
 
 
-class Planned(NamedTuple):
+class Planned(msgspec.Struct, eq=False):
     """A request whose steps are known, and its session's row in the wave."""
 
     row: int
@@ -51,7 +51,9 @@ class Stepped:
         self, loaded: LoadedModel, planned: Sequence[Planned], rows: Bytes, randomness: Callable[[int], bytes]
     ) -> None:
         self._loaded = loaded
-        self._live = live_of(rows[[one.row for one in planned]], loaded.layout)
+        if len(planned) < len(rows):
+            rows = rows.take([one.row for one in planned], axis=0)
+        self._live = live_of(rows, loaded.layout)
         self._planned = planned
         self.committed: list[tuple[Label, Answer]] = []
         self._slots: list[tuple[NDArray[np.int64], Structured]] = []
@@ -112,6 +114,8 @@ class Stepped:
         plans = [one.plan for one in self._planned]
         works = [one.entry.work for one in self._planned]
         expected = positions(self._bytes)
+        states = self._live["state"]
+        seen = self._loaded.model.seen(states)
         random = randomness(16 * len(works))
         tokens = [work.token or random[16 * row : 16 * row + 16] for row, work in enumerate(works)]
         heads["step"] = [plan.step for plan in plans]
@@ -129,8 +133,8 @@ class Stepped:
             digests=digest_array,
             replayed=[len(plan.again) for plan in plans],
             times=[entries.time_after(plan.label.grid, plan.last) for plan in plans],
-            forecasts=entries.Bounds.of(heads).cut(entries.issued(self._loaded, self._live["state"])),
-            warmed_up=entries.is_warmed_up(self._loaded, self._live["state"]),
+            forecasts=entries.Bounds.of(heads).cut(entries.issued(self._loaded, states, seen)),
+            warmed_up=seen >= self._loaded.spec.warm_up,
         )
         writes = self._writes(rows, slots)
         ttls: list[int] = heads["ttl_ms"].tolist()
@@ -146,14 +150,17 @@ class Stepped:
         """All slots in the order of time, each with the revision that writes it and its place in the answer."""
         applied = np.zeros(len(heads), np.int64)
         imputed = np.zeros(len(heads), np.int64)
+        if len(self._slots) == 1:
+            [(rows, slots)] = self._slots
+            imputed_alone = slots["flags"] != 0
+            slots["applied"], slots["imputed"], slots["revision"] = ~imputed_alone, imputed_alone, heads["revision"]
+            return rows, slots
         for rows, slots in self._slots:
             missing = slots["flags"] != 0
             applied[rows] += ~missing
             imputed[rows] += missing
             slots["applied"], slots["imputed"] = applied[rows], imputed[rows]
             slots["revision"] = heads["revision"][rows]
-        if len(self._slots) == 1:
-            return self._slots[0]
         return (
             np.concatenate([rows for rows, _ in self._slots]),
             np.concatenate([slots for _, slots in self._slots]),
@@ -201,6 +208,12 @@ class Stepped:
     def _drifts(self) -> NDArray[np.int64]:
         return drift.since(self._loaded, self._live["state"], self._live["head"]["step"])
 
+    def stands(self, numbers: Sequence[int]) -> tuple[list[str], list[Stand]]:
+        """The sessions of these changes, and where they stand after them."""
+        planned = self._planned if len(numbers) == len(self._planned) else [self._planned[row] for row in numbers]
+        loaded = self._loaded
+        return [one.entry.session for one in planned], [Stand(one.plan.place_after(), loaded) for one in planned]
+
     def stored(self, numbers: Sequence[int]) -> Bytes:
         """The heads and states of these changes, as they are stored but for the stamps."""
         return self._bytes if len(numbers) == len(self._live) else self._bytes[numbers]
@@ -218,10 +231,8 @@ class Stepped:
             entry = one.entry
             own = outcome is Outcome.REPLAYED and entry.work.token is None  # a re-sent command found its own success
             if outcome is Outcome.APPLIED or own:
-                label = one.plan.label
-                etag = render.etag(answer.incarnation, answer.revision)
-                committed.append((label, answer))
-                entry.settle(Reply(200, render.advance(label, answer), etag, told=committed[-1]))
+                committed.append((one.plan.label, answer))
+                entry.settle(Reply.of(one.plan.label, answer))
             elif outcome is Outcome.UNCONFIRMED:
                 committed.append((one.plan.label, answer))
                 entry.fail(DurabilityUnconfirmed(entry.session))

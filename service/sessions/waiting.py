@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 WorkT = TypeVar("WorkT")
 AnswerT = TypeVar("AnswerT")
 
 
-class Entry(Generic[WorkT, AnswerT]):
+class Entry(msgspec.Struct, Generic[WorkT, AnswerT], eq=False):
     """One request that waits: its work, and who is told the answer.
 
     Attributes:
@@ -16,27 +18,18 @@ class Entry(Generic[WorkT, AnswerT]):
         alone: the work is long, so it runs beside the waves; its session still waits for it.
         origin: what the request is known as to those who trace it; None = nobody does.
         over: it was answered, or nobody waits for it any more.
+        waits: no wave has taken it yet.
     """
 
-    __slots__ = ("alone", "deadline", "failed", "origin", "over", "session", "settled", "work")
-
-    def __init__(
-        self,
-        session: str,
-        work: WorkT,
-        settled: Callable[[AnswerT], None],
-        failed: Callable[[BaseException], None],
-        deadline: float,
-        alone: bool,
-    ) -> None:
-        self.session = session
-        self.work = work
-        self.settled = settled
-        self.failed = failed
-        self.deadline = deadline
-        self.alone = alone
-        self.origin: Any = None
-        self.over = False
+    session: str
+    work: WorkT
+    settled: Callable[[AnswerT], None]
+    failed: Callable[[BaseException], None]
+    deadline: float
+    alone: bool
+    origin: Any = None
+    over: bool = False
+    waits: bool = True
 
     def settle(self, answer: AnswerT) -> None:
         """Give the answer to whoever waits for it, if anybody does."""

@@ -67,8 +67,9 @@ class Waves(Generic[WorkT, AnswerT]):
         self._max_waiting_per_session = max_waiting_per_session
         self._max_wave = max_wave
         self._origin = origin
-        self._lines: dict[str, deque[Entry[WorkT, AnswerT]]] = {}
-        self._ready: deque[str] = deque()
+        self._lines: dict[str, list[Entry[WorkT, AnswerT]]] = {}
+        """By session; the first of each is ready, or is being worked on."""
+        self._ready: deque[Entry[WorkT, AnswerT]] = deque()
         self._deadlines: dict[float, _Deadlines[WorkT, AnswerT]] = {}
         self._waiting = 0
         self._asleep: list[asyncio.Future[None]] = []
@@ -115,13 +116,13 @@ class Waves(Generic[WorkT, AnswerT]):
         """
         if self._closed:
             raise NotReady(["the service is stopping"])
-        ahead = len(self._lines.get(session, ()))
-        if (
-            ahead >= self._max_waiting_per_session
-            or ahead * self._wave_s > IN_LINE_SHARE * timeout_s
-            or self.is_full(timeout_s)
-        ):
+        if (session in self._lines and self._is_long(self._lines[session], timeout_s)) or self.is_full(timeout_s):
             raise Overloaded(OVERLOADED)
+
+    def _is_long(self, line: Sequence[Entry[WorkT, AnswerT]], timeout_s: float) -> bool:
+        """Whether one more of a session is refused: too many wait, or too long for another to have its turn in time."""
+        ahead = len(line) - (not line[0].waits)
+        return ahead >= self._max_waiting_per_session or ahead * self._wave_s > IN_LINE_SHARE * timeout_s
 
     async def submit(self, session: str, work: WorkT, *, timeout_s: float, alone: bool = False) -> AnswerT:
         """Wait at most `timeout_s` for a wave to do this work.
@@ -166,17 +167,15 @@ class Waves(Generic[WorkT, AnswerT]):
         entry: Entry[WorkT, AnswerT] = Entry(session, work, settled, failed, self._clock() + timeout_s, alone)
         if self._origin is not None:
             entry.origin = self._origin()
-        line = self._lines.get(session)
-        if line is None:
-            self._lines[session] = deque((entry,))
-            self._ready.append(session)
+        if session in self._lines:
+            self._lines[session].append(entry)
         else:
-            line.append(entry)
+            self._lines[session] = [entry]
+            self._ready.append(entry)
         self._waiting += 1
-        deadlines = self._deadlines.get(timeout_s)
-        if deadlines is None:
-            deadlines = self._deadlines[timeout_s] = _Deadlines(self._clock)
-        deadlines.watch(entry)
+        if timeout_s not in self._deadlines:
+            self._deadlines[timeout_s] = _Deadlines(self._clock)
+        self._deadlines[timeout_s].watch(entry)
         if self._asleep and self._next_size():
             self._wake_up()
         return entry
@@ -184,10 +183,11 @@ class Waves(Generic[WorkT, AnswerT]):
     def withdraw(self, entry: Entry[WorkT, AnswerT]) -> None:
         """Nobody waits for it any more: it is not done, unless a wave has taken it up."""
         entry.over = True
-        line = self._lines.get(entry.session)
-        if line is not None and entry in line:
-            line.remove(entry)
-            self._waiting -= 1
+        if entry.waits:
+            self._take_up(entry)
+            line = self._lines[entry.session]
+            if line[0] is not entry:
+                line.remove(entry)
 
     @property
     def is_busy(self) -> bool:
@@ -279,31 +279,21 @@ class Waves(Generic[WorkT, AnswerT]):
         """Take the first live request of each session that waits; long ones leave on tasks of their own."""
         now = self._clock()
         entries: list[Entry[WorkT, AnswerT]] = []
-        for _ in range(len(self._ready)):
-            if len(entries) >= most:
-                break
-            session = self._ready.popleft()
-            entry = self._first_live(session, now)
-            if entry is None:
-                self._release(session)
+        while self._ready and len(entries) < most:
+            entry = self._ready.popleft()
+            self._take_up(entry)
+            if entry.over or entry.deadline <= now:
+                entry.fail(DeadlineExceeded("the deadline passed before the observation was taken up"))
+                self._release(entry.session)
             elif entry.alone:
                 self._leave(entry)
             else:
                 entries.append(entry)
         return entries
 
-    def _first_live(self, session: str, now: float) -> Entry[WorkT, AnswerT] | None:
-        line = self._lines[session]
-        while line:
-            entry = line.popleft()
-            self._waiting -= 1
-            if entry.over:
-                continue
-            if entry.deadline <= now:
-                entry.fail(DeadlineExceeded("the deadline passed before the observation was taken up"))
-                continue
-            return entry
-        return None
+    def _take_up(self, entry: Entry[WorkT, AnswerT]) -> None:
+        self._waiting -= entry.waits
+        entry.waits = False
 
     def _leave(self, entry: Entry[WorkT, AnswerT]) -> None:
         self._beside[entry] = asyncio.get_running_loop().create_task(self._run_alone(entry))
@@ -321,8 +311,10 @@ class Waves(Generic[WorkT, AnswerT]):
 
     def _release(self, session: str) -> None:
         """The session has no request in a wave any more: its next one may go."""
-        if self._lines[session]:
-            self._ready.append(session)
+        line = self._lines[session]
+        if len(line) > 1:
+            del line[0]
+            self._ready.append(line[0])
         else:
             del self._lines[session]
 

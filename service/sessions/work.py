@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
 
 from service.storage.answers import Answer, Label
-from service.wire import schemas
+from service.wire import render, schemas
 from service.wire.parsing import Observation
 from service.wire.schemas import Correction, SessionPatch, SessionSettings
 
@@ -108,7 +107,7 @@ class Delete(Write, frozen=True, kw_only=True):
 Work = Observe | End | Correct | Rewind | Resettle | Reset | Delete
 
 
-class Reply(NamedTuple):
+class Reply(msgspec.Struct, frozen=True):
     """The answer to a write; `told` are the numbers that an Advance was rendered from."""
 
     status: int
@@ -117,6 +116,13 @@ class Reply(NamedTuple):
     replayed: bool = False
     location: str | None = None
     told: tuple[Label, Answer] | None = None
+
+    @classmethod
+    def of(cls, label: Label, answer: Answer, *, replayed: bool = False) -> "Reply":
+        """An Advance."""
+        etag = render.etag(answer.incarnation, answer.revision)
+        location = f"/v1/sessions/{label.session}" if answer.status == 201 else None
+        return cls(answer.status, render.advance(label, answer), etag, replayed, location, (label, answer))
 
 
 _encode = msgspec.json.Encoder().encode

@@ -27,7 +27,20 @@ REFUSALS: dict[str, Callable[[str], RedisError]] = {
     "READONLY": ReadOnlyError,
 }
 """What a server says by the first word of an error; all others are a ResponseError."""
-_LENGTHS = [b"\r\n$%d\r\n" % length for length in range(4096)]
+
+
+class _Lengths(dict[int, bytes]):
+    """The lines that announce so many bytes, by their number; few are ever used."""
+
+    def __missing__(self, length: int) -> bytes:
+        if len(self) > LENGTHS_KEPT:
+            self.clear()
+        line = self[length] = b"\r\n$%d\r\n" % length
+        return line
+
+
+LENGTHS_KEPT = 4096
+_announced = _Lengths()
 
 
 def packed(commands: Iterable[Sequence[bytes]]) -> bytes:
@@ -35,9 +48,7 @@ def packed(commands: Iterable[Sequence[bytes]]) -> bytes:
     parts: list[bytes] = []
     for arguments in commands:
         parts.append(b"*%d" % len(arguments))
-        for argument in arguments:
-            length = len(argument)
-            parts += (_LENGTHS[length] if length < len(_LENGTHS) else b"\r\n$%d\r\n" % length), argument
+        parts += [part for argument in arguments for part in (_announced[len(argument)], argument)]
         parts.append(b"\r\n")
     return b"".join(parts)
 

@@ -358,6 +358,7 @@ def _change(writes: int) -> Struct:
 def _packed(change: Change, *, must_write: bool) -> list[bytes]:
     """A change as commit.lua reads it. `must_write`: also where it finds itself done, so that it can be waited for."""
     writes, history = change.writes, change.history
+    offsets, pieces = zip(*writes, strict=True) if writes else ((), ())
     what = _change(len(writes)).pack(
         change.kind,
         (change.expected is not None) | must_write << 1,
@@ -367,6 +368,8 @@ def _packed(change: Change, *, must_write: bool) -> list[bytes]:
         change.ttl_ms,
         len(writes),
         len(history),
-        *[offset for offset, _ in writes],
+        *offsets,
     )
-    return [what, *[data for _, data in writes], *[part for field in history for part in field]]
+    if not history:
+        return [what, *pieces]
+    return [what, *pieces, *[part for field in history for part in field]]

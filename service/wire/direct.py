@@ -7,8 +7,9 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.wire.exchange import Headers, RawHeaders, header_lines, identity, problem_answer
@@ -25,7 +26,7 @@ class Target(NamedTuple):
     query: bytes
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One request of a connection, and its answer.
 
     For the server below it stands where its own kind of exchange would, so that what it does with those holds for this
@@ -33,6 +34,8 @@ class Exchange:
 
     Attributes:
         given: the request's headers.
+        repeated: all of them as they came, where one was given twice.
+        end: writes the answer: this exchange, the status, lines of headers, the body.
         left: called where the client is gone, once the request has been begun.
         begun: when it was known what is asked for, on `perf_counter`.
         names: the headers that name it, on its answer; none before it is taken up.
@@ -40,27 +43,20 @@ class Exchange:
         keep_alive, more_body, response_complete, disconnected, message_event: what the server reads and sets.
     """
 
-    __slots__ = (
-        *("begun", "body", "given", "left", "names", "span", "target", "_end"),
-        *("disconnected", "keep_alive", "more_body", "response_complete"),
-    )
-    message_event = asyncio.Event()  # nobody waits for more of the body
-
-    def __init__(
-        self, target: Target, given: Headers, keep_alive: bool, end: Callable[["Exchange", int, bytes, bytes], None]
-    ) -> None:
-        """Args: end: writes the answer: this exchange, the status, lines of headers, the body."""
-        self.begun = perf_counter()
-        self.target = target
-        self.given = given
-        self.names: Headers = []
-        self.span: Any = None
-        self.keep_alive = keep_alive
-        self.body = bytearray()
-        self.left: Callable[[], None] | None = None
-        self.more_body = True
-        self.response_complete = self.disconnected = False
-        self._end = end
+    target: Target
+    given: RawHeaders
+    repeated: Headers | None
+    keep_alive: bool
+    end: Callable[["Exchange", int, bytes, bytes], None]
+    body: bytearray = msgspec.field(default_factory=bytearray)
+    left: Callable[[], None] | None = None
+    more_body: bool = True
+    response_complete: bool = False
+    disconnected: bool = False
+    begun: float = msgspec.field(default_factory=perf_counter)
+    names: Headers = msgspec.field(default_factory=list)
+    span: Any = None
+    message_event: ClassVar = asyncio.Event()  # nobody waits for more of the body
 
     def answer(self, status: int, lines: bytes, body: bytes) -> None:
         """End it.
@@ -68,12 +64,12 @@ class Exchange:
         Args:
             lines: headers beside those of every answer, each with its end of line.
         """
-        self._end(self, status, lines, body)
+        self.end(self, status, lines, body)
 
-    def refuse(self, error: ServiceError, named: Headers) -> None:
+    def refuse(self, error: ServiceError, names: Headers) -> None:
         """End it with a problem."""
-        status, headers, body = problem_answer(error, named)
-        self._end(self, status, header_lines(headers), body)
+        status, headers, body = problem_answer(error, names)
+        self.end(self, status, header_lines(headers), body)
 
 
 def problem_bytes(error: ServiceError, headers: Headers) -> bytes:

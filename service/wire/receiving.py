@@ -55,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline_s = deadline_s
         self._connections = connections
         self._timer: asyncio.TimerHandle | None = None
-        self._in_head = self._in_message = self._turned_away = self._given_up = False
+        self._in_head = self._in_message = self._full = self._turned_away = self._given_up = False
         self._head_bytes = self._arrived = 0
         self._idle_since = 0.0
         self._current: RequestResponseCycle | Exchange | None = None
@@ -82,7 +82,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._given_up or self.transport.is_closing():
             return
-        if self._direct.is_full() and self._is_turned_away(data):
+        self._full = self._direct.is_full()
+        if self._full and self._is_turned_away(data):
             self.transport.write(turned_away())
             self._idle_since = self.loop.time()
             self._direct.turned_away()
@@ -96,9 +97,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._in_head = self._in_message = True
         self._head_bytes = self._arrived
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
@@ -106,8 +109,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if (self._head_bytes > HEAD_LIMIT and self._measured() > HEAD_LIMIT) or len(self.headers) > HEADERS_LIMIT:
             raise Unwanted
         self._in_head = False
+        given = dict(self.headers)
+        self.expect_100_continue = given.get(b"expect", b"").lower() == b"100-continue"
         method = self.parser.get_method()
-        if self._direct.is_full() and self._may_be_turned_away() and self._direct.turns_away(method, self.url):
+        if self._full and self._may_be_turned_away() and self._direct.turns_away(method, self.url):
             self._turned_away = True
             return
         target = self._direct.target(method, self.url)
@@ -115,7 +120,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._leave_to_the_framework()
             return
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        exchange = Exchange(target, self.headers, keep_alive, self._end)
+        repeated = self.headers if len(self.headers) != len(given) else None
+        exchange = Exchange(target, given, repeated, keep_alive, self._end)
         if self._is_between_requests():
             self._current = exchange
         else:

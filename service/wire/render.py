@@ -77,7 +77,8 @@ def record(label: Label, observed: Observed) -> Json:
         "step": step,
         "timestamp": timestamp,
         "value": None if isnan(value) else value,
-        "covariates": dict(zip(label.covariates, observed.covariates, strict=True)),  # NaN is written as null
+        # NaN is written as null
+        "covariates": dict(zip(label.covariates, observed.covariates, strict=True)) if label.covariates else {},
         "imputed": flags & IMPUTED != 0,
         "forecast": _stored_forecast(step, timestamp, observed.issued),
         "covered": _covered(value, observed.issued),
