@@ -85,6 +85,7 @@ class Model:
         self._blocks, self._stacked = _blocks(self._step, spec.state_bytes)
         names = list(self._blocks.names or ())
         self._given = [*names, "value", "calendar"]
+        self._new = [output.name for output in self._step.get_outputs()]  # else the runtime asks at each step
         self._issued, self._memory = names.index("issued"), names.index("memory")
         self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
         self._made = [names.index(made.name.removeprefix("next_")) for made in self._step.get_outputs()]
@@ -164,7 +165,7 @@ class Model:
     def _fold(self, blocks: _Arrays, values: Doubles, calendar: Floats) -> _Arrays:
         """The blocks after one step of values (B,)."""
         given = zip(self._given, [*blocks, values[:, None], calendar], strict=True)
-        made: _Arrays = self._step.run(None, dict(given))
+        made: _Arrays = self._step.run(self._new, dict(given))
         new = [*blocks]
         for k, block in zip(self._made, made, strict=True):
             new[k] = block

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from service.storage import embedded
 from service.storage.connection import EMBEDDED_SOCKET
@@ -118,3 +119,17 @@ def test_ctrl_c_does_not_reach_the_store(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path) as store:
         assert store.pid is not None
         assert os.getpgid(store.pid) != os.getpgid(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there are children told")
+def test_a_child_that_writes_the_file_anew_gives_way_to_everybody_else(tmp_path: Path) -> None:
+    with EmbeddedStore(tmp_path) as store, redis.Redis(unix_socket_path=store.url.removeprefix("unix://")) as client:
+        client.mset({f"key-{number}": b"" for number in range(100)})
+        client.config_set("rdb-key-save-delay", 100_000)  # microseconds for each key, so that it takes its time
+        client.bgrewriteaof()
+        children = Path(f"/proc/{store.pid}/task/{store.pid}/children")
+        wait_for(lambda: bool(children.read_text()), "the child")
+        [child] = map(int, children.read_text().split())
+        wait_for(lambda: os.sched_getscheduler(child) == os.SCHED_IDLE, "its turn to yield")
+        assert store.pid is not None
+        assert os.sched_getscheduler(store.pid) == os.sched_getscheduler(0)
