@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -93,6 +93,8 @@ class Application:
         self.observing: Observing | None = None
         self.closing = False
         self.body_limit = settings.body_limit_bytes
+        self.is_full: Callable[[], bool] = _has_room
+        """Whether there is no room for one more observation."""
         self.target = hot.target
         self.begin = hot.HotRoute(self._observing, monitor).begin
         self.answered = monitor.answered
@@ -110,10 +112,6 @@ class Application:
         """From now on each answer is the last one on its connection."""
         self.closing = True
         self.readiness.close()
-
-    def is_full(self) -> bool:
-        """Whether there is no room for one more observation."""
-        return self.observing is not None and self.observing.is_full()
 
     def turns_away(self, method: bytes, url: bytes) -> bool:
         """Where it is full: whether a request is one too many, by its first line alone."""
@@ -205,6 +203,7 @@ def create_app(
         async with parts as core:
             readiness.core = core
             application.observing = Observing(core.waves, core.registry, settings)
+            application.is_full = application.observing.is_full
             yield
             readiness.draining = True
         await asyncio.to_thread(watching.close)
@@ -263,6 +262,11 @@ def joined(settings: Settings, store_url: str, meters: Meters | None = None) -> 
 def roots(settings: Settings) -> list[Path]:
     """The folders that models are loaded from."""
     return [SHIPPED] if settings.models_dir is None else [SHIPPED, settings.models_dir.expanduser()]
+
+
+def _has_room() -> bool:
+    """Before it has started, the service is not full."""
+    return False
 
 
 class _LoopTime:

@@ -20,10 +20,8 @@ class Observing:
         self._waves = waves
         self._registry = registry
         self._settings = settings
-
-    def is_full(self) -> bool:
-        """Whether every request is refused now."""
-        return self._waves.is_full(self._settings.deadline_s)
+        self.is_full = partial(waves.is_full, settings.deadline_s)
+        """Whether every request is refused now; asked so often that no function of its own stands in between."""
 
     def begin(
         self,

@@ -253,5 +253,5 @@ def _known_tokens(waiting: Sequence[Waiting], heads: Structured) -> set[int]:
     return {
         row
         for row, entry in enumerate(waiting)
-        if entry.work.token is not None and entry.work.token in windows[row * size : (row + 1) * size]
+        if entry.work.token is not None and windows.find(entry.work.token, row * size, (row + 1) * size) >= 0
     }

@@ -165,8 +165,8 @@ class _Yielding(threading.Thread):
     """Leaves each child of a server the processor time that nobody else wants, until the server ends.
 
     A child writes the server's file anew, for which nobody waits. Beside a busy service it would take a processor for
-    seconds, and everybody waited twice as long. The server itself has no setting for that. Niceness alone is not enough:
-    a nice child that runs is not interrupted for those that wake up.
+    seconds, and everybody waited twice as long. The server itself has no setting for that. Niceness is not enough: a
+    nice child that runs is not interrupted for those that wake up.
     """
 
     def __init__(self, server: int) -> None:

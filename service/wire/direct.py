@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -19,7 +19,7 @@ IDS_DRAWN = 512
 """Request ids that are made at once: a system call for each costs more than all else about it."""
 
 
-class Target(NamedTuple):
+class Target(msgspec.Struct, frozen=True):
     """What a request's first line asks for: the session whose observations it posts to, and the query."""
 
     session: str
@@ -91,7 +91,8 @@ class Direct(Protocol):
         """Bytes of a request's body."""
         ...
 
-    def is_full(self) -> bool:
+    @property
+    def is_full(self) -> Callable[[], bool]:
         """Whether there is no room for one more request of the kind that `begin` answers."""
         ...
 
