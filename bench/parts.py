@@ -68,7 +68,8 @@ def _requests_section(options: Options, results: Results, remarks: list[str]) ->
         *remarks,
         f"{options.sessions:,} sessions of `{options.model.parent.name}@{options.model.name}`, `history: 64`, half "
         "with timestamps, half with an `Idempotency-Key` of its own for each request; the embedded store syncs to "
-        "disk before each answer. Processor time (us) is for each request, that of the kernel included. "
+        "disk before each answer. Where its append-only file is rewritten, it is over and over, with no pause in "
+        "between, as no deployment does. Processor time (us) is for each request, that of the kernel included. "
         f"{results.errors:,} requests failed.",
     ]
     for connections in CONNECTIONS:

@@ -176,9 +176,11 @@ class Stepped:
 
     def _writes(self, rows: NDArray[np.int64], slots: Structured) -> list[Writes]:
         everyone = np.arange(len(self._planned))
-        heads = self._live["head"]
-        kept = slots["step"] + heads["history"][rows] > heads["step"][rows]
-        kept |= (heads["flags"][rows] & HeadFlag.FULL) != 0  # the store moves each ring that they fill
+        if len(self._slots) > 1:  # else each is the last one of its session
+            heads = self._live["head"]
+            kept = slots["step"] + heads["history"][rows] > heads["step"][rows]
+            kept |= (heads["flags"][rows] & HeadFlag.FULL) != 0  # the store moves each ring that they fill
+            rows, slots = rows[kept], slots[kept]
         snapshots = None
         if self._snapshots:
             snapshots = (
@@ -190,7 +192,7 @@ class Stepped:
         return wave_writes(
             self._live,
             self._loaded.layout,
-            slots=(rows, slots) if kept.all() else (rows[kept], slots[kept]),
+            slots=(rows, slots),
             outcomes=(everyone, self._outcomes),
             snapshots=snapshots,
         )
