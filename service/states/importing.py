@@ -146,7 +146,7 @@ def _require_room(session: str, whole: Whole | None, if_match: tuple[str, ...] |
         cure = "send If-Match with its ETag to put the state in its place"
         raise SessionExists(whole.place.standing(), ["state"], cure)
     if whole is not None:
-        require_match(whole.place, if_match, required=True)
+        require_match(whole.place, if_match)
     elif if_match is not None:
         raise PreconditionFailed(Standing(session), None)
 
