@@ -33,6 +33,15 @@ def test_rows_of_one_session_are_applied_in_order(api: httpx2.Client, name: str,
     assert [one["value"] for one in history(api, name)] == [2.0 * number for number in range(7, 71)]
 
 
+def test_batches_and_single_observations_take_turns_at_a_session(api: httpx2.Client, name: str) -> None:
+    for first in (1, 5, 9):
+        outcomes(post(api, lines(table(name, first, first + 1)), LINES, "?create=true"))
+        for number in (first + 2, first + 3):
+            sent = {"timestamp": day(number), "value": 2.0 * number}
+            assert api.post(f"/v1/sessions/{name}/observations", json=sent).json()["step"] == number
+    assert [one["value"] for one in history(api, name)] == [2.0 * number for number in range(1, 13)]
+
+
 @pytest.mark.parametrize("media", [JSON, LINES, ARROW])
 def test_a_batch_sent_again_with_its_key_changes_nothing_and_answers_the_same(
     api: httpx2.Client, name: str, media: str
