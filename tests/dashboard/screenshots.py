@@ -19,7 +19,9 @@ SESSION = "seattle.high"
 SHOWN_DAYS = 100
 LATER_DAYS = 30
 """Of the year's end, which are left out: spring to autumn says more."""
-HEIGHT = 800
+WIDTH = 1200
+MARGIN = 20
+"""Pixels of the page that are shown below the chart."""
 
 
 def main() -> int:
@@ -42,12 +44,14 @@ def _observe(url: str) -> None:
 
 
 def _draw(browser: Browser, url: str, scheme: Scheme, path: Path) -> None:
-    with page_of(browser, url, scheme=scheme) as (page, _):
-        page.set_viewport_size({"width": 1200, "height": HEIGHT})
+    with page_of(browser, url, scheme=scheme, width=WIDTH) as (page, _):
         page.goto(f"/#/sessions/{SESSION}")
         expect(page.locator("#connection")).to_have_text("Live")
-        expect(page.get_by_role("region", name="Forecasts", exact=True).locator("canvas")).to_be_visible()
-        page.screenshot(path=path)
+        chart = page.get_by_role("region", name="Forecasts", exact=True)
+        expect(chart.locator("canvas")).to_be_visible()
+        box = chart.bounding_box()
+        assert box is not None, "the chart is not on the page"
+        page.screenshot(path=path, clip={"x": 0, "y": 0, "width": WIDTH, "height": box["y"] + box["height"] + MARGIN})
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard.browser import Scheme, page_of
-from tests.service.calls import history
+from tests.service.calls import history, post
+from tests.service.days import observation
 from tests.service.processes import ServiceProcess
 
 SEVERE = ("serious", "critical")
@@ -126,9 +127,21 @@ def test_the_arrow_keys_read_the_values_of_a_chart(page: Page, api: httpx2.Clien
     expect(region.locator(".readout")).to_contain_text("2026-02-23  \u00b7  forecast")
 
 
-def test_the_focus_moves_to_a_new_view_and_its_title_is_said(page: Page) -> None:
-    page.goto("/#/sessions")
-    page.get_by_role("link", name="Models").click()
-    expect(page.locator("#announcements")).to_have_text("Models")
+def test_the_focus_moves_into_a_new_view_and_its_title_is_said(page: Page) -> None:
+    page.goto("/#/models")
+    page.get_by_role("link", name="daily@2").click()
+    expect(page.locator("#announcements")).to_have_text("daily@2")
+    expect(page).to_have_title("daily@2 \u00b7 hiddenstate")
     expect(page.get_by_role("link", name="Models", exact=True).first).to_have_attribute("aria-current", "page")
-    expect(page).to_have_title("Models \u00b7 hiddenstate")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_whoever_stands_in_a_table_stays_there_when_it_moves_on(page: Page, api: httpx2.Client, daily: str) -> None:
+    page.goto(f"/#/sessions/{daily}")
+    expect(page.locator("#connection")).to_have_text("Live")
+    page.get_by_role("region", name="Forecasts", exact=True).get_by_role("button", name="Table").click()
+    button = page.get_by_role("button", name="Correct 2026-02-09")
+    button.focus()
+    post(api, daily, observation(41))
+    expect(page.get_by_role("button", name="Correct 2026-02-10")).to_be_visible()
+    expect(button).to_be_focused()

@@ -82,3 +82,18 @@ def test_a_page_has_one_stream_whatever_it_shows(page: Page, api: httpx2.Client,
     expect(page.get_by_role("row").filter(has_text=daily)).to_be_visible()
     expect(page.locator("#connection")).to_have_text("Live")
     assert len(streams) - len(ended) == 1
+
+
+def test_a_tab_that_nobody_looks_at_gives_its_stream_back(page: Page, api: httpx2.Client, daily: str) -> None:
+    look = "hidden => { Object.defineProperty(document, 'hidden', {configurable: true, value: hidden}); %s }"
+    look %= "document.dispatchEvent(new Event('visibilitychange'));"
+    page.clock.install()
+    page.goto(f"/#/sessions/{daily}")
+    expect(page.locator("#connection")).to_have_text("Live")
+    page.evaluate(look, True)
+    page.clock.fast_forward("01:01")
+    expect(page.locator("#connection")).to_have_text("Paused while nobody looks")
+    post(api, daily, observation(41, value=111.5))
+    page.evaluate(look, False)
+    expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator(".readout").first).to_contain_text("2026-02-10  \u00b7  observed 111.5")

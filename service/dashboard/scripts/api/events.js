@@ -2,30 +2,26 @@
 
 const LINE_END = /\r\n|\n|\r(?!$)/;
 
-/** Yields {id, type, data} for each event, and null for each chunk that completes none, such as a comment. */
+/** Yields {id, type, data} for each event, and null for each chunk that came, also where it holds a comment only. */
 export async function* eventsOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   let lines = [];
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const parts = (rest + value).split(LINE_END);
-      rest = parts.pop();
-      yield null;
-      for (const line of parts) {
-        if (line !== "") {
-          lines.push(line);
-        } else if (lines.length) {
-          const event = parsed(lines);
-          lines = [];
-          if (event.data !== null || event.id !== null) yield event;
-        }
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split(LINE_END);
+    rest = parts.pop();
+    yield null;
+    for (const line of parts) {
+      if (line !== "") {
+        lines.push(line);
+      } else if (lines.length) {
+        const event = parsed(lines);
+        lines = [];
+        if (event.data !== null || event.id !== null) yield event;
       }
     }
-  } finally {
-    reader.cancel().catch(() => {});
   }
 }
 

@@ -6,11 +6,13 @@ import { problemOf } from "./problem.js";
 
 const FIRST_WAIT_MS = 250;
 const LONGEST_WAIT_MS = 8000;
+/** A session that nobody has: to stay connected without hearing of any. */
+export const NOBODY = "session=~";
 /** The service sends a comment at least every 15 seconds; a connection that stays silent for longer is dead. */
 const SILENCE_MS = 40_000;
 
 /**
- * Says "state" whenever `state` changes (connecting, live, waiting, locked), "event" with {type, data} as `detail`, and
+ * Says "state" whenever `state` changes (connecting, live, waiting, locked, resting), "event" with {type, data} as `detail`, and
  * "lost" where something may have been missed, also before the first event: what is shown must then be read again.
  */
 export class Live extends EventTarget {
@@ -36,6 +38,13 @@ export class Live extends EventTarget {
     this.#run(this.#followed, this.#attempt);
   }
 
+  /** Give the connection back until it is opened anew, from where it was. */
+  rest() {
+    const { signal } = this.#attempt;
+    this.#become("resting", { signal: { aborted: signal.aborted } });
+    this.#attempt.abort();
+  }
+
   /** Do not wait any longer for the next attempt. */
   hurry() {
     this.#wake();
@@ -44,9 +53,10 @@ export class Live extends EventTarget {
   async #run(query, attempt) {
     let wait = FIRST_WAIT_MS;
     while (!attempt.signal.aborted) {
+      const connection = new AbortController();
       this.#become("connecting", attempt);
       try {
-        const body = await this.#open(query, attempt);
+        const body = await this.#open(query, AbortSignal.any([attempt.signal, connection.signal]));
         this.#become("live", attempt);
         wait = FIRST_WAIT_MS;
         if (this.#lastId === null) this.dispatchEvent(new Event("lost"));
@@ -54,6 +64,8 @@ export class Live extends EventTarget {
       } catch (error) {
         if (attempt.signal.aborted) return;
         if (error.needsKey) return this.#become("locked", attempt);
+      } finally {
+        connection.abort();
       }
       this.#become("waiting", attempt);
       await this.#pause(wait * (0.75 + Math.random() / 2));
@@ -61,12 +73,12 @@ export class Live extends EventTarget {
     }
   }
 
-  async #open(query, attempt) {
+  async #open(query, signal) {
     const resumed = this.#lastId === null ? {} : { "Last-Event-ID": this.#lastId };
     const response = await fetch(`/v1/events?${query}`, {
       headers: { Accept: "text/event-stream", ...resumed, ...authorization() },
       cache: "no-store",
-      signal: attempt.signal,
+      signal,
     });
     if (!response.ok) throw await problemOf(response);
     return response.body;
@@ -75,18 +87,14 @@ export class Live extends EventTarget {
   /** Hand on what arrives, until the stream ends or falls silent. */
   async #deliver(body, attempt) {
     const events = eventsOf(body);
-    try {
-      for (;;) {
-        const { done, value: event } = await within(SILENCE_MS, events.next());
-        if (done || attempt.signal.aborted) return;
-        if (event === null) continue;
-        if (event.id !== null) this.#lastId = event.id;
-        if (event.type === "gap") this.dispatchEvent(new Event("lost"));
-        else if (event.type === "close") return;
-        else if (event.data !== null) this.#hand(event);
-      }
-    } finally {
-      events.return();
+    for (;;) {
+      const { done, value: event } = await within(SILENCE_MS, events.next());
+      if (done || attempt.signal.aborted) return;
+      if (event === null) continue;
+      if (event.id !== null) this.#lastId = event.id;
+      if (event.type === "gap") this.dispatchEvent(new Event("lost"));
+      else if (event.type === "close") return;
+      else if (event.data !== null) this.#hand(event);
     }
   }
 

@@ -17,16 +17,16 @@ export class FanChart {
   #panel;
   #points = [];
   #range = [0, 1];
-  #correct;
+  #action;
   #note = h("p");
 
   /**
    * @param {Series} series read already
-   * @param {(record) => void} correct what a row's button does
+   * @param {(record) => Node|string} action what can be done with an observation, in its row of the table
    */
-  constructor(series, { correct, signal }) {
+  constructor(series, { action, signal }) {
     this.#series = series;
-    this.#correct = correct;
+    this.#action = action;
     this.#plot = new Plot({
       options: this.#options(),
       label: `Observations of ${series.session.session}, the forecasts that had been issued for them, and those ahead.`,
@@ -145,14 +145,9 @@ export class FanChart {
       point.isAhead ? "ahead" : observed(point),
       number(point.forecast?.value),
       ...levels.map((level) => interval(...(bounds(point.forecast, level) ?? []))),
-      point.isAhead ? "" : this.#button(point),
+      point.isAhead ? "" : this.#action(point),
     ]);
     return table("Newest first. Forecasts of observed steps are those that had been issued for them.", columns, rows);
-  }
-
-  #button(record) {
-    const properties = { type: "button", class: "quiet", "aria-label": `Correct ${when(record)}` };
-    return h("button", { ...properties, onclick: () => this.#correct(record) }, "Correct");
   }
 }
 

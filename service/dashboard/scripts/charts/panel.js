@@ -46,7 +46,10 @@ export class Panel {
 
   /** The numbers changed. */
   refresh() {
-    if (this.#table) fill(this.#table, this.#makeTable());
+    if (!this.#table) return;
+    const focused = this.#table.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+    fill(this.#table, this.#makeTable());
+    if (focused) this.#table.querySelector(`[aria-label="${focused}"]`)?.focus();
   }
 
   #show(asTable) {

@@ -1,6 +1,7 @@
 /** How the service is: its store and what that promises, its queue, its sessions, its limits. */
 
 import { api } from "../api/client.js";
+import { NOBODY } from "../api/live.js";
 import { fill, h } from "../page/elements.js";
 import { bytes, count, duration } from "../page/formats.js";
 import { load } from "../page/states.js";
@@ -18,7 +19,7 @@ export function healthView({ live, signal }) {
   const body = h("div");
   const read = () => load(body, "the service's health", () => api.status(signal), (status) => fill(body, page(status)), signal);
   again(read, () => LOOK_AGAIN_MS, signal);
-  live.follow("prefix=");
+  live.follow(NOBODY);
   live.addEventListener("state", read, { signal });
   read();
   const heading = h(

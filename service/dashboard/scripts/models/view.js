@@ -1,6 +1,7 @@
 /** The models that are loaded, and the page of one. */
 
 import { api } from "../api/client.js";
+import { NOBODY } from "../api/live.js";
 import { fill, h } from "../page/elements.js";
 import { bytes, count } from "../page/formats.js";
 import { load } from "../page/states.js";
@@ -21,7 +22,7 @@ const COLUMNS = [
 export function modelsView({ live, signal }) {
   const body = h("div");
   const show = ({ models }) => fill(body, h("div", { class: "panel" }, scroller("Models, table", list(models))));
-  live.follow("prefix=");
+  live.follow(NOBODY);
   load(body, "models", () => api.models(signal), show, signal);
   const heading = h(
     "div",
@@ -33,7 +34,7 @@ export function modelsView({ live, signal }) {
 
 export function modelView({ id, live, signal }) {
   const body = h("div");
-  live.follow("prefix=");
+  live.follow(NOBODY);
   load(body, `model ${id}`, () => api.model(id, signal), (model) => fill(body, page(model, signal)), signal);
   return { element: body, title: id };
 }

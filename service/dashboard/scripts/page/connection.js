@@ -5,7 +5,10 @@ const TEXTS = {
   live: "Live",
   waiting: "Disconnected, trying again",
   locked: "A key is needed",
+  resting: "Paused while nobody looks",
 };
+/** A tab that nobody looks at gives its connection back: browsers allow six to a service, in all tabs together. */
+const REST_MS = 60_000;
 
 export function showConnection(live, element) {
   const text = element.querySelector(".connection-text");
@@ -17,6 +20,12 @@ export function showConnection(live, element) {
   };
   live.addEventListener("state", show);
   addEventListener("online", () => live.hurry());
-  document.addEventListener("visibilitychange", () => document.hidden || live.hurry());
+  let timer = null;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(() => live.rest(), REST_MS);
+    else if (live.state === "resting") live.reopen();
+    else live.hurry();
+  });
   show();
 }

@@ -8,7 +8,7 @@ import { notify } from "../page/notices.js";
 
 /** @param {Series} series @param {object|null} record the one to begin with; null = the last */
 export function openCorrection(series, record = null) {
-  const records = correctable(series).toReversed();
+  const records = series.observations.filter(({ step }) => step >= firstCorrectable(series)).toReversed();
   const chosen = record ?? records[0];
   let key = newKey();
   const which = h(
@@ -49,10 +49,10 @@ export function openCorrection(series, record = null) {
   value.select();
 }
 
-/** The observations that are kept so well that they can be folded again. */
-export function correctable({ session, observations }) {
-  const from = observations.findIndex((record) => keyOf(record) === session.retained_from);
-  return from < 0 ? [] : observations.slice(from);
+/** The first step, of those that are shown, that can be folded again; Infinity where none can. */
+export function firstCorrectable({ session, observations }) {
+  if (session.retained_from === null || !observations.length) return Infinity;
+  return (observations.find((record) => keyOf(record) === session.retained_from) ?? observations[0]).step;
 }
 
 function keyOf({ timestamp, step }) {

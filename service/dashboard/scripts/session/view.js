@@ -5,15 +5,18 @@ import { FanChart } from "../charts/fan.js";
 import { ResidualChart } from "../charts/residuals.js";
 import { ReplayBar } from "../demo/bar.js";
 import { fill, h } from "../page/elements.js";
-import { rhythm } from "../page/formats.js";
+import { rhythm, when } from "../page/formats.js";
 import { problemBox } from "../page/notices.js";
 import { load } from "../page/states.js";
-import { correctable, openCorrection } from "./correct.js";
+import { coalesced } from "../page/timing.js";
+import { firstCorrectable, openCorrection } from "./correct.js";
 import { ObserveForm } from "./observe.js";
 import { openReset } from "./reset.js";
 import { Series } from "./series.js";
 import { Settings } from "./settings.js";
 import { Summary } from "./summary.js";
+
+const RETRY_MS = 2000;
 
 /** @param {{id: string, live: Live, signal: AbortSignal}} context */
 export function sessionView({ id, live, signal }) {
@@ -46,9 +49,15 @@ export function sessionView({ id, live, signal }) {
     else read();
   }
 
-  /** What is shown stays where there was only no answer: it is read again when the stream is back. */
+  const soon = coalesced(again, RETRY_MS, signal);
+
+  /** What is shown stays while another try may succeed. */
   function fail(error) {
-    if (error.needsKey || error.status === undefined) return;
+    if (error.needsKey) return;
+    if (error.retryable) {
+      soon();
+      return;
+    }
     parts = null;
     fill(body, problemBox(error, read));
   }
@@ -68,9 +77,12 @@ class Parts {
 
   constructor(series, signal) {
     this.#series = series;
-    const correct = (record) => openCorrection(series, record);
+    const correct = (record) => {
+      if (record.step < firstCorrectable(series)) return "";
+      return correctButton(record, () => openCorrection(series, record));
+    };
     const summary = new Summary();
-    const fan = new FanChart(series, { correct, signal });
+    const fan = new FanChart(series, { action: correct, signal });
     const observe = new ObserveForm(series);
     const residuals = new ResidualChart(series, { signal });
     const coverage = new CoverageChart(series, { signal });
@@ -92,7 +104,7 @@ class Parts {
 
   update() {
     const { session } = this.#series;
-    this.#correct.disabled = correctable(this.#series).length === 0;
+    this.#correct.disabled = firstCorrectable(this.#series) > session.step;
     this.#reset.disabled = session.step === 0;
     fill(this.#lead, lead(session));
     const said = notes(session);
@@ -115,6 +127,10 @@ class Parts {
       h("div", { class: "actions" }, this.#correct, this.#reset),
     );
   }
+}
+
+function correctButton(record, onclick) {
+  return h("button", { type: "button", class: "quiet", "aria-label": `Correct ${when(record)}`, onclick }, "Correct");
 }
 
 function lead(session) {

@@ -74,7 +74,7 @@ function cells(session) {
   return [
     h("a", { href: `#/sessions/${session.session}`, class: "id" }, session.session),
     session.model,
-    when({ timestamp: session.last, step: session.step }),
+    session.step === 0 ? "none" : when({ timestamp: session.last, step: session.step }),
     count(session.step),
     number(recent?.mase),
     percent(recent?.coverage["80"]),
