@@ -40,8 +40,7 @@ export class Live extends EventTarget {
 
   /** Give the connection back until it is opened anew, from where it was. */
   rest() {
-    const { signal } = this.#attempt;
-    this.#become("resting", { signal: { aborted: signal.aborted } });
+    this.#become("resting", this.#attempt);
     this.#attempt.abort();
   }
 
