@@ -206,7 +206,7 @@ def _joined(
         index=index,
         bookkeeping=bookkeeping,
         census=Census(store, index, registry, clock),
-        ranking=Ranking(index, views, clock),
+        ranking=Ranking(store, registry, index, clock),
         waves=waves,
         bulk=Bulk(parts),
         forecasting=Forecasting(views, between),

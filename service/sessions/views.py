@@ -48,12 +48,6 @@ class View:
     def etag(self) -> str:
         return render.head_etag(self.head)
 
-    @property
-    def recent_error(self) -> float | None:
-        """The mean absolute error of the latest steps over that of repeating the last value; None = not known yet."""
-        sums = self.loaded.spec.layout.view(self.state[None], "scores.recent")[0]
-        return render.mase(sums)
-
     def body(self, registry: Registry) -> render.Json:
         """A Session."""
         layout, states = self.loaded.spec.layout, self.state[None]
