@@ -16,7 +16,7 @@ from tests.service.conftest import name as name  # a session id that no other te
 from tests.service.days import series
 from tests.service.processes import ServiceProcess, process
 
-PATIENCE_MS = 15_000
+PATIENCE_MS = 30_000
 expect.set_options(timeout=PATIENCE_MS)
 
 
