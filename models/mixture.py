@@ -8,17 +8,17 @@ function.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
+from models.architecture import QUANTILES, STATE_DTYPES, MixtureConfig
 from models.fold import State
 from models.layers.calibration import Calibration
-from models.layers.columns import MemoryConfig
 from models.layers.drift import Drift
 from models.layers.lstm import Recur, Recurrence
 from models.layers.memory import Memory
@@ -26,72 +26,14 @@ from models.layers.origin import Origin
 from models.layers.quantiles import FanWeights, MixtureHead, NextWeights
 from models.layers.scale import scale_of
 from models.layers.scores import RunningScores
+from models.layers.trust import RIVALS, Trust
 from models.layout import Field
 
-QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
-
-STATE_DTYPES = {"float32": "<f4", "float16": "<f2"}
-"""Of hidden and cell states, as a configuration and as a state's layout name them."""
+__all__ = ["QUANTILES", "STATE_DTYPES", "Mixture", "MixtureConfig", "Window"]
 
 Recurrent = TypeVar("Recurrent")
 Past = Mapping[str, Tensor]
 """The state outside of the recurrence, by block."""
-
-
-@dataclass(frozen=True, slots=True)
-class MixtureConfig:
-    """The architecture; with the weights it decides every bit of a forecast.
-
-    Attributes:
-        season: steps of a season; longer: of a second, longer one, 0 where there is none.
-        kept: seasons whose values are kept; shown: phases to come that the network is shown, 0 for the whole season.
-        trends: whether some experts follow trends.
-        far: whether the experts' errors over the whole horizon are kept beside the one-step ones.
-        anchors: steps ahead at which intervals are calibrated, from 1 on; none are where there is none.
-        drift: whether a session notices that its errors are no longer what they were.
-        state: the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
-    """
-
-    season: int = 7
-    horizon: int = 14
-    quantiles: tuple[float, ...] = QUANTILES
-    hidden: int = 64
-    layers: int = 1
-    state: str = "float32"
-    longer: int = 0
-    kept: int = 4
-    shown: int = 0
-    trends: bool = False
-    far: bool = False
-    anchors: tuple[int, ...] = ()
-    drift: bool = False
-
-    def __post_init__(self) -> None:
-        if self.state not in STATE_DTYPES:
-            raise ValueError(f"a state is {' or '.join(STATE_DTYPES)}, not {self.state!r}")
-        if self.anchors and not self.far:
-            raise ValueError("anchors need errors further ahead: far = true")
-
-    @classmethod
-    def of(cls, architecture: Mapping[str, Any]) -> MixtureConfig:
-        """From plain values, as `model.json` and recipes have them; TypeError where there is no such field."""
-        known = {field.name for field in fields(cls)}
-        if unknown := set(architecture) - known:
-            raise TypeError(f"an architecture has no field {', '.join(sorted(unknown))}")
-        given = architecture.items()
-        plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
-        return cls(**plain)
-
-    @property
-    def warm_up(self) -> int:
-        """Steps after which a session counts as warmed up: its ring of seasons is full."""
-        return self.kept * self.season
-
-    @property
-    def memory(self) -> MemoryConfig:
-        """What the session remembers outside of the network."""
-        reach, shown = self.horizon if self.far else 0, self.shown or self.season
-        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +68,16 @@ class Mixture(nn.Module):
         dtype = STATE_DTYPES[config.state]
         self.recurrence = Recurrence(self.memory.inputs.mixing(), config.hidden, config.layers, dtype)
         self.head = MixtureHead(
-            self.memory.columns, horizon=config.horizon, quantiles=config.quantiles, hidden=config.hidden
+            self.memory.columns,
+            horizon=config.horizon,
+            quantiles=config.quantiles,
+            hidden=config.hidden,
+            rivals=config.trust,
         )
         self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds)
         issued = Field("issued", "<f8", (len(config.quantiles),))
         self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
-        self.calibration, self.origin, self.drift = None, None, None
+        self.calibration, self.origin, self.drift, self.trust = None, None, None, None
         if config.anchors:
             self.calibration = Calibration(config.quantiles, config.anchors, config.horizon)
             self.blocks |= {"calibration": self.calibration.fields}
@@ -148,14 +94,17 @@ class Mixture(nn.Module):
         if config.drift:
             self.drift = Drift(self.memory.settled)
             self.blocks |= {"drift": self.drift.fields}
+        if config.trust:
+            self.trust = Trust()
+            self.blocks |= {"trust": self.trust.fields}
         self.blocks |= {"recurrent": self.recurrence.fields}
         self.fields = tuple(field for block in self.blocks.values() for field in block)
 
     def initial_state(self, batch: int) -> State:
         """The state of `batch` sessions that have seen nothing: zeros."""
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
-        parts = (self.calibration, self.origin, self.drift)
-        named = zip(("calibration", "origin", "drift"), parts, strict=True)
+        parts = (self.calibration, self.origin, self.drift, self.trust)
+        named = zip(("calibration", "origin", "drift", "trust"), parts, strict=True)
         initial = {name: part.initial_state(batch) for name, part in named if part is not None}
         initial |= {"memory": self.memory.initial_state(batch), "scores": self.scores.initial_state(batch)}
         if "fan" in self.blocks:
@@ -223,9 +172,27 @@ class Mixture(nn.Module):
         if self.drift is not None:
             new["drift"] = self.drift.step(value - median, sight.scale, step.place, past["drift"])
         stretch = None if self.calibration is None else self.calibration.next_stretch(new["calibration"])
+        errors, pull = self._rivals_judged(value, scored, sight.scale, past)
         unit = sight.scale * started
-        new["issued"] = self.head.next(value, unit, hidden, inputs, sight.gaps, weights.next, stretch)
+        issued = self.head.next(value, unit, hidden, inputs, sight.gaps, weights.next, stretch, pull)
+        new |= self._issued(issued, errors)
         return {name: new[name] for name in self.blocks if name in new}, recurrent
+
+    def _rivals_judged(
+        self, value: Tensor, scored: Tensor, scale: Tensor, past: Past
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """The rivals' errors (B, 2) after values (B, 1), and the pull (B, 1) of those; None without trust."""
+        if self.trust is None:
+            return None, None
+        errors = self.trust.judged(value, scored, past["trust"])
+        return errors, self.trust.pull(errors, scale)
+
+    def _issued(self, issued: Tensor, errors: Tensor | None) -> State:
+        """The blocks with what the head issued for the next step (B, Q), or (B, 2 + Q) where rivals have errors."""
+        if errors is None:
+            return {"issued": issued}
+        medians, quantiles = issued.tensor_split([RIVALS], dim=1)
+        return {"issued": quantiles, "trust": torch.cat([medians, errors], dim=1)}
 
     def _from_origin(self, past: Past) -> tuple[State, Tensor | None]:
         """The block of the origin one step on, and what it adds to what the memory expects; nothing without one."""
@@ -252,7 +219,8 @@ class Mixture(nn.Module):
         """The fan, of the parts of a state that it needs."""
         row = past["memory"]
         stretch = None if self.calibration is None else self.calibration.fan_stretches(past["calibration"])
-        fan = self.fan(row, self.memory.logs(row), hidden, self.head.fan_weights(self.horizons), stretch)
+        weights = self.head.fan_weights(self.horizons)
+        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past))
         later = fan[:, 1:] * (row[:, self.memory.columns.seen] > 0.0).unsqueeze(2)
         return torch.cat([past["issued"].unsqueeze(1), later], dim=1)
 
@@ -268,8 +236,14 @@ class Mixture(nn.Module):
         if self.calibration is None or weights is None:
             return {"origin": self.origin.renewed(row)}
         stretch = self.calibration.stretches(past["calibration"])[:, 1:]
-        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch)
+        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past))
         return {"origin": self.origin.renewed(row), "fan": fan.flatten(1)}
+
+    def _pull(self, past: Past) -> Tensor | None:
+        """(B, 1): the plain mixture's part in forecasts from this state; None where it has none."""
+        if self.trust is None:
+            return None
+        return self.trust.pull_of(past["trust"], scale_of(past["memory"][:, self.memory.columns.scale]))
 
     def _renewed(self, state: State) -> State:
         """The state with a new origin where one is due."""
@@ -324,16 +298,24 @@ class Mixture(nn.Module):
         return Window(memory, torch.cat([torch.stack(inputs, dim=1), calendar], dim=2)), row
 
     def fan(
-        self, memory: Tensor, logs: Tensor, hidden: Tensor, weights: FanWeights, stretch: Tensor | None = None
+        self,
+        memory: Tensor,
+        logs: Tensor,
+        hidden: Tensor,
+        weights: FanWeights,
+        stretch: Tensor | None = None,
+        pull: Tensor | None = None,
     ) -> Tensor:
         """(..., n, Q) float64: fans from memories (..., M), of the horizons of the weights.
 
         Args:
             logs: (..., LOGS) and hidden: (..., hidden), as the network saw those memories and what it gave.
             stretch: (..., n, 2 side) of the calibration, if any.
+            pull: (..., 1) of the plain mixture; without it they are the network's alone.
         """
         scale = scale_of(memory[..., self.memory.columns.scale])
-        return self.head.fan(memory, hidden, logs, scale, weights, stretch)
+        fan = self.head.fan(memory, hidden, logs, scale, weights, stretch, pull)
+        return fan if pull is None else fan[..., RIVALS:]
 
     def unroll(self, values: Tensor, calendar: Tensor, state: State) -> tuple[Tensor, State]:
         """Fold a window in one pass of `nn.LSTM` for each stretch that no missing value interrupts.
@@ -371,20 +353,24 @@ class Mixture(nn.Module):
         rows = torch.cat([state["memory"].unsqueeze(1), window.memory], dim=1)
         changes = rows[..., columns.ring.stop - 1].diff(dim=1).abs()
         scored = known * rows[:, :-1, columns.seen.start].clamp(max=1.0)
-        new, stretches, fans = {**state}, None, []
-        if self.calibration is None:
-            fans = list(self.fan(window.memory, logs, hidden, weights).unbind(1))
+        scale = scale_of(window.memory[..., columns.scale])
+        new, fans, alike = {**state}, [], None
+        if self.calibration is None and self.trust is None:
+            alike = self.head.fan(window.memory, hidden, logs, scale, weights)
         for t in range(values.shape[1]):
-            past, row = new, window.memory[:, t]
+            past, row, value, judged = new, window.memory[:, t], values[:, t : t + 1], scored[:, t : t + 1]
             turned, _ = self._from_origin(past)
             new = {**past, **turned}
-            sizes = changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds)
-            new |= self._judged(values[:, t : t + 1], scored[:, t : t + 1], sizes, past, new)
-            if self.calibration is not None:
-                stretches = self.calibration.fan_stretches(new["calibration"])
-                fans.append(self.fan(row, logs[:, t], hidden[:, t], weights, stretches))
-            fans[t] = fans[t] * started[:, t].unsqueeze(2)
-            new["issued"] = fans[t][:, 0].detach()
+            new |= self._judged(value, judged, changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds), past, new)
+            stretches = None if self.calibration is None else self.calibration.fan_stretches(new["calibration"])
+            errors, pull = self._rivals_judged(value, judged, scale[:, t], past)
+            if alike is None:
+                fan = self.head.fan(row, hidden[:, t], logs[:, t], scale[:, t], weights, stretches, pull)
+            else:
+                fan = alike[:, t]
+            fan = fan * started[:, t].unsqueeze(2)
+            new |= self._issued(fan[:, 0].detach(), errors)
+            fans.append(fan[..., -len(self.config.quantiles) :])
             if self.origin is not None:
                 later = [anchor - 1 for anchor in self.origin.anchors]
                 renewed = {"origin": self.origin.renewed(row), "fan": fans[t][:, later].detach().flatten(1)}
@@ -393,7 +379,6 @@ class Mixture(nn.Module):
         fan = torch.stack(fans, dim=1)
         if self.drift is not None:
             medians = torch.cat([state["issued"].unsqueeze(1), fan[:, :-1, 0]], dim=1)[..., median].detach()
-            scales = scale_of(window.memory[..., columns.scale]).squeeze(2)
             places = self.memory.place(window.memory[..., columns.seen.start], 1.0 - known)
-            new["drift"] = self.drift.unroll(values - medians, scales, places, state["drift"])
+            new["drift"] = self.drift.unroll(values - medians, scale.squeeze(2), places, state["drift"])
         return fan, {**new, "memory": memory, "recurrent": recurrent}

@@ -70,7 +70,7 @@ class ForecastGraph(nn.Module):
         self.model = model
 
     def forward(self, past: dict[str, Tensor], hidden: Tensor) -> Tensor:
-        """`past`: memory, what was issued, and calibration where there is one."""
+        """`past`: memory, what was issued, and trust and calibration where there are any."""
         return self.model.forecast_of(past, hidden.squeeze(0).float())
 
 
@@ -99,7 +99,7 @@ def export(model: Mixture, folder: Path) -> StateLayout:
     with torch.no_grad():
         given, made = [*blocks, "value", "calendar"], [f"next_{name}" for name in blocks if name != "fan"]
         _write(StepGraph(model), (state, rows, *observed), given, made, folder / STEP)
-        shown = {name: block for name, block in state.items() if name in ("memory", "issued", "calibration")}
+        shown = {name: block for name, block in state.items() if name in ("memory", "issued", "trust", "calibration")}
         _write(ForecastGraph(model), (shown, rows[top]), [*shown, names[top]], ["fan"], folder / FORECAST)
         if model.origin is not None:
             del shown["issued"]

@@ -116,7 +116,7 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         f"Forecasts the next {model.horizon} steps of a series of frequency {', '.join(trained.recipe.freqs)} from one "
         f"state, as {len(model.quantiles)} quantiles that cannot cross. The state remembers {_seasons(model)}, levels, "
         f"the errors of {model.memory.experts} simple forecasts, and an LSTM that weighs them; it is folded one "
-        f"observation at a time.{_calibrated(model)}",
+        f"observation at a time.{_trusted(model)}{_calibrated(model)}",
         "",
         f"LSTM: {model.layers} layer{'s' if model.layers > 1 else ''}, {model.hidden} hidden units, "
         f"state in {model.state}; "
@@ -196,6 +196,12 @@ def _command(trained: Trained) -> list[str]:
 
 def _seasons(model: MixtureConfig) -> str:
     return f"{model.season}-step seasons" + (f" and {model.longer}-step ones" if model.longer else "")
+
+
+def _trusted(model: MixtureConfig) -> str:
+    if not model.trust:
+        return ""
+    return " Each session compares the network with the plain mixture of these forecasts, and gives either its part."
 
 
 def _calibrated(model: MixtureConfig) -> str:
