@@ -121,7 +121,6 @@ def test_ctrl_c_does_not_reach_the_store(tmp_path: Path) -> None:
         assert os.getpgid(store.pid) != os.getpgid(0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there are children told")
 def test_a_child_that_writes_the_file_anew_gives_way_to_everybody_else(tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path) as store, redis.Redis(unix_socket_path=store.url.removeprefix("unix://")) as client:
         client.mset({f"key-{number}": b"" for number in range(100)})
