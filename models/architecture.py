@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from models.covariates import Covariates
 from models.layers.columns import MemoryConfig
 
+NO_COVARIATES = Covariates()
 QUANTILES = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 
 STATE_DTYPES = {"float32": "<f4", "float16": "<f2"}
@@ -27,6 +29,7 @@ class MixtureConfig:
         drift: whether a session notices that its errors are no longer what they were.
         trust: whether sessions learn how much of a forecast is the network's and how much the plain mixture's.
         state: the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
+        covariates: that the model takes beside a series' values.
     """
 
     season: int = 7
@@ -43,6 +46,7 @@ class MixtureConfig:
     anchors: tuple[int, ...] = ()
     drift: bool = False
     trust: bool = False
+    covariates: Covariates = NO_COVARIATES
 
     def __post_init__(self) -> None:
         if self.state not in STATE_DTYPES:
@@ -58,6 +62,8 @@ class MixtureConfig:
             raise TypeError(f"an architecture has no field {', '.join(sorted(unknown))}")
         given = architecture.items()
         plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given}
+        if "covariates" in plain:
+            plain["covariates"] = Covariates.of(plain["covariates"])
         return cls(**plain)
 
     @property
@@ -69,4 +75,5 @@ class MixtureConfig:
     def memory(self) -> MemoryConfig:
         """What the session remembers outside of the network."""
         reach, shown = self.horizon if self.far else 0, self.shown or self.season
-        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach)
+        beside = 2 * (len(self.covariates.names) + len(self.covariates.known))
+        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach, beside)

@@ -8,6 +8,7 @@ Long format, one row per step. Columns:
     y           the value; empty = missing
     imputed     true where the source had no value and one was filled in (optional)
     test        true on the last rows of a series, which no fitting may see (optional)
+    others      covariates, where they are asked for by name
 
 The train split is the only default: `read` leaves rows with `test` true out unless they are asked for.
 """
@@ -26,10 +27,14 @@ import pyarrow.feather
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from models.covariates import Covariates, Encoding
 from models.dates.calendar import CALENDAR, features
 from models.dates.grid import grid
 
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
+
+MEANINGS = ("unique_id", "ds", "t", "y", "imputed", "test")
+"""Columns with a meaning of their own."""
 
 LEAST_TRAINED = 4
 """At most one step in so many is tested on where the file marks no test part."""
@@ -48,6 +53,8 @@ class Series:
         imputed: (T,) bool, true where the value was filled in by whoever made the file.
         timestamps: (T,) datetime64[s], or None where the file gives no calendar time.
         test_steps: how many of the last steps are the test part; 0 where only the train split was read.
+        covariates: (T, P + N) float64, past and known ones, NaN where missing; None where none were asked for.
+        static: (S,) float64, NaN where missing.
     """
 
     unique_id: str
@@ -55,6 +62,8 @@ class Series:
     imputed: NDArray[np.bool_]
     timestamps: NDArray[np.datetime64] | None = None
     test_steps: int = 0
+    covariates: NDArray[np.float64] | None = None
+    static: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -66,11 +75,18 @@ class Series:
     def head(self, steps: int) -> "Series":
         """The first `steps` steps, as a series without a test part."""
         stamps = None if self.timestamps is None else self.timestamps[:steps]
-        return Series(self.unique_id, self.values[:steps], self.imputed[:steps], stamps)
+        beside = None if self.covariates is None else self.covariates[:steps]
+        return Series(self.unique_id, self.values[:steps], self.imputed[:steps], stamps, 0, beside, self.static)
 
 
 def read(
-    path: Path, *, freq: str | None = None, prefixes: Sequence[str] = (), test: bool = False, test_steps: int = 0
+    path: Path,
+    *,
+    freq: str | None = None,
+    prefixes: Sequence[str] = (),
+    test: bool = False,
+    test_steps: int = 0,
+    covariates: Covariates | None = None,
 ) -> list[Series]:
     """Read the series of one file, in the order in which they first appear.
 
@@ -81,6 +97,7 @@ def read(
         prefixes: keep only series whose `unique_id` up to its first dot is one of these; empty keeps all.
         test: also read the rows whose `test` is true (for scoring, never for fitting).
         test_steps: the last steps of each series that are its test part where the file marks none; at most a quarter.
+        covariates: names of columns to read beside the values; a static one has one value in each series.
     Raises:
         DataError: no such file, unknown format, columns absent or of the wrong type, steps out of order.
     """
@@ -88,6 +105,8 @@ def read(
     names, codes = _identities(table, path)
     values = _floats(table, path)
     flags = {name: _flags(table, name, path) for name in ("imputed", "test")}
+    beside = _columns(table, covariates.observed, path) if covariates else None
+    fixed = _columns(table, covariates.static, path) if covariates else None
     steps, stamps = _steps(table, path)
     clock = steps if steps is not None else stamps
     wanted = np.array([not prefixes or name.split(".")[0] in prefixes for name in names], dtype=bool)
@@ -100,6 +119,9 @@ def read(
     series = []
     for part in np.split(rows, cuts):
         one = _series(names[codes[part[0]]], part, values, flags, clock, stamps, path)
+        if covariates and beside is not None and fixed is not None:
+            static = _static(one.unique_id, fixed[part], covariates.static, path)
+            one = replace(one, covariates=beside[part], static=static)
         where = steps[part] - steps[part[0]] if steps is not None else _on_grid(one, freq, path)
         whole = one if where is None else _without_gaps(one, where)
         if test_steps and not flags["test"].any():
@@ -114,7 +136,8 @@ def digest(series: Iterable[Series]) -> str:
 
     Per series: the name's length in bytes as little-endian u4, the name in UTF-8, the number of steps as u8, then
     the timestamps in seconds since 1970 as i8 (the minimum of i8 where there is none), the values as f8 (every
-    missing one as the same quiet NaN) and the imputed flags as u1, each as one little-endian array.
+    missing one as the same quiet NaN) and the imputed flags as u1, each as one little-endian array; then, where they
+    were read, the covariates of each step and the static ones, as f8.
     """
     sha = hashlib.sha256()
     for one in series:
@@ -125,6 +148,9 @@ def digest(series: Iterable[Series]) -> str:
         sha.update(stamps.astype("<i8").tobytes())
         sha.update(np.where(np.isnan(one.values), np.nan, one.values).astype("<f8").tobytes())
         sha.update(one.imputed.astype("u1").tobytes())
+        for beside in (one.covariates, one.static):
+            if beside is not None:
+                sha.update(np.where(np.isnan(beside), np.nan, beside).astype("<f8").tobytes())
     return sha.hexdigest()
 
 
@@ -135,6 +161,37 @@ def calendar_of(series: Series) -> NDArray[np.float32]:
     moments, where = np.unique(series.timestamps, return_inverse=True)
     table = np.array([features(moment) for moment in moments.astype("datetime64[s]").tolist()], dtype=np.float32)
     return table[where]
+
+
+def context_of(series: Series, encoding: Encoding) -> NDArray[np.float32]:
+    """(T, 5 + W) calendar features of every step, and its row of covariates of models that take any.
+
+    What is known in advance of the steps ahead is what the series has there; beyond its end nothing is.
+    """
+    calendar = calendar_of(series)
+    if not encoding.width or series.covariates is None:
+        return np.concatenate([calendar, np.zeros((len(series), encoding.width), np.float32)], axis=1)
+    known = series.covariates[:, encoding.observed - encoding.known :]
+    beyond = np.concatenate([known, np.full((encoding.horizon, encoding.known), np.nan)])
+    steps = np.arange(1, len(series) + 1)[:, None] + np.arange(encoding.horizon)
+    numbers = np.concatenate([series.covariates, beyond[steps].reshape(len(series), -1)], axis=1)
+    return np.concatenate([calendar, encoding.rows(numbers)], axis=1)
+
+
+def static_of(series: Sequence[Series], encoding: Encoding) -> NDArray[np.float64]:
+    """(N, 2 S) the static covariates of each series, as states keep them."""
+    kept = np.zeros((len(series), 2 * encoding.static))
+    for row, one in enumerate(series):
+        if one.static is not None:
+            given = dict(zip(encoding.covariates.static, one.static.tolist(), strict=True))
+            kept[row] = encoding.of_session(given)
+    return kept
+
+
+def numeric_columns(path: Path) -> list[str]:
+    """Columns of a file that hold numbers and have no meaning of their own: what can be covariates."""
+    table = _table(path)
+    return [field.name for field in table.schema if field.name not in MEANINGS and _is_number(field.type)]
 
 
 def _series(
@@ -178,12 +235,17 @@ def _without_gaps(series: Series, where: NDArray[np.int64]) -> Series:
         return series
     values, imputed = np.full(length, np.nan), np.zeros(length, dtype=bool)
     values[where], imputed[where] = series.values, series.imputed
+    beside = series.covariates
+    if beside is not None:
+        whole = np.full((length, beside.shape[1]), np.nan)
+        whole[where] = beside
+        beside = whole
     stamps = series.timestamps
     if stamps is not None:
         seconds = np.interp(np.arange(length), where, stamps.astype(np.int64))
         stamps = seconds.astype(np.int64).astype("datetime64[s]")
     first_test = where[series.train_steps] if series.test_steps else length
-    return Series(series.unique_id, values, imputed, stamps, length - int(first_test))
+    return Series(series.unique_id, values, imputed, stamps, length - int(first_test), beside, series.static)
 
 
 def _table(path: Path) -> pa.Table:
@@ -217,14 +279,43 @@ def _floats(table: pa.Table, path: Path) -> NDArray[np.float64]:
     if "y" not in table.column_names:
         have = ", ".join(table.column_names)
         raise DataError(f"{path}: no column 'y'; it has {have}. Needed: unique_id, ds, y")
-    column = table["y"]
-    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type) or pa.types.is_null(column.type)):
-        raise DataError(f"{path}: column 'y' is {column.type}; it must hold numbers (empty = missing)")
+    return _numbers(table, "y", path)
+
+
+def _numbers(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
+    column = table[name]
+    if pa.types.is_boolean(column.type):
+        column = pc.cast(column, pa.int8())
+    if not _is_number(column.type):
+        raise DataError(f"{path}: column {name!r} is {column.type}; it must hold numbers (empty = missing)")
     numbers: Any = pc.cast(column, pa.float64())
     values = np.asarray(numbers.fill_null(np.nan), dtype=np.float64)
     if np.isinf(values).any():
-        raise DataError(f"{path}: column 'y' has infinite values; leave them empty if they are missing")
+        raise DataError(f"{path}: column {name!r} has infinite values; leave them empty if they are missing")
     return values
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+
+
+def _columns(table: pa.Table, names: Sequence[str], path: Path) -> NDArray[np.float64]:
+    """(rows, n): columns of covariates."""
+    if lacking := [name for name in names if name not in table.column_names]:
+        have = ", ".join(table.column_names)
+        raise DataError(f"{path}: no column {', '.join(map(repr, lacking))}; it has {have}")
+    return np.stack([_numbers(table, name, path) for name in names], axis=1) if names else np.empty((len(table), 0))
+
+
+def _static(series: str, columns: NDArray[np.float64], names: Sequence[str], path: Path) -> NDArray[np.float64]:
+    """(S,) the one value that each static covariate has in a series; NaN where it has none."""
+    found = np.full(len(names), np.nan)
+    for place, name in enumerate(names):
+        values = np.unique(columns[:, place][~np.isnan(columns[:, place])])
+        if len(values) > 1:
+            raise DataError(f"{path}: column {name!r} changes within series {series!r}; a static one does not")
+        found[place] = values[0] if len(values) else np.nan
+    return found
 
 
 def _flags(table: pa.Table, name: str, path: Path) -> NDArray[np.bool_]:

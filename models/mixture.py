@@ -7,7 +7,7 @@ function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from models.architecture import QUANTILES, STATE_DTYPES, MixtureConfig
+from models.dates.calendar import CALENDAR
 from models.fold import State
+from models.layers.beside import Beside
 from models.layers.calibration import Calibration
 from models.layers.drift import Drift
 from models.layers.lstm import Recur, Recurrence
@@ -77,7 +79,7 @@ class Mixture(nn.Module):
         self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds)
         issued = Field("issued", "<f8", (len(config.quantiles),))
         self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
-        self.calibration, self.origin, self.drift, self.trust = None, None, None, None
+        self.calibration, self.origin, self.drift, self.trust, self.beside = None, None, None, None, None
         if config.anchors:
             self.calibration = Calibration(config.quantiles, config.anchors, config.horizon)
             self.blocks |= {"calibration": self.calibration.fields}
@@ -97,11 +99,19 @@ class Mixture(nn.Module):
         if config.trust:
             self.trust = Trust()
             self.blocks |= {"trust": self.trust.fields}
+        if config.covariates.names:
+            self.beside = Beside(config.covariates, config.horizon)
+            named = {"static": self.beside.static_fields, "covariates": self.beside.row_fields}
+            self.blocks |= {name: fields for name, fields in named.items() if fields}
         self.blocks |= {"recurrent": self.recurrence.fields}
         self.fields = tuple(field for block in self.blocks.values() for field in block)
 
-    def initial_state(self, batch: int) -> State:
-        """The state of `batch` sessions that have seen nothing: zeros."""
+    def initial_state(self, batch: int, static: Tensor | None = None) -> State:
+        """The state of `batch` sessions that have seen nothing: zeros.
+
+        Args:
+            static: (B, 2 S) float64, what is kept of their static covariates; None = none is known.
+        """
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
         parts = (self.calibration, self.origin, self.drift, self.trust)
         named = zip(("calibration", "origin", "drift", "trust"), parts, strict=True)
@@ -110,6 +120,9 @@ class Mixture(nn.Module):
         if "fan" in self.blocks:
             initial["fan"] = torch.zeros(batch, self.blocks["fan"][0].width, dtype=torch.float64)
         initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
+        initial |= {} if self.beside is None else self.beside.initial_state(batch)
+        if static is not None and "static" in self.blocks:
+            initial["static"] = static
         return {name: initial[name] for name in self.blocks}
 
     def arrays(self, state: State) -> dict[str, Tensor]:
@@ -131,16 +144,17 @@ class Mixture(nn.Module):
         """Fold one observation of each session.
 
         Args:
-            x: values (B,) float64, NaN where missing, and calendar features (B, 5) float32.
+            x: values (B,) float64, NaN where missing, and their contexts (B, 5 + W) float32: calendar features, then
+                the row of covariates of models that take any, see `Encoding`.
         Returns:
             (B, Q) float64, quantiles of the next step; zeros until a first value is known.
         """
-        values, calendar = x
+        values, context = x
 
         def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, Tensor]:
             return self.recurrence.recur(embedded, state["recurrent"], started)
 
-        new, recurrent = self.fold(values.unsqueeze(1), calendar, state, self.step_weights(), recur)
+        new, recurrent = self.fold(values.unsqueeze(1), context, state, self.step_weights(), recur)
         return new["issued"], self._renewed({**state, **new, "recurrent": recurrent})
 
     def step_weights(self) -> StepWeights:
@@ -148,11 +162,12 @@ class Mixture(nn.Module):
         return StepWeights(self.recurrence.embedding(), self.recurrence.embed.bias, self.head.next_weights())
 
     def fold(
-        self, value: Tensor, calendar: Tensor, past: Past, weights: StepWeights, recur: Recur[Recurrent]
+        self, value: Tensor, context: Tensor, past: Past, weights: StepWeights, recur: Recur[Recurrent]
     ) -> tuple[State, Recurrent]:
         """One step of values (B, 1), from the state outside of the recurrence to what changes of it; renews no origin.
 
-        `recur` runs the LSTM and holds its state, as torch or the serving runtime does.
+        The contexts are (B, 5 + W), as in `step`; `recur` runs the LSTM and holds its state, as torch or the serving
+        runtime does.
         """
         row, issued = past["memory"], past["issued"]
         unknown = torch.isnan(value)
@@ -163,7 +178,8 @@ class Mixture(nn.Module):
         step = self.memory.step(value, missing, row, expected)
         new["memory"] = step.row
         sight = self.memory.look(step)
-        inputs = torch.cat([sight.compressed, sight.logs, step.flags, calendar], dim=-1)
+        inputs = torch.cat([sight.compressed, sight.logs, step.flags, self._known(context, past)], dim=-1)
+        new |= self._kept(context)
         seen = self.memory.columns.seen
         started = step.seen.clamp(max=1.0)
         hidden, recurrent = recur(silu(linear(inputs, weights.embedding, weights.bias)), started)
@@ -211,18 +227,57 @@ class Mixture(nn.Module):
         scores = self.scores.step(errors[:, : self.calibration.count], sizes, scored, past["scores"])
         return {"scores": scores, "calibration": calibration}
 
-    def forecast(self, state: State) -> Tensor:
-        """The fan: (B, H, Q) float64 from the state alone; its first step is what `step` issued."""
-        return self.forecast_of(state, self.recurrence.top(state["recurrent"]))
+    def _known(self, context: Tensor, past: Past) -> Tensor:
+        """What the network sees beside the memory, of contexts (B, ..., 5 + W): calendar and covariates."""
+        if self.beside is None:
+            return context
+        static = self._static(past)
+        if static is not None and context.dim() > static.dim():
+            static = static.unsqueeze(1).expand(-1, context.shape[1], -1)
+        return torch.cat([context[..., :CALENDAR], self.beside.seen(context[..., CALENDAR:], static)], dim=-1)
 
-    def forecast_of(self, past: Past, hidden: Tensor) -> Tensor:
+    def whole(self, context: Tensor) -> Tensor:
+        """Contexts (..., 5 + W) of those that lack what is known beyond the next step: it is not."""
+        width = CALENDAR + (0 if self.beside is None else self.beside.encoding.width)
+        return torch.cat([context, context.new_zeros(*context.shape[:-1], width - context.shape[-1])], dim=-1)
+
+    def _static(self, past: Past) -> Tensor | None:
+        """(B, 2 S) as the network sees it."""
+        if self.beside is None or "static" not in self.blocks:
+            return None
+        return self.beside.of_session(past["static"])
+
+    def _kept(self, context: Tensor) -> State:
+        """The block of covariates after a step in contexts (B, 5 + W); what is static does not change."""
+        return {"covariates": context[:, CALENDAR:]} if "covariates" in self.blocks else {}
+
+    def _further(self, row: Tensor | None, past: Past, horizons: Sequence[int]) -> Tensor | None:
+        """(B, n, C): covariates of steps ahead, of rows (B, W)."""
+        if self.beside is None:
+            return None
+        return self.beside.further(row, self._static(past), horizons)
+
+    def forecast(self, state: State, covariates: Tensor | None = None) -> Tensor:
+        """The fan: (B, H, Q) float64 from the state alone; its first step is what `step` issued.
+
+        Args:
+            covariates: (B, W) a row in the place of the state's: with other covariates of the steps ahead.
+        """
+        return self.forecast_of(state, self.recurrence.top(state["recurrent"]), covariates)
+
+    def forecast_of(self, past: Past, hidden: Tensor, covariates: Tensor | None = None) -> Tensor:
         """The fan, of the parts of a state that it needs."""
         row = past["memory"]
         stretch = None if self.calibration is None else self.calibration.fan_stretches(past["calibration"])
         weights = self.head.fan_weights(self.horizons)
-        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past))
-        later = fan[:, 1:] * (row[:, self.memory.columns.seen] > 0.0).unsqueeze(2)
-        return torch.cat([past["issued"].unsqueeze(1), later], dim=1)
+        beside = self._further(past.get("covariates") if covariates is None else covariates, past, self.horizons)
+        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past), beside)
+        started, issued = row[:, self.memory.columns.seen] > 0.0, past["issued"]
+        later = fan[:, 1:] * started.unsqueeze(2)
+        if self.beside is not None and covariates is not None:
+            same = self.beside.same_next(covariates, past["covariates"])
+            issued = torch.where(same, issued, fan[:, 0] * started)
+        return torch.cat([issued.unsqueeze(1), later], dim=1)
 
     def anchor_weights(self) -> FanWeights | None:
         """What `origin_of` computes with, of the parameters as they are; None where no fan is kept."""
@@ -236,7 +291,8 @@ class Mixture(nn.Module):
         if self.calibration is None or weights is None:
             return {"origin": self.origin.renewed(row)}
         stretch = self.calibration.stretches(past["calibration"])[:, 1:]
-        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past))
+        beside = self._further(past.get("covariates"), past, self.config.anchors[1:])
+        fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past), beside)
         return {"origin": self.origin.renewed(row), "fan": fan.flatten(1)}
 
     def _pull(self, past: Past) -> Tensor | None:
@@ -265,14 +321,14 @@ class Mixture(nn.Module):
         return range(1, self.config.horizon + 1)
 
     def unroll_memory(
-        self, values: Tensor, known: Tensor, calendar: Tensor, state: State, places: Tensor | None = None
+        self, values: Tensor, known: Tensor, context: Tensor, state: State, places: Tensor | None = None
     ) -> tuple[Window, Tensor]:
         """Fold a window of values (B, T) without gradient: none of it depends on weights.
 
         Args:
             values: stand-ins in place of missing ones; `known` (B, T) is 0 for those.
-            calendar: (B, T, 5) float32.
-            state: before the window, of which the memory and what an origin keeps of the experts matter.
+            context: (B, T, 5 + W) float32; of the covariates, what is known beyond the next step is not needed.
+            state: before the window, of which memory, what an origin keeps of the experts, and what is static matter.
             places: (B, P) the steps after which the memory is asked for; None asks for all.
         Returns:
             The window as the network sees it, and the memory after it.
@@ -295,7 +351,7 @@ class Mixture(nn.Module):
                 if self.origin is not None:
                     due = self.origin.due(row[:, self.memory.columns.seen]).unsqueeze(1)
                     past = {"origin": torch.where(due, self.origin.renewed(row), past["origin"])}
-        return Window(memory, torch.cat([torch.stack(inputs, dim=1), calendar], dim=2)), row
+        return Window(memory, torch.cat([torch.stack(inputs, dim=1), self._known(context, state)], dim=2)), row
 
     def fan(
         self,
@@ -305,6 +361,7 @@ class Mixture(nn.Module):
         weights: FanWeights,
         stretch: Tensor | None = None,
         pull: Tensor | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """(..., n, Q) float64: fans from memories (..., M), of the horizons of the weights.
 
@@ -312,19 +369,20 @@ class Mixture(nn.Module):
             logs: (..., LOGS) and hidden: (..., hidden), as the network saw those memories and what it gave.
             stretch: (..., n, 2 side) of the calibration, if any.
             pull: (..., 1) of the plain mixture; without it they are the network's alone.
+            beside: (..., n, C) covariates of the horizons, if the model takes any.
         """
         scale = scale_of(memory[..., self.memory.columns.scale])
-        fan = self.head.fan(memory, hidden, logs, scale, weights, stretch, pull)
+        fan = self.head.fan(memory, hidden, logs, scale, weights, stretch, pull, beside)
         return fan if pull is None else fan[..., RIVALS:]
 
-    def unroll(self, values: Tensor, calendar: Tensor, state: State) -> tuple[Tensor, State]:
+    def unroll(self, values: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
         """Fold a window in one pass of `nn.LSTM` for each stretch that no missing value interrupts.
 
         A missing value is stood in for by the median that was issued for it, so the pass pauses there for that median.
 
         Args:
             values: (B, T) float64, NaN where missing.
-            calendar: (B, T, 5) float32.
+            context: (B, T, 5 + W) float32, as in `step`.
         Returns:
             (B, T, H, Q) float64, the fan after each observation, and the state after the last one.
         """
@@ -334,17 +392,17 @@ class Mixture(nn.Module):
         edges = sorted({0, *paused, *unstarted.tolist(), values.shape[1]})
         fans, current = [], state
         for start, end in pairwise(edges):
-            fan, current = self._stretch(values[:, start:end], calendar[:, start:end], current)
+            fan, current = self._stretch(values[:, start:end], context[:, start:end], current)
             fans.append(fan)
         return torch.cat(fans, dim=1), current
 
-    def _stretch(self, values: Tensor, calendar: Tensor, state: State) -> tuple[Tensor, State]:
+    def _stretch(self, values: Tensor, context: Tensor, state: State) -> tuple[Tensor, State]:
         """Unroll over values (B, T) of which only the first may be missing; where it starts no session, T is 1."""
         median, columns = self.scores.median, self.memory.columns
         missing = torch.isnan(values)
         values = torch.where(missing, state["issued"][:, median : median + 1].detach(), values)
         known = 1.0 - missing.double()
-        window, memory = self.unroll_memory(values, known, calendar, state)
+        window, memory = self.unroll_memory(values, known, context, state)
         hidden, recurrent = self.recurrence.unroll(window.inputs, state["recurrent"])
         started = window.memory[..., columns.seen] > 0.0
         # a session that a stretch does not start has no other step in it
@@ -355,17 +413,18 @@ class Mixture(nn.Module):
         scored = known * rows[:, :-1, columns.seen.start].clamp(max=1.0)
         scale = scale_of(window.memory[..., columns.scale])
         new, fans, alike = {**state}, [], None
-        if self.calibration is None and self.trust is None:
+        if self.calibration is None and self.trust is None and self.beside is None:
             alike = self.head.fan(window.memory, hidden, logs, scale, weights)
         for t in range(values.shape[1]):
             past, row, value, judged = new, window.memory[:, t], values[:, t : t + 1], scored[:, t : t + 1]
             turned, _ = self._from_origin(past)
-            new = {**past, **turned}
+            new = {**past, **turned, **self._kept(context[:, t])}
             new |= self._judged(value, judged, changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds), past, new)
             stretches = None if self.calibration is None else self.calibration.fan_stretches(new["calibration"])
             errors, pull = self._rivals_judged(value, judged, scale[:, t], past)
             if alike is None:
-                fan = self.head.fan(row, hidden[:, t], logs[:, t], scale[:, t], weights, stretches, pull)
+                beside = self._further(new.get("covariates"), new, self.horizons)
+                fan = self.head.fan(row, hidden[:, t], logs[:, t], scale[:, t], weights, stretches, pull, beside)
             else:
                 fan = alike[:, t]
             fan = fan * started[:, t].unsqueeze(2)

@@ -1,6 +1,6 @@
 """What the train command trains, and for how long, where its options do not say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +60,6 @@ def recipe_of(
             model = replace(model, season=SEASONS[found])
         say(f"{found} series, by the recipe {plan.name}; a season has {model.season} steps")
     made = of_file(data, freq=found, model=model, schedule=schedule, test_steps=test_steps)
-    _tell(made, data, say)
     return made
 
 
@@ -122,12 +121,43 @@ def _freq_of(data: Path, series: "list[Series]") -> str:
     return found
 
 
-def _tell(recipe: "Recipe", data: Path, say: Callable[[str], None]) -> None:
+def with_covariates(
+    recipe: "Recipe", data: Path, *, past: str | None, known: str | None, static: str | None
+) -> "Recipe":
+    """The recipe for a file, with the columns that are named as covariates; each option is a list with commas."""
+    from models.training.covariates import measured
+
+    if (past, known, static) == (None, None, None):
+        return recipe
+    if data.is_dir():
+        raise Fault(ExitCode.USAGE, "DATA is a folder", "covariates are columns of a file", "give one file")
+    if recipe.model.covariates.names:
+        taken = _by_kind(recipe.model.covariates.by_kind)
+        raise Fault(ExitCode.USAGE, "the model of --from has its covariates", f"it takes {taken}", "leave yours out")
+    kinds = {name: _listed(text) for name, text in {"past": past, "known": known, "static": static}.items()}
+    found = measured(data, freq=recipe.freqs[0], test_steps=recipe.test_steps, **kinds)
+    return replace(recipe, model=replace(recipe.model, covariates=found))
+
+
+def _listed(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _by_kind(kinds: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names)
+
+
+def tell(recipe: "Recipe", data: Path, say: Callable[[str], None]) -> None:
     """Say which part is tested on, and what of the series may surprise."""
-    from models.data import read
+    from models.data import numeric_columns, read
     from models.training.survey import warnings
 
     series = read(data, freq=recipe.freqs[0], test=True, test_steps=recipe.test_steps)
+    taken, columns = recipe.model.covariates.names, numeric_columns(data)
+    if taken:
+        say(f"covariates: {_by_kind(recipe.model.covariates.by_kind)}")
+    if unused := [name for name in columns if name not in taken]:
+        say(f"columns that are not used: {', '.join(unused)}; --past, --known and --static take them as covariates")
     tested = sum(one.test_steps for one in series)
     say(f"{len(series)} series of {sum(map(len, series)):,} steps; {tested:,} of them are the test part")
     for line in warnings(series, season=recipe.model.season, horizon=recipe.model.horizon):

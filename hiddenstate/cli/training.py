@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from models.training.bptt import Report, Trained, TrainOptions
 
 Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
+Names = Annotated[
+    str | None,
+    typer.Option(help="Columns that are observed with the values, such as rain,temp.", show_default=False),
+]
 State = Annotated[
     Literal["float32", "float16"] | None,
     typer.Option(help="Type of the hidden state; float16 takes half the bytes.", show_default="the recipe's"),
@@ -48,6 +52,14 @@ def train(
     ] = Path("trained"),
     run: Annotated[
         Path | None, typer.Option(help="Folder of checkpoints; the same again resumes.", show_default="runs/NAME")
+    ] = None,
+    past: Names = None,
+    known: Annotated[
+        str | None,
+        typer.Option(help="Those that are known in advance, such as promo,price.", show_default=False),
+    ] = None,
+    static: Annotated[
+        str | None, typer.Option(help="Those that have one value in each series.", show_default=False)
     ] = None,
     test_steps: Annotated[
         int | None,
@@ -113,6 +125,9 @@ def train(
             model={"hidden": hidden, "layers": layers, "season": season, "state": state},
             start=begins,
         )
+        plan = planning.with_covariates(plan, data, past=past, known=known, static=static)
+        if not data.is_dir():
+            planning.tell(plan, data, note)
         label = name or plan.name
         version = next_version(label, models_dir)
         options = bptt.TrainOptions(

@@ -92,7 +92,7 @@ def publish(module: Mixture, description: Description, root: Path, *, beside: Se
             "architecture": asdict(module.config),
             "freqs": list(description.freqs),
             "warm_up": description.warm_up,
-            "covariates": {"past": [], "known": [], "static": []},
+            "covariates": {kind: list(names) for kind, names in module.config.covariates.by_kind.items()},
             "state": layout.describe(),
             "metrics": description.metrics,
             "provenance": description.provenance,

@@ -12,11 +12,19 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from models.covariates import Encoding
 from models.dates.calendar import CALENDAR
 from models.layout import StateLayout
 from models.mixture import Mixture
 
 STEP, FORECAST, ORIGIN = "step.onnx", "forecast.onnx", "origin.onnx"
+SHOWN = ("memory", "issued", "trust", "calibration", "static", "covariates")
+"""Blocks that the fan needs, besides the hidden state."""
+
+UNCHANGED = ("fan", "static")
+"""Blocks that no step changes."""
+
+ASKED = "asked"
 OPSET = 18
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice")
 BATCH = "batch"
@@ -32,14 +40,14 @@ class StepGraph(nn.Module):
         self.model, self.weights, self.constants = model, model.step_weights(), _lstm_constants(model.recurrence.lstm)
 
     def forward(
-        self, past: dict[str, Tensor], rows: Sequence[Tensor], value: Tensor, calendar: Tensor
+        self, past: dict[str, Tensor], rows: Sequence[Tensor], value: Tensor, context: Tensor
     ) -> tuple[Tensor, ...]:
         """`past`: see `mixture.Past`; `rows`: hidden states of all layers, then cell states, each (1, B, hidden)."""
 
         def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, list[Tensor]]:
             return self._recur(embedded, started, rows)
 
-        new, recurrent = self.model.fold(value, calendar, past, self.weights, recur)
+        new, recurrent = self.model.fold(value, context, past, self.weights, recur)
         return (*new.values(), *recurrent)
 
     def _recur(self, embedded: Tensor, started: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -69,9 +77,9 @@ class ForecastGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, past: dict[str, Tensor], hidden: Tensor) -> Tensor:
-        """`past`: memory, what was issued, and trust and calibration where there are any."""
-        return self.model.forecast_of(past, hidden.squeeze(0).float())
+    def forward(self, past: dict[str, Tensor], hidden: Tensor, asked: Tensor | None = None) -> Tensor:
+        """`past`: the blocks in SHOWN; `asked`: a row of covariates, of models that know some in advance."""
+        return self.model.forecast_of(past, hidden.squeeze(0).float(), asked)
 
 
 class OriginGraph(nn.Module):
@@ -85,30 +93,38 @@ class OriginGraph(nn.Module):
         return tuple(self.model.origin_of(past, hidden.squeeze(0).float(), self.weights).values())
 
 
+Example = tuple[Tensor | list[Tensor] | dict[str, Tensor], ...]
+
+
 def export(model: Mixture, folder: Path) -> StateLayout:
     """Write the graphs of a model in evaluation mode; the layout of the state that they share.
 
     The step takes the state's blocks in the order of its bytes, then value and calendar, and gives those anew that it
-    changes: all but the fan of an origin.
+    changes: all but the fan of an origin and what is static. A model that takes covariates takes a context in place of
+    the calendar: that, and the row of covariates.
     """
     state = model.initial_state(EXAMPLE_BATCH)
     rows = list(state.pop("recurrent").unsqueeze(1))
     names = [f"{kind}_{layer}" for kind in ("hidden", "cell") for layer in range(model.config.layers)]
-    observed = (torch.zeros(EXAMPLE_BATCH, 1, dtype=torch.float64), torch.zeros(EXAMPLE_BATCH, CALENDAR))
+    encoding = Encoding(model.config.covariates, model.config.horizon)
+    context = torch.zeros(EXAMPLE_BATCH, CALENDAR + encoding.width)
+    observed = (torch.zeros(EXAMPLE_BATCH, 1, dtype=torch.float64), context)
     blocks, top = [*state, *names], model.config.layers - 1
     with torch.no_grad():
-        given, made = [*blocks, "value", "calendar"], [f"next_{name}" for name in blocks if name != "fan"]
+        given = [*blocks, "value", "context" if encoding.width else "calendar"]
+        made = [f"next_{name}" for name in blocks if name not in UNCHANGED]
         _write(StepGraph(model), (state, rows, *observed), given, made, folder / STEP)
-        shown = {name: block for name, block in state.items() if name in ("memory", "issued", "trust", "calibration")}
-        _write(ForecastGraph(model), (shown, rows[top]), [*shown, names[top]], ["fan"], folder / FORECAST)
+        shown = {name: block for name, block in state.items() if name in SHOWN}
+        example: Example = (shown, rows[top])
+        given = [*shown, names[top]]
+        if encoding.known:
+            example, given = (*example, torch.zeros(EXAMPLE_BATCH, encoding.width)), [*given, ASKED]
+        _write(ForecastGraph(model), example, given, ["fan"], folder / FORECAST)
         if model.origin is not None:
             del shown["issued"]
             made = [name for name in ("origin", "fan") if name in state]
             _write(OriginGraph(model), (shown, rows[top]), [*shown, names[top]], made, folder / ORIGIN)
     return StateLayout(model.fields)
-
-
-Example = tuple[Tensor | list[Tensor] | dict[str, Tensor], ...]
 
 
 def _write(graph: nn.Module, example: Example, inputs: list[str], outputs: list[str], path: Path) -> None:

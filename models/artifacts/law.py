@@ -24,9 +24,10 @@ def check(model: Model, *, steps: int = STEPS, seed: int = 0) -> None:
     """Raise LawBroken unless stepping, batching and the fan agree bit by bit and stay finite."""
     rng = np.random.default_rng(seed)
     sessions = max(BATCH_SIZES)
-    values, calendar = difficult_series(rng, sessions, steps), rng.standard_normal((sessions, steps, CALENDAR))
-    observed = calendar.astype(np.float32)
-    states = model.initial_state(sessions)
+    values, observed = difficult_series(rng, sessions, steps), contexts(model, rng, sessions, steps)
+    encoding = model.encoding
+    static = np.concatenate([rng.standard_normal((sessions, encoding.static)), np.ones((sessions, encoding.static))], 1)
+    states = model.initial_state(sessions, static)
     for t in range(steps):
         before = states
         states, issued = model.step(states, values[:, t], observed[:, t])
@@ -35,7 +36,7 @@ def check(model: Model, *, steps: int = STEPS, seed: int = 0) -> None:
         if t in (0, steps - 1):
             _in_any_company(model, before, values[:, t], observed[:, t], states, rng)
     for row in rng.choice(sessions, 4, replace=False):
-        alone, _ = model.fold(model.initial_state(1)[0], values[row], observed[row])
+        alone, _ = model.fold(model.initial_state(1, static[row])[0], values[row], observed[row])
         if not np.array_equal(alone, states[row]):
             raise LawBroken("a session folded alone differs from the same session folded in a batch")
 
@@ -43,14 +44,27 @@ def check(model: Model, *, steps: int = STEPS, seed: int = 0) -> None:
 def _in_any_company(
     model: Model, before: Bytes, values: Doubles, calendar: Floats, after: Bytes, rng: np.random.Generator
 ) -> None:
-    fan = model.forecast(after)
+    fan, encoding = model.forecast(after), model.encoding
+    future = rng.standard_normal((len(after), encoding.horizon, encoding.known))
+    other = model.forecast(after, future)
     if not np.array_equal(fan[:, 0], model.issued(after)):
         raise LawBroken("the fan's first step is not the forecast that the step issued")
     for size in BATCH_SIZES:
         rows = rng.permutation(len(before))[:size]
         states, _ = model.step(before[rows], values[rows], calendar[rows])
-        if not (np.array_equal(states, after[rows]) and np.array_equal(model.forecast(after[rows]), fan[rows])):
+        same = np.array_equal(states, after[rows]) and np.array_equal(model.forecast(after[rows]), fan[rows])
+        if not same or (encoding.known and not np.array_equal(model.forecast(after[rows], future[rows]), other[rows])):
             raise LawBroken(f"{size} sessions in a batch have other bits than in other company")
+
+
+def contexts(model: Model, rng: np.random.Generator, count: int, steps: int) -> Floats:
+    """(count, steps, 5 + W): any calendar, and covariates of which a quarter is missing."""
+    calendar = rng.standard_normal((count, steps, CALENDAR)).astype(np.float32)
+    if not model.encoding.width:
+        return calendar
+    numbers = rng.standard_normal((count, steps, model.encoding.numbers))
+    numbers[rng.random(numbers.shape) < 0.25] = np.nan
+    return np.concatenate([calendar, model.encoding.rows(numbers)], axis=2)
 
 
 def difficult_series(rng: np.random.Generator, count: int, steps: int) -> Doubles:

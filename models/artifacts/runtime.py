@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from models.covariates import Covariates, Encoding
 from models.layout import StateLayout
 
 Bytes = npt.NDArray[np.uint8]
@@ -38,7 +39,8 @@ class ModelSpec:
         fingerprint: 32 bytes, SHA-256 over weights, graphs and configuration.
         quantiles: ascending probabilities with 0.5 in the middle; `levels` are the intervals (percent) that they bound.
         warm_up: steps after which a session counts as warmed up.
-        covariates: names that the model takes, as `past`, `known` in advance and `static`.
+        covariates: names that the model takes, as `past`, `known` in advance and `static`; the architecture has their
+            units, too.
     """
 
     name: str
@@ -84,10 +86,11 @@ class Model:
         self._forecast = _session(folder / "forecast.onnx")
         self._blocks, self._stacked = _blocks(self._step, spec.state_bytes)
         names = list(self._blocks.names or ())
-        self._given = [*names, "value", "calendar"]
+        self._given = [given.name for given in self._step.get_inputs()]
+        self.encoding = Encoding(Covariates.of(spec.architecture.get("covariates", {})), spec.horizon)
         self._new = [output.name for output in self._step.get_outputs()]  # else the runtime asks at each step
         self._issued, self._memory = names.index("issued"), names.index("memory")
-        self._shown = [names.index(given.name) for given in self._forecast.get_inputs()]
+        self._shown = [names.index(given.name) for given in self._forecast.get_inputs() if given.name in names]
         self._made = [names.index(made.name.removeprefix("next_")) for made in self._step.get_outputs()]
         self._kept = names.index("origin") if "origin" in names else -1
         self._origin = _session(folder / "origin.onnx") if "origin" in names else None
@@ -95,9 +98,25 @@ class Model:
         self._seen = spec.layout.offsets["seen"] // 8
         self._alarms = "drift" in names
 
-    def initial_state(self, batch: int) -> Bytes:
-        """(B, state_bytes): the state of sessions that have seen nothing."""
-        return np.zeros((batch, self.spec.state_bytes), np.uint8)
+    def initial_state(self, batch: int, static: Doubles | None = None) -> Bytes:
+        """(B, state_bytes): the state of sessions that have seen nothing.
+
+        Args:
+            static: (B, 2 S) or (2 S,) their static covariates, see `Encoding.of_session`; None = none is known.
+        """
+        states = np.zeros((batch, self.spec.state_bytes), np.uint8)
+        if static is not None and self.encoding.static:
+            start, size = self.spec.layout.offsets["static"], self.spec.layout.field("static").size
+            kept = np.ascontiguousarray(np.broadcast_to(static, (batch, 2 * self.encoding.static)))
+            states[:, start : start + size] = kept.view(np.uint8)
+        return states
+
+    def static(self, states: Bytes) -> Doubles:
+        """(B, 2 S): the static covariates that the states keep, see `Encoding.of_session`."""
+        if not self.encoding.static:
+            return np.zeros((len(states), 0))
+        kept: Doubles = self.spec.layout.view(states, "static")
+        return kept
 
     def step(self, states: Bytes, values: Doubles, calendar: Floats) -> tuple[Bytes, Doubles]:
         """Fold one observation of each session.
@@ -105,7 +124,8 @@ class Model:
         Args:
             states: (B, state_bytes), left as they are.
             values: (B,), NaN where missing.
-            calendar: (B, 5) features of the observations' local times.
+            calendar: (B, 5 + W) features of the observations' local times, and their rows of covariates (`Encoding`) of
+                models that take any.
         Returns:
             The new states (B, state_bytes), and the next step's quantiles (B, Q), in units of each series.
         """
@@ -131,10 +151,20 @@ class Model:
         """A fold of many steps that begins with these states (B, state_bytes), which are left as they are."""
         return Running(self, self._split(states))
 
-    def forecast(self, states: Bytes) -> Doubles:
-        """The fan (B, H, Q); its first step has the bits of what the last `step` issued. Folds nothing."""
+    def forecast(self, states: Bytes, future: Doubles | None = None) -> Doubles:
+        """The fan (B, H, Q); its first step has the bits of what the last `step` issued. Folds nothing.
+
+        Args:
+            future: (B, H, N) covariates known in advance of the steps ahead, NaN = unknown, in the place of what was
+                known at the last observation.
+        """
         blocks = self._split(states)
         shown = {self._given[k]: blocks[k] for k in self._shown}
+        if self.encoding.known:
+            row = blocks[self._given.index("covariates")]
+            if future is not None:
+                row = np.concatenate([row[:, : self.encoding.now], self.encoding.future(future)], axis=1)
+            shown["asked"] = row
         fan: Doubles = self._forecast.run(None, shown)[0]
         return fan
 

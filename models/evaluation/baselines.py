@@ -53,8 +53,8 @@ class Unserved:
         plain.load_state_dict(module.state_dict())
         return cls(plain)
 
-    def initial_state(self, batch: int) -> dict[str, Tensor]:
-        return self.module.initial_state(batch)
+    def initial_state(self, batch: int, static: NDArray[np.float64] | None = None) -> dict[str, Tensor]:
+        return self.module.initial_state(batch, None if static is None else torch.from_numpy(static))
 
     def step(
         self, states: dict[str, Tensor], values: NDArray[np.float64], calendar: NDArray[np.float32]

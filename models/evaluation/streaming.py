@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from models.artifacts.artifact import load_module
 from models.artifacts.runtime import Model
-from models.data import DataError, Series, calendar_of, digest, read
+from models.covariates import Covariates, Encoding
+from models.data import DataError, Series, context_of, digest, read, static_of
+from models.dates.calendar import CALENDAR
 from models.evaluation import baselines
 from models.evaluation.scoring import HorizonScores, Issued, StreamScores, horizon_scores, intervals, stream_scores
 from models.mixture import MixtureConfig
@@ -36,6 +38,9 @@ LONG_SEASONS = 6
 TOGETHER = 256
 """Series folded in one batch; a session's bits do not depend on it."""
 
+WITHOUT = Encoding(Covariates(), 1)
+"""Of models that take no covariates."""
+
 Array = NDArray[np.float64]
 States = TypeVar("States")
 
@@ -43,7 +48,7 @@ States = TypeVar("States")
 class Forecaster(Protocol[States]):
     """A fold that forecasts: a served model, or a baseline that can be stepped like one."""
 
-    def initial_state(self, batch: int) -> States: ...
+    def initial_state(self, batch: int, static: Array | None = None) -> States: ...
 
     def step(self, states: States, values: Array, calendar: NDArray[np.float32]) -> tuple[States, Array]: ...
 
@@ -123,7 +128,10 @@ def evaluate(
     hashes: dict[str, str] = {}
     for path in options.files:
         collection = path.name.split(".")[0]
-        whole = read(path, freq=model.spec.freqs[0], test=True, test_steps=options.test_steps)
+        taken = model.encoding.covariates if model.encoding.covariates.names else None
+        whole = read(
+            path, freq=model.spec.freqs[0], test=True, test_steps=options.test_steps, covariates=taken
+        )
         series = [one for one in whole if one.test_steps]
         if not series:
             cure = "mark the last rows of each series with test = true, or give a number of --test-steps"
@@ -150,21 +158,25 @@ def forecasts(
 ) -> Iterator[tuple[str, list[Issued]]]:
     """By forecaster, the model first, what each issued for the test part of every series."""
     spec = model.spec
-    yield spec.label, stream(model, series, spec.quantiles, warm_up)
+    yield spec.label, stream(model, series, spec.quantiles, warm_up, model.encoding)
     others = {baselines.NO_NETWORK: baselines.Unserved.without_network(MixtureConfig.of(spec.architecture))}
     if spec.architecture.get("anchors"):
         module = load_module(model.folder)
         others = {baselines.UNCALIBRATED: baselines.Unserved.without_calibration(module), **others}
     for name, forecaster in others.items():
         with one_thread():
-            issued = stream(forecaster, series, spec.quantiles, warm_up)
+            issued = stream(forecaster, series, spec.quantiles, warm_up, model.encoding)
         yield name, issued
     yield baselines.SEASONAL_NAIVE, baselines.seasonal_naive(series, spec.horizon, season)
     yield baselines.NAIVE, baselines.naive(series, spec.horizon)
 
 
 def stream(
-    forecaster: Forecaster[States], series: Sequence[Series], quantiles: tuple[float, ...], warm_up: int | None
+    forecaster: Forecaster[States],
+    series: Sequence[Series],
+    quantiles: tuple[float, ...],
+    warm_up: int | None,
+    encoding: Encoding = WITHOUT,
 ) -> list[Issued]:
     """Run the protocol over each series' last `warm_up` training steps and its test part, many series in lockstep."""
     order = sorted(range(len(series)), key=lambda k: (series[k].test_steps, len(series[k])))
@@ -175,29 +187,33 @@ def stream(
         for k in group:
             by_test.setdefault(series[k].test_steps, []).append(k)
         for members in by_test.values():
-            found = _lockstep(forecaster, [series[k] for k in members], quantiles, warm_up)
+            found = _lockstep(forecaster, [series[k] for k in members], quantiles, warm_up, encoding)
             issued.update(zip(members, found, strict=True))
     return [issued[k] for k in range(len(series))]
 
 
 def _lockstep(
-    forecaster: Forecaster[States], series: Sequence[Series], quantiles: tuple[float, ...], warm_up: int | None
+    forecaster: Forecaster[States],
+    series: Sequence[Series],
+    quantiles: tuple[float, ...],
+    warm_up: int | None,
+    encoding: Encoding,
 ) -> list[Issued]:
     """Series with test parts of one length, aligned at their ends; before its first value a session is not started."""
     test = series[0].test_steps
     known = max(one.train_steps if warm_up is None else min(one.train_steps, warm_up) for one in series)
     span = known + test
     values = np.full((len(series), span), np.nan)
-    calendar = np.zeros((len(series), span, 5), dtype=np.float32)
+    context = np.zeros((len(series), span, CALENDAR + encoding.width), dtype=np.float32)
     for k, one in enumerate(series):
         length = min(len(one), span)
         values[k, span - length :] = one.values[-length:]
-        calendar[k, span - length :] = calendar_of(one)[-length:]
-    states = forecaster.initial_state(len(series))
+        context[k, span - length :] = context_of(one, encoding)[-length:]
+    states = forecaster.initial_state(len(series), static_of(series, encoding))
     one_step = np.empty((len(series), test, len(quantiles)))
     fan = np.empty(0)
     for t in range(span - 1):
-        states, upcoming = forecaster.step(states, values[:, t].copy(), np.ascontiguousarray(calendar[:, t]))
+        states, upcoming = forecaster.step(states, values[:, t].copy(), np.ascontiguousarray(context[:, t]))
         if t >= known - 1:
             one_step[:, t - known + 1] = upcoming
         if t == known - 1:

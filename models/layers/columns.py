@@ -27,6 +27,7 @@ class MemoryConfig:
         shown: phases to come that the network is shown.
         trends: whether there are experts that follow trends.
         reach: steps ahead over which experts' errors are kept beside the one-step ones; 0 = they are not.
+        beside: columns of covariates that the network is shown.
     """
 
     season: int
@@ -35,6 +36,7 @@ class MemoryConfig:
     shown: int = 7
     trends: bool = False
     reach: int = 0
+    beside: int = 0
 
     @property
     def experts(self) -> int:

@@ -8,6 +8,7 @@ logs       logarithms over the smallest expert error: of the scale (`one`), of t
            times the scale
 flags      how far a session is from being warm, and whether the observation is missing
 calendar   features of the observation's local time
+beside     covariates, of models that take any
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Inputs:
         self.far = slice(self.error.stop, self.error.stop + far)
         self.fast, self.slow, self.seen = range(self.far.stop, self.logs.stop)
         self.flags = slice(self.logs.stop, self.logs.stop + 2)
-        self.width = self.flags.stop + CALENDAR
+        calendar = self.flags.stop + CALENDAR
+        self.beside = slice(calendar, calendar + columns.config.beside)
+        self.width = self.beside.stop
         self._eye = torch.eye(self.width)
 
     def units(self, part: slice) -> Tensor:

@@ -29,6 +29,7 @@ class NextWeights:
         seen: (K + LOGS, hidden) and its bias; state: (hidden, hidden).
         prior: (K + LOGS, K + 1 + 2 side), of the gate's columns, and the bias of all.
         out: (hidden, K + 1 + 2 side).
+        beside: (C, hidden), of covariates; None where the model takes none.
 
     With rivals, prior, out and its bias have K columns more, for the plain mixture.
     """
@@ -39,6 +40,7 @@ class NextWeights:
     prior: Tensor
     out: Tensor
     out_bias: Tensor
+    beside: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class FanWeights:
         gaps: (width, n K) float64, as `candidates` gives them.
         by_gap: (K, hidden); by_log: (LOGS, hidden); offset, gain: (n, hidden); state: (hidden, hidden).
         prior: (LOGS, n K), and `plain`, the plain mixture's; out: (hidden, K + 1 + 2 side) and its bias.
+        beside: as in `NextWeights`.
     """
 
     gaps: Tensor
@@ -61,6 +64,7 @@ class FanWeights:
     plain: Tensor
     out: Tensor
     out_bias: Tensor
+    beside: Tensor | None = None
 
 
 class MixtureHead(nn.Module):
@@ -106,8 +110,9 @@ class MixtureHead(nn.Module):
         nn.init.zeros_(self.out.bias)
         with torch.no_grad():
             self.out.bias[self.count + 1 :] = _initial_spreads(quantiles)
+        self.from_beside = nn.Linear(columns.config.beside, hidden, bias=False) if columns.config.beside else None
         self.last = slice(columns.ring.stop - 1, columns.ring.stop)
-        self.experts, self.rivals = inputs.experts, rivals
+        self.experts, self.beside, self.rivals = inputs.experts, inputs.beside, rivals
         stacking = _stacking(self.count, self.side)
         rivalling, pulling = _rivalling(stacking, self.count)
         buffers = {
@@ -139,6 +144,7 @@ class MixtureHead(nn.Module):
             plain=self._prior(self.powers, at)[self.count :].flatten(1),
             out=self.out.weight.T,
             out_bias=self.out.bias,
+            beside=self._beside(),
         )
 
     def fan(
@@ -150,6 +156,7 @@ class MixtureHead(nn.Module):
         w: FanWeights,
         stretch: Tensor | None = None,
         pull: Tensor | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """Quantiles of n horizons.
 
@@ -159,6 +166,7 @@ class MixtureHead(nn.Module):
             logs: (..., LOGS) as in `Inputs`; scale: (..., 1).
             stretch: (..., n, 2 side) what the distances between quantiles are multiplied by.
             pull: (..., 1) the plain mixture's part; None where forecasts are the network's alone.
+            beside: (..., n, C) covariates of each of the horizons, where the model takes any.
         Returns:
             (..., n, Q) float64 in units of the series, never decreasing along Q; with a pull (..., n, 2 + Q), first the
             medians of both rivals.
@@ -168,6 +176,8 @@ class MixtureHead(nn.Module):
         near = self._compressed(ratios).reshape(*lead, horizons, self.count)
         gaps = ratios.reshape(*lead, horizons, self.count)
         seen = near.matmul(w.by_gap) + logs.matmul(w.by_log).unsqueeze(-2) + w.offset
+        if beside is not None and w.beside is not None:
+            seen = seen + beside.matmul(w.beside)
         raw = silu(hidden.matmul(w.state).unsqueeze(-2) * w.gain + seen).matmul(w.out) + w.out_bias
         gate, others = raw.tensor_split([self.count], dim=-1)
         prior = logs.matmul(w.prior).reshape(*lead, horizons, self.count)
@@ -194,7 +204,12 @@ class MixtureHead(nn.Module):
             prior=torch.cat([prior, prior.new_zeros(len(prior), others), plain[:, :more]], dim=1),
             out=pad(self.out.weight.T, (0, more)),
             out_bias=pad(self.out.bias, (0, more)),
+            beside=self._beside(),
         )
+
+    def _beside(self) -> Tensor | None:
+        """(C, hidden) weights of covariates."""
+        return None if self.from_beside is None else self.from_beside.weight.T
 
     def _seen(self) -> Tensor:
         """(K + LOGS, hidden): what the hidden layer sees of experts, as in `Inputs.experts`."""
@@ -231,7 +246,10 @@ class MixtureHead(nn.Module):
             pull: (B, 1), given where there are rivals; the result is (B, 2 + Q) then, as that of `fan`.
         """
         experts = inputs[:, self.experts]
-        u = silu(torch.addmm(torch.addmm(w.seen_bias, experts, w.seen), hidden, w.state))
+        seen = torch.addmm(torch.addmm(w.seen_bias, experts, w.seen), hidden, w.state)
+        if w.beside is not None:
+            seen = torch.addmm(seen, inputs[:, self.beside], w.beside)
+        u = silu(seen)
         raw = torch.addmm(torch.addmm(w.out_bias, experts, w.prior), u, w.out)
         gate, others, *plain = raw.tensor_split([self.count, self.count + 1 + 2 * self.side][: 1 + self.rivals], dim=1)
         return self._units(gate, others, gaps, stretch, plain[0] if plain else None, pull) * unit + value

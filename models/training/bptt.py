@@ -20,6 +20,7 @@ from models.mixture import Mixture, Window
 from models.synthetic import series as synthetic
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
+from models.training.covariates import contexts, further, static_rows
 from models.training.curve import Point, Progress, training_curve
 from models.training.recipe import Recipe, Schedule, Source
 from models.training.start import Start
@@ -134,7 +135,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     report = report or Report()
     torch.set_num_threads(options.threads)
     recipe, schedule = options.recipe, options.recipe.schedule
-    read = [source.read(options.data, recipe.freqs[0]) for source in recipe.sources]
+    read = [source.read(options.data, recipe.freqs[0], recipe.model.covariates) for source in recipe.sources]
     sha256 = digest(one for series in read for one in series)
     rows = [
         Rows(source, len(series), sum(map(len, series)), digest(series))
@@ -253,32 +254,36 @@ class Batch:
         positions: (B, P) steps at which the fan is judged, in order.
         horizons: H of the steps ahead, from 1 on.
         targets: (B, P, H) float64, NaN where nothing is judged.
+        beside: (B, P, H, C) float32, covariates of the steps that are judged; C is 0 where there are none.
     """
 
     window: Window
     positions: Tensor
     horizons: Sequence[int]
     targets: Tensor
+    beside: Tensor
 
 
 def batches(module: Mixture, windows: Windows, rng: np.random.Generator, schedule: Schedule) -> Iterator[Batch]:
     """Fold the memory of many windows at once, and give them out in batches of the schedule's size."""
-    values, calendar = torch.from_numpy(windows.values), torch.from_numpy(windows.calendar)
+    values, context = torch.from_numpy(windows.values), torch.from_numpy(contexts(module, windows))
+    static = torch.from_numpy(static_rows(module, windows))
     known = (~torch.isnan(values)).double()
-    values = stand_ins(module, values, calendar)
+    values = stand_ins(module, values, context, static)
     length, size = windows.values.shape[1], schedule.batch
     places = np.sort(loss_positions(rng, windows.steps, max(length // schedule.positions, 1)), axis=1)
     horizons = judged_horizons(rng, module.config.horizon, schedule.horizons)
     rows = np.arange(len(windows))[:, None, None]
     targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.array(horizons)])
-    positions = torch.from_numpy(places)
+    positions, beside = torch.from_numpy(places), further(module, windows, places, horizons)
     for start in range(0, len(windows), BATCHES_FOLDED * size):
         fold = slice(start, start + BATCHES_FOLDED * size)
-        initial = module.initial_state(len(positions[fold]))
-        folded, _ = module.unroll_memory(values[fold], known[fold], calendar[fold], initial, positions[fold])
-        parts = (folded.memory, folded.inputs, positions[fold], targets[fold])
-        for memory, inputs, position, target in zip(*(torch.split(part, size) for part in parts), strict=True):
-            yield Batch(Window(memory, inputs), position, horizons, target)
+        initial = module.initial_state(len(positions[fold]), static[fold])
+        folded, _ = module.unroll_memory(values[fold], known[fold], context[fold], initial, positions[fold])
+        parts = (folded.memory, folded.inputs, positions[fold], targets[fold], beside[fold])
+        for memory, inputs, *others in zip(*(torch.split(part, size) for part in parts), strict=True):
+            position, target, covariates = others
+            yield Batch(Window(memory, inputs), position, horizons, target, covariates)
 
 
 def judged_horizons(rng: np.random.Generator, horizon: int, count: int) -> list[int]:
@@ -288,8 +293,10 @@ def judged_horizons(rng: np.random.Generator, horizon: int, count: int) -> list[
     return [1, *sorted((rng.choice(horizon - 1, count - 1, replace=False) + 2).tolist())]
 
 
-def stand_ins(module: Mixture, values: Tensor, calendar: Tensor) -> Tensor:
+def stand_ins(module: Mixture, values: Tensor, context: Tensor, static: Tensor | None = None) -> Tensor:
     """Values (N, T) with each missing one replaced by the median that the module, as it is now, issues for it.
+
+    Of the contexts (N, T, ...) the first columns suffice, as `unroll_memory` needs them.
 
     The windows with gaps are folded step by step, as serving does; gradients never pass through a stand-in.
     """
@@ -297,11 +304,11 @@ def stand_ins(module: Mixture, values: Tensor, calendar: Tensor) -> Tensor:
     if not len(gappy):
         return values
     filled, median = values[gappy], module.scores.median
-    state = module.initial_state(len(gappy))
+    state = module.initial_state(len(gappy), None if static is None else static[gappy])
     with torch.no_grad():
         for t in range(values.shape[1]):
             value = torch.where(torch.isnan(filled[:, t]), state["issued"][:, median], filled[:, t])
-            _, state = module.step((filled[:, t], calendar[gappy, t]), state)
+            _, state = module.step((filled[:, t], module.whole(context[gappy, t])), state)
             filled[:, t] = value
     values = values.clone()
     values[gappy] = filled
@@ -323,7 +330,8 @@ def unrolled_losses(module: Mixture, batch: Batch, unroll: int) -> Iterator[Tens
         step = batch.positions[window, place]
         logs = inputs[window, step][:, module.memory.inputs.logs]
         weights = module.head.fan_weights(batch.horizons)
-        fan = module.fan(memory[window, place], logs, hidden[window, step - start], weights)
+        beside = batch.beside[window, place]
+        fan = module.fan(memory[window, place], logs, hidden[window, step - start], weights, beside=beside)
         yield pinball_loss(module, memory[window, place], fan, batch.targets[window, place])
         state = state.detach()
 

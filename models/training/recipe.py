@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from models.covariates import Covariates
 from models.data import DataError, Series, read
 from models.mixture import MixtureConfig
 
@@ -31,9 +32,12 @@ class Source:
     def name(self) -> str:
         return Path(self.file).name.split(".")[0]
 
-    def read(self, folder: Path, freq: str) -> list[Series]:
+    def read(self, folder: Path, freq: str, covariates: Covariates | None = None) -> list[Series]:
         """The train split of the series that this source names; DataError if there are none."""
-        series = read(folder / self.file, freq=freq, prefixes=self.prefixes, test_steps=self.test_steps)
+        beside = covariates if covariates and covariates.names else None
+        series = read(
+            folder / self.file, freq=freq, prefixes=self.prefixes, test_steps=self.test_steps, covariates=beside
+        )
         kept = [one for one in series if self.shortest <= len(one) <= self.longest]
         if not kept:
             raise DataError(f"{folder / self.file}: no series of {self.shortest} to {self.longest} training steps")

@@ -3,9 +3,14 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import torch
+
 from models.artifacts.artifact import load_module, read_config
 from models.mixture import Mixture, MixtureConfig
 from models.training.recipe import Schedule
+
+EMBEDDING, BESIDE = "recurrence.embed.weight", "head.from_beside.weight"
+"""Weights of the columns of covariates, those of the embedding after all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +44,15 @@ class Start:
         )
 
     def give_weights(self, module: Mixture) -> None:
-        """Let a module of the same architecture begin with the model's weights."""
-        module.load_state_dict(load_module(self.folder).state_dict())
+        """Let a module of the same architecture begin with the model's weights.
+
+        It may take covariates that the model does not: they have no effect yet.
+        """
+        given, own = load_module(self.folder).state_dict(), module.state_dict()
+        if set(own) - set(given):
+            for name in (EMBEDDING, BESIDE):
+                weights = torch.zeros_like(own[name])
+                if name in given:
+                    weights[:, : given[name].shape[1]] = given[name]
+                given[name] = weights
+        module.load_state_dict(given)

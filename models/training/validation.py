@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.data import Series, calendar_of
+from models.covariates import Encoding
+from models.data import Series, context_of, static_of
 from models.dates.calendar import CALENDAR
 from models.evaluation.scoring import last_known
 from models.mixture import Mixture, MixtureConfig
@@ -77,7 +78,8 @@ class Validation:
     """N held-out ends, aligned, with the source that each is from.
 
     Attributes:
-        values: (N, T) float64, the last known one where one is missing; calendar: (N, T, 5) float32.
+        values: (N, T) float64, the last known one where one is missing; context: (N, T, 5 + W) float32.
+        static: (N, 2 S) float64.
         known: (N, T) float64, 0 where a value is missing.
         judged: (N, H) whether each of the last H steps is.
     """
@@ -85,7 +87,8 @@ class Validation:
     sources: tuple[str, ...]
     values: Tensor
     known: Tensor
-    calendar: Tensor
+    context: Tensor
+    static: Tensor
     judged: Tensor
 
     def relative_error(self, module: Mixture) -> dict[str, float]:
@@ -93,13 +96,15 @@ class Validation:
         if not self.sources:
             return {}
         with torch.no_grad():
-            state, steps = module.initial_state(len(self.values)), self.judged.shape[1]
+            state, steps = module.initial_state(len(self.values), self.static), self.judged.shape[1]
             part = slice(-steps - 1, -1)
             places = torch.arange(self.values.shape[1])[part].expand(len(self.values), -1)
-            window, _ = module.unroll_memory(self.values, self.known, self.calendar, state, places)
+            window, _ = module.unroll_memory(self.values, self.known, self.context, state, places)
             hidden, _ = module.recurrence.sequence(window.inputs, state["recurrent"])
             logs = window.inputs[:, part][..., module.memory.inputs.logs]
-            fan = module.fan(window.memory, logs, hidden[:, part], module.head.fan_weights([1]))
+            beside = window.inputs[:, part][..., module.memory.inputs.beside].unsqueeze(2)
+            weights = module.head.fan_weights([1])
+            fan = module.fan(window.memory, logs, hidden[:, part], weights, beside=beside)
             issued = fan[:, :, 0, module.scores.median]
         actual = self.values[:, -steps:]
         error = ((actual - issued).abs() * self.judged).sum(1)
@@ -126,19 +131,21 @@ def validation_parts(
         ends += [series[k] for k in lenders]
         names += [name] * len(lenders)
         parts.append([one.head(len(one) - holdout.steps * (k in lenders)) for k, one in enumerate(series)])
-    return parts, _validation(names, ends, holdout)
+    return parts, _validation(names, ends, holdout, Encoding(config.covariates, config.horizon))
 
 
-def _validation(names: Sequence[str], ends: Sequence[Series], holdout: Holdout) -> Validation:
+def _validation(names: Sequence[str], ends: Sequence[Series], holdout: Holdout, encoding: Encoding) -> Validation:
     span, steps = holdout.warm_up + holdout.steps, holdout.steps
     values, known = np.zeros((len(ends), span)), np.ones((len(ends), span))
-    calendar, judged = np.zeros((len(ends), span, CALENDAR), np.float32), np.zeros((len(ends), steps), bool)
+    context = np.zeros((len(ends), span, CALENDAR + encoding.width), np.float32)
+    judged = np.zeros((len(ends), steps), bool)
     for row, one in enumerate(ends):
         known[row] = ~np.isnan(one.values[-span:])
         values[row] = _filled(one.values[-span:])
-        calendar[row] = calendar_of(one)[-span:]
+        context[row] = context_of(one, encoding)[-span:]
         judged[row] = (known[row, -steps:] > 0.0) & ~one.imputed[-steps:]
-    return Validation(tuple(names), *map(torch.from_numpy, (values, known, calendar, judged)))
+    tensors = map(torch.from_numpy, (values, known, context, static_of(ends, encoding), judged))
+    return Validation(tuple(names), *tensors)
 
 
 def _filled(values: NDArray[np.float64]) -> NDArray[np.float64]:

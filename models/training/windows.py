@@ -1,7 +1,7 @@
 """Training windows: stretches of real and synthetic series, drawn by weight, and the positions that the loss judges."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from models.synthetic.seasons import Rhythm
 from models.training.recipe import Schedule
 
 Array = NDArray[np.float64]
+FORGOTTEN, UNFORESEEN = 0.1, 0.1
+"""Shares of the windows of series with covariates, of which none are known at all, or none in advance."""
+
 COLD = 28
 """A quarter of the loss positions lie before this step of a session's life."""
 
@@ -26,15 +29,30 @@ class Windows:
         ahead: (N, T + H) float64, the same steps and those after them, NaN where no forecast is judged.
         calendar: (N, T, 5) float32.
         steps: (N,) int64, how many steps of each window belong to its series; the rest is padding.
+        beside: (N, T + H, C) float64, covariates of the same steps and those after them, NaN where missing.
+        static: (N, S) float64.
+        foreseen: (N,) whether what is known in advance is known in time.
     """
 
     values: Array
     ahead: Array
     calendar: NDArray[np.float32]
     steps: NDArray[np.int64]
+    beside: Array
+    static: Array
+    foreseen: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def some(self, rows: NDArray[np.int64]) -> "Windows":
+        """Those windows, in that order."""
+        return Windows(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence["Windows"]) -> "Windows":
+        """One after another."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
 
 class Pool:
@@ -47,6 +65,9 @@ class Pool:
         self.lengths = np.array([len(one) for one in series])
         self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]])
         self.chances = weights / weights.sum()
+        none = np.empty(0)
+        self.beside = np.concatenate([_wide(one.covariates, len(one)) for one in series])
+        self.static = np.stack([none if one.static is None else one.static for one in series])
 
     def cut(self, rng: np.random.Generator, count: int, window: int, horizon: int) -> Windows:
         """Draw windows that start anywhere such that, where the series is long enough, all of it lies inside."""
@@ -58,7 +79,9 @@ class Pool:
         rows = (self.starts[which] + offset)[:, None] + np.minimum(span, steps[:, None] - 1)
         ahead = np.where(span < steps[:, None], self.judged[rows], np.nan)
         values = self.values[rows[:, :window]]
-        return Windows(values, ahead, self.calendar[rows[:, :window]], np.minimum(steps, window))
+        beside = np.where((span < steps[:, None])[:, :, None], self.beside[rows], np.nan)
+        calendar, foreseen = self.calendar[rows[:, :window]], np.ones(count, dtype=bool)
+        return Windows(values, ahead, calendar, np.minimum(steps, window), beside, self.static[which], foreseen)
 
 
 class Sampler:
@@ -76,6 +99,8 @@ class Sampler:
     ) -> None:
         self.pools, self.generated, self.schedule = pools, generated, schedule
         self.rhythm, self.horizon = rhythm, horizon
+        width, fixed = pools[0].beside.shape[1], pools[0].static.shape[1]
+        self.shapes: tuple[tuple[int, ...], ...] = ((schedule.window + horizon, width), (fixed,))
         real = 1.0 - schedule.synthetic - schedule.walks
         shares = np.array([*(real * np.array(weights) / sum(weights)), schedule.synthetic, schedule.walks])
         self.shares = shares / shares.sum()
@@ -89,14 +114,8 @@ class Sampler:
         if numbers[-1]:
             walks = synthetic.walks(rng, int(numbers[-1]), self.schedule.window + self.horizon)
             parts.append(self._generated(rng, walks, int(numbers[-1]), flip=0.0))
-        order = rng.permutation(count)
-        joined = Windows(
-            np.concatenate([p.values for p in parts])[order],
-            np.concatenate([p.ahead for p in parts])[order],
-            np.concatenate([p.calendar for p in parts])[order],
-            np.concatenate([p.steps for p in parts])[order],
-        )
-        return self._with_gaps(rng, joined)
+        joined = Windows.joined(parts).some(rng.permutation(count))
+        return self._with_gaps(rng, self._forgotten(rng, joined))
 
     def _real(self, rng: np.random.Generator, pool: Pool, count: int) -> Windows:
         cut = pool.cut(rng, count, self.schedule.window, self.horizon)
@@ -105,9 +124,12 @@ class Sampler:
         rows = np.flatnonzero(rng.random(count) < self.schedule.augmented)
         if len(rows):
             whole[rows] = self._augmented(rng, cut, rows)
-        whole *= np.where(rng.random(count) < self.schedule.flipped, -1.0, 1.0)[:, None]
+        signs = np.where(rng.random(count) < self.schedule.flipped, -1.0, 1.0)
+        whole *= signs[:, None]
+        cut.beside[signs < 0.0] = np.nan  # what raised the values would lower them
         window = self.schedule.window
-        return Windows(whole[:, :window], whole[:, window:], cut.calendar * dated[:, None, None], cut.steps)
+        calendar = cut.calendar * dated[:, None, None]
+        return replace(cut, values=whole[:, :window], ahead=whole[:, window:], calendar=calendar)
 
     def _augmented(self, rng: np.random.Generator, cut: Windows, rows: NDArray[np.intp]) -> Array:
         window = self.schedule.window
@@ -124,7 +146,17 @@ class Sampler:
         ahead = series[which[:, None], inside].astype(np.float64)
         ahead *= np.where(rng.random(count) < flip, -1.0, 1.0)[:, None]
         nothing = np.zeros((count, window, CALENDAR), dtype=np.float32)
-        return Windows(ahead[:, :window].copy(), ahead, nothing, np.full(count, window))
+        beside, static = (np.full((count, *shape), np.nan) for shape in self.shapes)
+        steps, foreseen = np.full(count, window), np.ones(count, dtype=bool)
+        return Windows(ahead[:, :window].copy(), ahead, nothing, steps, beside, static, foreseen)
+
+    def _forgotten(self, rng: np.random.Generator, windows: Windows) -> Windows:
+        """Of some windows no covariates are known, and of others none in advance: a session may send as little."""
+        if not windows.beside.shape[2]:
+            return windows
+        drawn = rng.random(len(windows))
+        windows.beside[drawn < FORGOTTEN] = np.nan
+        return replace(windows, foreseen=drawn < 1.0 - UNFORESEEN)
 
     def _with_gaps(self, rng: np.random.Generator, windows: Windows) -> Windows:
         """Leave single values and short stretches out of some windows; nothing that is left out is judged either."""
@@ -138,6 +170,10 @@ class Sampler:
         windows.values[gaps] = np.nan
         windows.ahead[:, :length][gaps] = np.nan
         return windows
+
+
+def _wide(covariates: Array | None, length: int) -> Array:
+    return np.empty((length, 0)) if covariates is None else covariates
 
 
 def pool_of(series: Sequence[Series]) -> Pool:

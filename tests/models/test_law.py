@@ -10,11 +10,11 @@ import pytest
 
 from models.artifacts import law
 from models.artifacts.artifact import SHIPPED, find, load, load_module
-from models.artifacts.export import export
 from models.artifacts.law import LawBroken
-from models.artifacts.runtime import Model, ModelSpec
+from models.artifacts.runtime import Model
 from models.mixture import Mixture, MixtureConfig
 from tests.golden.publish_models import ROOT, random_module
+from tests.models.compiling import compiled
 from tests.models.sessions import TOLERANCE, difference, served, unrolled, week_features
 from tests.models.shapes import SHAPES
 
@@ -158,27 +158,3 @@ def served_against_unrolled(model: Model, module: Mixture) -> float:
     issued, sizes, states = served(model, values, calendar)
     expected, fan = unrolled(module, values, calendar)
     return max(difference(issued, expected, sizes), difference(model.forecast(states), fan, sizes[:, -1:]))
-
-
-def compiled(module: Mixture, folder: Path) -> Model:
-    """The serving runtime on a module's graphs, nothing checked."""
-    folder.mkdir(exist_ok=True)
-    layout = export(module, folder)
-    config = module.config
-    spec = ModelSpec(
-        name="random",
-        version=1,
-        fingerprint=bytes(32),
-        freqs=("D",),
-        season=config.season,
-        horizon=config.horizon,
-        quantiles=config.quantiles,
-        levels=(50, 80, 90, 95),
-        warm_up=28,
-        covariates={},
-        layout=layout,
-        architecture={"state": config.state},
-        metrics={},
-        provenance={},
-    )
-    return Model(spec, folder)
