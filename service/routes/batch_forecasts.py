@@ -127,7 +127,10 @@ async def _framed(core: Core, frame: Frame, levels: Sequence[int]) -> AsyncItera
         }
         asked = [number for number in numbers if number not in refused]
         found = await core.forecasting.foresee(
-            [frame.sessions[number] for number in asked], [frame.horizon(number) for number in asked], levels
+            [frame.sessions[number] for number in asked],
+            [frame.horizon(number) for number in asked],
+            levels,
+            [frame.future(number) for number in asked],
         )
         told = {number: frame.matched(number, one) for number, one in zip(asked, found, strict=True)}
         yield [refused.get(number) or told[number] for number in numbers]

@@ -68,9 +68,9 @@ async def what_if(session: SessionDep, request: Request, core: CoreDep) -> Respo
         raise view.refused
     require_known(asked.future, view)
     try:
-        return reply(view.forecast(asked.steps, sorted(set(asked.levels))))
+        return reply(view.forecast(asked.steps, sorted(set(asked.levels)), asked.future))
     except InvalidRequest as refused:  # which names parameters of the other forecast
-        faults = [Fault(fault.detail, pointer(fault.parameter or "")) for fault in refused.errors]
+        faults = [Fault(fault.detail, fault.pointer or pointer(fault.parameter or "")) for fault in refused.errors]
         raise InvalidRequest(faults, at=refused.at) from None
 
 

@@ -12,7 +12,7 @@ from service.sessions import drift, entries
 from service.sessions.advancing import answer_again, committed, known, replay
 from service.sessions.applying import Applying, current_forecast
 from service.sessions.records import TOKEN_BYTES, WholeRecords
-from service.sessions.rules import Place, Plan, off_grid, require_match
+from service.sessions.rules import Place, Plan, given_of, off_grid, require_match
 from service.sessions.whole import Whole
 from service.sessions.work import Correct, Reply, Rewind, Write
 from service.storage.answers import Answer, read_answers
@@ -96,16 +96,17 @@ def _correction(whole: Whole, work: Correct) -> Plan:
     """What to fold again. Raises what `_step` raises, and NotRetained."""
     place, asked = whole.place, work.correction
     step = _step(place, work.key, Fault("", parameter="key"))
-    if asked.covariates:
-        fault = Fault(f"the model {place.label.model} takes no covariates", "/covariates")
-        raise InvalidRequest([fault], at=place.standing())
+    try:
+        given = given_of(place.label.model, place.taken, asked.covariates)
+    except InvalidRequest as refused:
+        raise InvalidRequest(refused.errors, at=place.standing()) from None
     if "value" in asked.model_fields_set:
         value = nan if asked.value is None else asked.value
     else:
         stored = whole.retained(step)
         value = nan if stored is None else stored.value
     plan = Plan(place, whole.retained, correctable_from=whole.correctable_from())
-    plan.correct(step, value, Fault("is too old to be corrected", parameter="key"))
+    plan.correct(step, value, Fault("is too old to be corrected", parameter="key"), given)
     return plan
 
 

@@ -35,14 +35,15 @@ class Applying:
         whole.will_change(first)
         start, state = whole.state_before(first)
         again = whole.slots_from(start + 1)
-        corrected = _correct(again, plan.corrections)
+        corrected = _correct(again, plan)
         values = np.concatenate([again["value"], plan.values])
         instants = [*again["timestamp"].tolist(), *plan.instants]
+        numbers = np.concatenate([again["covariates"], _numbers(plan, loaded)])
         folded = await self._folding.fold(
             loaded,
             state,
             values,
-            lambda begin, end: entries.calendar(plan.label.grid, instants[begin:end]),
+            lambda begin, end: entries.context(loaded, plan.label.grid, instants[begin:end], numbers[begin:end]),
             keep=[step - start for step in record.snapshot_steps(start, plan.step)],
         )
         if not loaded.model.finite(np.stack([folded.state, *folded.kept.values()])).all():
@@ -67,9 +68,10 @@ class Applying:
         """Go back, in memory, to an earlier step that is retained and has a kept state at it or before it."""
         start, state = whole.state_before(step + 1)
         again = whole.slots_from(start + 1)[: step - start]
-        calendar = entries.calendar(whole.place.label.grid, again["timestamp"].tolist())
+        instants = again["timestamp"].tolist()
+        context = entries.context(whole.loaded, whole.place.label.grid, instants, again["covariates"])
         folded = await self._folding.fold(
-            whole.loaded, state, again["value"].copy(), lambda begin, end: calendar[begin:end]
+            whole.loaded, state, again["value"].copy(), lambda begin, end: context[begin:end]
         )
         whole.rewind(step, folded.state)
 
@@ -80,14 +82,23 @@ def current_forecast(whole: Whole) -> entries.Doubles:
     return bounds.cut(entries.issued(whole.loaded, whole.record.state[None]))
 
 
-def _correct(slots: Structured, corrections: Mapping[int, float]) -> NDArray[np.bool_]:
-    """Put the corrected values into slots, in place; (N,) which ones they are."""
+def _numbers(plan: Plan, loaded: LoadedModel) -> entries.Doubles:
+    """(T, C) covariates of the steps to fold."""
+    return np.array(plan.covariates, np.float64).reshape(len(plan.values), loaded.encoding.numbers)
+
+
+def _correct(slots: Structured, plan: Plan) -> NDArray[np.bool_]:
+    """Put the corrected values and covariates into slots, in place; (N,) which ones they are."""
+    corrections: Mapping[int, float] = plan.corrections
     corrected: NDArray[np.bool_] = np.isin(slots["step"], list(corrections))
     before = slots["value"][corrected]
     unmarked = slots["flags"][corrected] & HAS_ORIGINAL == 0
     slots["original"][corrected] = np.where(unmarked, before, slots["original"][corrected])
     slots["flags"][corrected] = slots["flags"][corrected] & ~np.uint32(IMPUTED) | HAS_ORIGINAL
     slots["value"][corrected] = [corrections[step] for step in slots["step"][corrected].tolist()]
+    for row in np.flatnonzero(corrected).tolist():
+        for place, number in plan.beside.get(int(slots["step"][row]), {}).items():
+            slots["covariates"][row, place] = number
     return corrected
 
 
@@ -132,6 +143,7 @@ def _added(whole: Whole, plan: Plan, issued: entries.Doubles) -> Structured:
         values=plan.values[kept],
         imputed=plan.imputed[kept],
         issued=issued[kept],
+        covariates=_numbers(plan, whole.loaded)[kept],
     )
     slots["imputed"] = np.cumsum(imputed)[kept]
     slots["applied"] = np.cumsum(~imputed)[kept]

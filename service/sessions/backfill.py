@@ -267,7 +267,8 @@ class _Folded:
         grid = batch.grids[0]
         within = np.arange(batch.values.shape[1]) < batch.lengths[:, None]
         moments, index = np.unique(np.where(within, batch.instants, batch.instants[0, 0]), return_inverse=True)
-        return entries.calendar(grid, moments.tolist()), np.ascontiguousarray(index.reshape(within.shape).T)
+        table = entries.context(self._loaded, grid, moments.tolist())
+        return table, np.ascontiguousarray(index.reshape(within.shape).T)
 
     def are_finite(self) -> NDArray[np.bool_]:
         """(B,) whether every number that is to be kept is finite."""

@@ -74,6 +74,8 @@ class Templates:
         try:
             record, loaded = self._creator.record("", asked, incarnation=bytes(INCARNATION_BYTES), now_ms=0)
             head = record.head
+            if loaded.takes_covariates:
+                return None
             if head["freq"] if not dated else int(head["flags"]) & HeadFlag.COUNTED:
                 return None
             if not dated:

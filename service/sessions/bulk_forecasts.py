@@ -1,5 +1,6 @@
 """Forecasts of many sessions: those of one model are computed in one call, and their bits are those of a single one."""
 
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -13,11 +14,13 @@ from service.storage.answers import Label
 from service.wire import render
 from service.wire.batch_rows import Rows
 from service.wire.forecast_tables import Foreseen
-from service.wire.parsing import FAULT_LIMIT
+from service.wire.parsing import Covariates
 from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, pointer
 from service.wire.session_problems import SessionNotFound
 
 SESSIONS_AT_ONCE = 256
+COLUMN = re.compile(r"^/future/[0-9]+/")
+"""What the pointer to a covariate of a step ahead begins with."""
 
 
 class Forecasting:
@@ -31,9 +34,18 @@ class Forecasting:
         self._views = views
         self._between = between
 
-    async def foresee(self, sessions: Sequence[str], horizons: Sequence[int], levels: Sequence[int]) -> list[Foreseen]:
+    async def foresee(
+        self,
+        sessions: Sequence[str],
+        horizons: Sequence[int],
+        levels: Sequence[int],
+        futures: Sequence[Sequence[Covariates]] | None = None,
+    ) -> list[Foreseen]:
         """The forecast of each session, so many steps ahead, or why there is none.
 
+        Args:
+            futures: of each session, covariates known in advance, nearest first; those that are kept where there are
+                none.
         Raises:
             StoreUnavailable: the store did not answer.
         """
@@ -42,7 +54,7 @@ class Forecasting:
         direct = _direct(found, horizons)
         await self._between()
         return [
-            _foreseen_or_refused(session, view, horizon, levels, direct.get(row))
+            _foreseen_or_refused(session, view, horizon, levels, direct.get(row), futures[row] if futures else ())
             for row, (session, view, horizon) in enumerate(zip(sessions, found, horizons, strict=True))
         ]
 
@@ -63,6 +75,11 @@ class Frame:
     def horizon(self, session: int) -> int:
         """Rows of a session."""
         return len(self._of[session])
+
+    def future(self, session: int) -> list[Covariates]:
+        """The covariates of a session's rows; empty where none has any."""
+        rows = [self._rows.covariates.get(row, (None, None))[0] or {} for row in self._of[session].tolist()]
+        return rows if any(rows) else []
 
     def refused(self, session: int) -> ServiceError | None:
         """Why a session's rows cannot be read."""
@@ -85,10 +102,6 @@ class Frame:
         """Raises InvalidRequest: a row is not the step so far ahead, or has what the model does not take."""
         observation, grid = self._rows.observation(row), label.grid
         standing = Standing(label.session, step, render.written(grid, last))
-        if observation.covariates:
-            detail = f"the model {label.model} takes no covariates"
-            faults = [Fault(detail, pointer(name)) for name in observation.covariates]
-            raise InvalidRequest(faults[:FAULT_LIMIT], at=standing)
         if grid is None:
             expected: str | int = step + ahead
             is_next = observation.timestamp is None and observation.step in (None, expected)
@@ -128,6 +141,7 @@ def _foreseen_or_refused(
     horizon: int,
     levels: Sequence[int],
     direct: NDArray[np.float64] | None,
+    future: Sequence[Covariates],
 ) -> Foreseen:
     if view is None:
         return Foreseen(session, SessionNotFound(session))
@@ -136,7 +150,10 @@ def _foreseen_or_refused(
     if not isinstance(view, View):
         return Foreseen(session, view.refused)
     try:
-        quantiles = view.quantiles(horizon, levels, direct)
+        quantiles = view.quantiles(horizon, levels, direct, future)
+    except InvalidRequest as refused:  # rows of a table name their columns
+        faults = [fault._replace(pointer=COLUMN.sub("/", fault.pointer or "")) for fault in refused.errors]
+        return Foreseen(session, InvalidRequest(faults, at=refused.at))
     except ServiceError as refused:
         return Foreseen(session, refused)
     return foreseen(view, quantiles, levels)

@@ -199,7 +199,8 @@ class Planner:
                     planned.refused.append((line, refused))
                     continue
                 label, step = places.label(row), places.steps[row]
-                if not step or places.requires_match[row] or differing(label, self._asked.creation):
+                apart = places.requires_match[row] or loaded.takes_covariates
+                if not step or apart or differing(label, self._asked.creation):
                     self._put_aside(read, row, planned)
                 else:
                     standing.add(row, loaded, label, step, places.lasts[row], 0 if rejects[row] else limits[row])

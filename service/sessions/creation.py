@@ -44,8 +44,10 @@ class Creator:
             fingerprint=loaded.spec.fingerprint,
             incarnation=incarnation,
             history=history,
-            state=loaded.model.initial_state(1)[0],
+            state=loaded.initial_state(asked.static),
         )
+        if static := {name: number for name, number in asked.static.items() if number is not None}:
+            record.tail = {"static": static}
         head = record.head
         head["freq"] = (asked.freq or "").encode()
         head["timezone"] = asked.timezone.encode()

@@ -25,7 +25,7 @@ def emptied(whole: Whole, incarnation: bytes) -> Whole:
         fingerprint=loaded.spec.fingerprint,
         incarnation=incarnation,
         history=old.history,
-        state=loaded.model.initial_state(1)[0],
+        state=loaded.initial_state(old.tail.get("static", {})),
     )
     for name in KEPT:
         record.head[name] = old.head[name]

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from models.covariates import Encoding
 from models.dates.calendar import CALENDAR, UNKNOWN, features
 from models.dates.grid import Grid
 from models.dates.zones import zone
@@ -76,6 +77,49 @@ def find_unsound(loaded: LoadedModel, rows: Bytes) -> NDArray[np.bool_]:
     return find_foreign(heads, loaded.layout) | ~are_sound(loaded, states, heads["step"])
 
 
+def context(
+    loaded: LoadedModel, grid: Grid | None, instants: Sequence[int], numbers: Doubles | None = None
+) -> NDArray[np.float32]:
+    """(T, 5 + W) what a step takes beside the values at these instants: calendar, and covariates where there are any.
+
+    Args:
+        numbers: (T, C) as slots keep them; None = nothing is known of any.
+    """
+    return with_covariates(loaded, calendar(grid, instants), numbers)
+
+
+def with_covariates(
+    loaded: LoadedModel, features: NDArray[np.float32], numbers: Doubles | None = None
+) -> NDArray[np.float32]:
+    """(..., 5 + W) of calendar features (..., 5) and the numbers (..., C) that slots keep of covariates."""
+    encoding = loaded.encoding
+    if not encoding.width:
+        return features
+    rows = np.zeros((*features.shape[:-1], encoding.width), np.float32) if numbers is None else encoding.rows(numbers)
+    return np.concatenate([features, rows], axis=-1)
+
+
+def converted(slots: Structured, before: LoadedModel, after: LoadedModel) -> Structured:
+    """(N,) slots as another model keeps them: of the covariates, those that both take."""
+    if before is after or (slots.dtype == after.layout.slot == before.layout.slot and not after.takes_covariates):
+        return slots
+    array = np.zeros(len(slots), after.layout.slot)
+    for name in array.dtype.names or ():
+        if name != "covariates":
+            array[name] = slots[name]
+    array["covariates"] = np.nan
+    for place, key in enumerate(places(after.encoding)):
+        if key in (known := places(before.encoding)):
+            array["covariates"][:, place] = slots["covariates"][:, known.index(key)]
+    return array
+
+
+def places(encoding: Encoding) -> list[tuple[int, str]]:
+    """What the numbers kept with an observation are: steps ahead of it, and the name of the covariate."""
+    here = [(0, name) for name in encoding.covariates.observed]
+    return here + [(ahead, name) for ahead in range(1, encoding.horizon + 1) for name in encoding.covariates.known]
+
+
 def calendar(grid: Grid | None, instants: Sequence[int]) -> NDArray[np.float32]:
     """(T, 5) calendar features of the instants; zeros where steps are counted."""
     if grid is None:
@@ -114,17 +158,19 @@ def slots(
     values: Sequence[float],
     imputed: Sequence[bool],
     issued: Doubles,
+    covariates: Doubles | None = None,
 ) -> Structured:
     """(N,) slots of newly folded observations; who writes them, and their place in its answer, is filled in after.
 
     Args:
         issued: (N, 5) the forecasts that had been issued for these steps, as answered.
+        covariates: (N, C); None = nothing is known of any.
     """
     array = np.zeros(len(steps), layout.slot)
     array["step"], array["timestamp"], array["value"] = steps, instants, values
     array["flags"] = np.where(imputed, IMPUTED, 0)
     array["original"] = array["revised"] = np.nan
-    array["covariates"] = np.nan
+    array["covariates"] = np.nan if covariates is None else covariates
     array["issued"] = issued
     return array
 

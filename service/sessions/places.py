@@ -47,7 +47,7 @@ class Places:
         step = self.steps[row]
         decided = self._freqs[row] or step or self._flags[row] & HeadFlag.COUNTED
         return Place(
-            self.label(row),
+            self._named(row, loaded),
             step,
             self.lasts[row],
             self._incarnations[row],
@@ -56,6 +56,7 @@ class Places:
             None if decided else loaded.spec.freqs[0],
             self._timezones[row].decode(),
             bool(self.requires_match[row]),
+            loaded.encoding if loaded.takes_covariates else None,
         )
 
     def stand(self, row: int, registry: Registry) -> Stand:
@@ -87,8 +88,15 @@ class Places:
         loaded = self.model(row, registry)
         if row in damaged:
             raise RecordDamaged(self.sessions[row])
-        self.label(row)
+        self._named(row, loaded)
         return loaded
+
+    def _named(self, row: int, loaded: LoadedModel) -> Label:
+        """The label, with the names of the covariates that the model takes with observations."""
+        label = self.label(row)
+        if loaded.takes_covariates and not label.covariates:
+            label = self._labels[row] = label._replace(covariates=loaded.encoding.covariates.observed)
+        return label
 
     def model(self, row: int, registry: Registry) -> LoadedModel:
         """The model that a session's state belongs to.

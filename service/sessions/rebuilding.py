@@ -48,7 +48,7 @@ class Rebuilding:
             ResultNotFinite: the model's answer would not be.
         """
         start = whole.retained_from - 1
-        state = loaded.model.initial_state(1)[0]
+        state = loaded.initial_state(whole.record.tail.get("static", {}))
         begin = start if full else max(start, whole.record.step - ring)
         made = await self._folded(whole, loaded, start, state, begin=begin, ring=ring, full=full)
         if not loaded.model.finite(made.record.state[None])[0]:
@@ -60,7 +60,7 @@ class Rebuilding:
         self, whole: Whole, loaded: LoadedModel, start: int, state: Bytes, *, begin: int, ring: int, full: bool
     ) -> Whole:
         """A record of the observations after step `begin`, whose state is that of `state`, after `start`, folded on."""
-        slots, step = whole.slots_from(start + 1), whole.record.step
+        slots, step = entries.converted(whole.slots_from(start + 1), whole.loaded, loaded), whole.record.step
         record = _empty(whole, loaded, ring, full, state)
         instants = slots["timestamp"].tolist()
         keep = {at - start for at in (begin, *record.snapshot_steps(begin, step)) if at > start}
@@ -68,7 +68,9 @@ class Rebuilding:
             loaded,
             state,
             slots["value"].copy(),
-            lambda first, last: entries.calendar(whole.place.label.grid, instants[first:last]),
+            lambda first, last: entries.context(
+                loaded, whole.place.label.grid, instants[first:last], slots["covariates"][first:last]
+            ),
             keep=sorted(keep),
         )
         record.state[:] = folded.state

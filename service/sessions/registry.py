@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from models.artifacts import artifact
 from models.artifacts.runtime import Model, ModelSpec
+from models.covariates import Encoding
 from models.dates.frequencies import FrequencyError, frequency
-from service.storage.layout import HEAD_BYTES, QUANTILES, Layout
+from service.storage.layout import HEAD_BYTES, QUANTILES, Bytes, Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,23 @@ class LoadedModel:
 
     @cached_property
     def layout(self) -> Layout:
-        return Layout(state_bytes=self.spec.state_bytes, arrays=str(self.spec.layout.describe()))
+        numbers = self.encoding.numbers
+        return Layout(state_bytes=self.spec.state_bytes, covariates=numbers, arrays=str(self.spec.layout.describe()))
+
+    @property
+    def encoding(self) -> Encoding:
+        """Of the covariates that the model takes."""
+        return self.model.encoding
+
+    @property
+    def takes_covariates(self) -> bool:
+        """Whether it takes any with observations."""
+        return self.encoding.numbers > 0
+
+    def initial_state(self, static: Mapping[str, float | None]) -> Bytes:
+        """(state_bytes,) of a session that has seen nothing, with these static covariates, of those that it takes."""
+        state: Bytes = self.model.initial_state(1, self.encoding.of_session(static))[0]
+        return state
 
     @cached_property
     def stored(self) -> NDArray[np.intp]:

@@ -7,11 +7,12 @@ from math import isnan, nan
 import msgspec
 from msgspec.structs import replace
 
+from models.covariates import Encoding
 from models.dates.grid import Grid, TimestampError, grid
 from service.storage.answers import IMPUTED, Label, Observed
 from service.storage.layout import NO_TIME, QUANTILES
 from service.wire import headers, render
-from service.wire.parsing import FAULT_LIMIT, Observation
+from service.wire.parsing import FAULT_LIMIT, Covariates, Observation
 from service.wire.problems import Fault, InvalidRequest, Standing, pointer
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import (
@@ -30,6 +31,8 @@ from service.wire.session_problems import (
 NO_FORECAST = (nan,) * len(QUANTILES)
 Where = tuple[str | int, ...]
 """Path to an observation in the request's body."""
+Given = dict[int, float]
+"""Covariates, NaN = missing, by their place among the numbers that are kept with an observation."""
 
 
 class NeedsHistory(Exception):
@@ -44,6 +47,7 @@ class Place(msgspec.Struct, frozen=True):
         max_gap: missing steps that are imputed; None = a gap is rejected.
         undecided: the freq that a first observation with a timestamp decides on; None where the freq is decided.
         requires_match: a write must name the state that it follows.
+        taken: the covariates that the model takes with observations; None where it takes none.
     """
 
     label: Label
@@ -55,6 +59,7 @@ class Place(msgspec.Struct, frozen=True):
     undecided: str | None = None
     timezone: str = "UTC"
     requires_match: bool = False
+    taken: Encoding | None = None
 
     @property
     def etag(self) -> str:
@@ -144,13 +149,16 @@ class Plan:
     Attributes:
         label: the session's, its grid anchored and its freq decided once an observation has done so.
         instants, values, imputed: the steps to fold, in order; NaN = missing.
+        covariates: of the steps to fold, the numbers that slots keep.
         corrections: other values for steps that were folded before; NaN = missing.
+        beside: by step, other covariates: by their place among the numbers.
         again: the steps of those observations that were folded before, with the same value.
         step, last: where the session stands after the steps to fold.
     """
 
     __slots__ = (
-        *("again", "corrections", "imputed", "instants", "label", "last", "place", "step", "undecided", "values"),
+        *("again", "beside", "corrections", "covariates", "imputed", "instants", "label", "last", "place"),
+        *("step", "undecided", "values"),
         *("_correctable_from", "_correcting", "_overwritten", "_retained"),
     )
 
@@ -175,6 +183,8 @@ class Plan:
         self._correctable_from = correctable_from
         self._overwritten = 0
         self.corrections: dict[int, float] = {}
+        self.beside: dict[int, Given] = {}
+        self.covariates: list[tuple[float, ...]] = []
         self.label = place.label
         self.undecided = place.undecided
         self.step = place.step
@@ -191,8 +201,9 @@ class Plan:
             NeedsHistory: it is no later one, and the history is not at hand.
             InvalidRequest, OffGrid, GapRejected, GapTooLong, ObservationConflict, OutOfOrder: it is refused.
         """
+        given: Given = {}
         if observation.covariates or observation.future:
-            self._refuse_covariates(observation, where)
+            given = self._given(observation, where)
         value = nan if observation.value is None else observation.value
         if self.undecided is not None:
             self._decide(observation)
@@ -202,11 +213,11 @@ class Plan:
         else:
             instant, ahead = self._time_ahead(grid, observation, where)
         if ahead < 1:
-            self._take_again(self.step + ahead, instant, value, where)
+            self._take_again(self.step + ahead, instant, value, given, where)
             return
         if ahead > 1:
             self._impute(ahead - 1, where)
-        self._fold(instant, value, imputed=False)
+        self._fold(instant, value, self._numbers(given), imputed=False)
 
     @property
     def corrected(self) -> int:
@@ -231,10 +242,11 @@ class Plan:
             self.undecided,
             before.timezone,
             before.requires_match,
+            before.taken,
         )
 
-    def correct(self, step: int, value: float, too_old: Fault) -> None:
-        """Give a step that was folded before another value.
+    def correct(self, step: int, value: float, too_old: Fault, given: Given | None = None) -> None:
+        """Give a step that was folded before another value, and other covariates where some are given.
 
         Raises:
             NeedsHistory: the history is not at hand.
@@ -244,21 +256,25 @@ class Plan:
         if planned >= 0:
             self._overwritten += not self.imputed[planned]
             self.values[planned], self.imputed[planned] = value, False
+            self.covariates[planned] = _changed(self.covariates[planned], given or {})
             return
         if self._retained is None:
             raise NeedsHistory
         stored = self._retained(step)
         if stored is None or step < self._correctable_from:
             raise NotRetained(self._standing(), self.place.key(self._correctable_from), [too_old])
-        if _is_same(stored, value):
+        if _is_same(stored, value, given or {}):
             self.corrections.pop(step, None)
+            self.beside.pop(step, None)
             self.again.append(step)
         else:
             self.corrections[step] = value
+            self.beside[step] = {**self.beside.get(step, {}), **(given or {})}
 
-    def _fold(self, instant: int, value: float, *, imputed: bool) -> None:
+    def _fold(self, instant: int, value: float, numbers: tuple[float, ...], *, imputed: bool) -> None:
         self.instants.append(instant)
         self.values.append(value)
+        self.covariates.append(numbers)
         self.imputed.append(imputed)
         self.step += 1
         self.last = instant
@@ -297,15 +313,15 @@ class Plan:
             raise GapTooLong(at, missing=missing, max_gap=max_gap, errors=fault)
         grid = self.label.grid
         for _ in range(missing):
-            self._fold(NO_TIME if grid is None else grid.next(self.last), nan, imputed=True)
+            self._fold(NO_TIME if grid is None else grid.next(self.last), nan, self._numbers({}), imputed=True)
 
-    def _take_again(self, step: int, instant: int, value: float, where: Where) -> None:
+    def _take_again(self, step: int, instant: int, value: float, given: Given, where: Where) -> None:
         """An observation of a step that was folded before: a replay where it is the same one, else refused."""
         stored = self._folded(step)
-        if stored is not None and _is_same(stored, value):
+        if stored is not None and _is_same(stored, value, given):
             self.again.append(step)
         elif self._correcting and step >= 1:
-            self.correct(step, value, Fault("is too old to be corrected", pointer(*where)))
+            self.correct(step, value, Fault("is too old to be corrected", pointer(*where)), given)
         elif stored is not None and step == self.step:
             grid = self.label.grid
             key = str(step) if grid is None else grid.format(instant)
@@ -322,7 +338,8 @@ class Plan:
         if planned >= 0:
             flags = IMPUTED if self.imputed[planned] else 0
             moment, value = self.instants[planned], self.values[planned]
-            return Observed(flags, step, moment, value, nan, 0, 0, 0, NO_FORECAST, NO_FORECAST)
+            beside = self.covariates[planned]
+            return Observed(flags, step, moment, value, nan, 0, 0, 0, NO_FORECAST, NO_FORECAST, beside)
         if step < 1:
             return None
         if self._retained is None:
@@ -330,15 +347,20 @@ class Plan:
         stored = self._retained(step)
         if stored is None or step not in self.corrections:
             return stored
-        return replace(stored, value=self.corrections[step], flags=stored.flags & ~IMPUTED)
+        beside = _changed(stored.covariates, self.beside[step])
+        return replace(stored, value=self.corrections[step], flags=stored.flags & ~IMPUTED, covariates=beside)
 
-    def _refuse_covariates(self, observation: Observation, where: Where) -> None:
-        named: list[Where] = [("covariates", name) for name in observation.covariates or ()]
-        named += [("future", ahead, name) for ahead, known in enumerate(observation.future or ()) for name in known]
-        if named:
-            detail = f"the model {self.label.model} takes no covariates"
-            faults = [Fault(detail, pointer(*where, *path)) for path in named[:FAULT_LIMIT]]
-            raise InvalidRequest(faults, at=self._standing())
+    def _numbers(self, given: Given) -> tuple[float, ...]:
+        """The numbers that are kept with an observation; NaN where nothing is known."""
+        taken = self.place.taken
+        return () if taken is None else tuple(given.get(place, nan) for place in range(taken.numbers))
+
+    def _given(self, observation: Observation, where: Where) -> Given:
+        """What an observation says of covariates. Raises InvalidRequest: the model does not take some of it."""
+        try:
+            return given_of(self.label.model, self.place.taken, observation.covariates, observation.future, where)
+        except InvalidRequest as refused:
+            raise InvalidRequest(refused.errors, at=self._standing()) from None
 
     def _invalid(self, detail: str, where: Where, member: str) -> InvalidRequest:
         return InvalidRequest([Fault(detail, pointer(*where, member))], at=self._standing())
@@ -360,7 +382,51 @@ def _read(grid: Grid, last: int, timestamp: str) -> tuple[int, bool, int]:
     return instant, True, 1 if grid.anchor is None else grid.steps_between(last, instant)
 
 
-def _is_same(stored: Observed, sent: float) -> bool:
-    """Whether an observation is the stored one: the same float64, or both missing. What was imputed was never sent."""
-    same = stored.value == sent or (isnan(stored.value) and isnan(sent))
+def given_of(
+    model: str,
+    taken: Encoding | None,
+    covariates: Covariates | None,
+    future: Sequence[Covariates] | None = None,
+    where: Where = (),
+) -> Given:
+    """Covariates of an observation and of the steps after it, by their place among the numbers kept with it.
+
+    Args:
+        taken: by the model; None = it takes none.
+    Raises:
+        InvalidRequest: names that it does not take, or more steps ahead than it forecasts.
+    """
+    observed = () if taken is None else taken.covariates.observed
+    known = () if taken is None else taken.covariates.known
+    given, faults = {}, []
+    for ahead, row, names in [(0, covariates or {}, observed), *((k, r, known) for k, r in enumerate(future or (), 1))]:
+        path = (*where, "covariates") if ahead == 0 else (*where, "future", ahead - 1)
+        for name, number in row.items():
+            if name in names:
+                before = 0 if ahead == 0 else len(observed) + (ahead - 1) * len(known)
+                given[before + names.index(name)] = nan if number is None else number
+            else:
+                faults.append(Fault(f"the model {model} takes {_listed(names, ahead)}", pointer(*path, name)))
+    if taken is not None and len(future or ()) > taken.horizon:
+        faults.insert(0, Fault(f"has more rows than the model's horizon of {taken.horizon}", pointer(*where, "future")))
+    if faults:
+        raise InvalidRequest(faults[:FAULT_LIMIT])
+    return given
+
+
+def _listed(names: Sequence[str], ahead: int) -> str:
+    return (", ".join(names) or "no covariates") + (" in advance" if ahead and names else "")
+
+
+def _changed(numbers: tuple[float, ...], given: Given) -> tuple[float, ...]:
+    return tuple(given.get(place, number) for place, number in enumerate(numbers)) if given else numbers
+
+
+def _is_same(stored: Observed, sent: float, given: Given) -> bool:
+    """Whether an observation is the stored one: the same float64, or both missing, and so in the covariates given.
+
+    What was imputed was never sent.
+    """
+    pairs = [(stored.value, sent), *((stored.covariates[place], number) for place, number in given.items())]
+    same = all(kept == new or (isnan(kept) and isnan(new)) for kept, new in pairs)
     return same and not stored.flags & IMPUTED

@@ -78,7 +78,9 @@ class Stepped:
             ones = plans if everyone else [plans[row] for row in active.tolist()]
             values = [plan.values[turn] for plan in ones]
             instants = [plan.instants[turn] for plan in ones]
-            before = states[chosen]
+            before, numbers = states[chosen], None
+            if loaded.takes_covariates:
+                numbers = np.array([plan.covariates[turn] for plan in ones])
             slots = entries.slots(
                 loaded.layout,
                 steps=bases[chosen] + turn + 1,
@@ -86,8 +88,11 @@ class Stepped:
                 values=values,
                 imputed=[plan.imputed[turn] for plan in ones],
                 issued=bounds.rows(chosen).cut(entries.issued(loaded, before)),
+                covariates=numbers,
             )
             features = entries.calendars([plan.label.grid for plan in ones], instants)
+            if numbers is not None:
+                features = entries.with_covariates(loaded, features, numbers)
             states[chosen], _ = loaded.model.step(before, np.array(values), features)
             self._slots.append((active, slots))
             due = active[(bases[chosen] + turn + 1) % every[chosen] == 0]

@@ -120,15 +120,16 @@ class Verifier:
             slots = whole.slots_from(start + 1)
             values = slots["value"].copy()
             observations = len(values)
-            calendar = entries.calendar(whole.place.label.grid, slots["timestamp"].tolist())
+            instants = slots["timestamp"].tolist()
+            context = entries.context(whole.loaded, whole.place.label.grid, instants, slots["covariates"])
             stops = [*range(UNROLLED_AT_ONCE, observations, UNROLLED_AT_ONCE), observations]
             folded = await self.folding.fold(
-                whole.loaded, state, values, lambda begin, end: calendar[begin:end], keep=stops
+                whole.loaded, state, values, lambda begin, end: context[begin:end], keep=stops
             )
             identical = folded.state.tobytes() == whole.record.state.tobytes()
             for begin, end in pairwise([0, *stops]):
                 reference = await self.unroller.unroll(
-                    whole.loaded.folder, state, values[begin:end], calendar[begin:end]
+                    whole.loaded.folder, state, values[begin:end], context[begin:end]
                 )
                 state = folded.kept[end]
                 difference = max(difference, _difference(whole, state, folded.issued[begin:end], reference))

@@ -10,13 +10,14 @@ from service.sessions import drift, entries
 from service.sessions.places import Places
 from service.sessions.records import parsed
 from service.sessions.registry import LoadedModel, Registry, is_trained
-from service.sessions.rules import Place
+from service.sessions.rules import Place, given_of
 from service.sessions.whole import Whole
 from service.storage.answers import Label
 from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, correctable_from
 from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
 from service.wire import headers, render
+from service.wire.parsing import Covariates
 from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, StoreUnavailable
 from service.wire.session_problems import (
     ModelMismatch,
@@ -60,21 +61,27 @@ class View:
             scores_all=layout.view(states, "scores.all")[0],
             scores_recent=layout.view(states, "scores.recent")[0],
             drifting_since=since or None,
-            static={},  # no model takes any yet
+            static=self.loaded.encoding.given_of(self.loaded.model.static(states)[0]),
             warnings=_warnings(self, registry),
         )
 
-    def forecast(self, horizon: int, levels: Sequence[int]) -> bytes:
+    def forecast(self, horizon: int, levels: Sequence[int], future: Sequence[Covariates] = ()) -> bytes:
         """The answer to GET forecast. Raises what `quantiles` raises."""
-        return self.answer(self.quantiles(horizon, levels), levels)
+        return self.answer(self.quantiles(horizon, levels, future=future), levels)
 
     def quantiles(
-        self, horizon: int, levels: Sequence[int], direct: NDArray[np.float64] | None = None
+        self,
+        horizon: int,
+        levels: Sequence[int],
+        direct: NDArray[np.float64] | None = None,
+        future: Sequence[Covariates] = (),
     ) -> NDArray[np.float64]:
         """(horizon, q) forecasts of the next steps as they are answered, ordered as `render.quantile_keys(levels)` is.
 
         Args:
             direct: (H, Q) the model's own fan from this state, where it was computed before.
+            future: covariates known in advance, nearest first, in place of those given with the last observation; none
+                leaves those.
         Raises:
             InvalidRequest: the model has no such level, or does not reach so far.
             SessionEmpty: no value is known yet.
@@ -88,7 +95,7 @@ class View:
         states = self.state[None]
         if not model.seen(states)[0] > 0:
             raise SessionEmpty(self.standing)
-        fan = model.issued(states) if horizon == 1 else self._fan(horizon, direct)
+        fan = model.issued(states) if horizon == 1 and not future else self._fan(horizon, direct, future)
         if not np.isfinite(fan).all():
             raise ResultNotFinite(self.standing)
         return entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
@@ -104,19 +111,32 @@ class View:
             direct=self.loaded.spec.horizon,
         )
 
-    def _fan(self, horizon: int, direct: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    def _fan(
+        self, horizon: int, direct: NDArray[np.float64] | None, future: Sequence[Covariates]
+    ) -> NDArray[np.float64]:
         """(horizon, Q): direct as far as the model reaches, then from the state that its own medians lead to."""
         spec, model, grid = self.loaded.spec, self.loaded.model, self.label.grid
         median, state, last = len(spec.quantiles) // 2, self.state, int(self.head["last"])
-        fans = [model.forecast(state[None])[0] if direct is None else direct]
+        known = self._known(future) if future else None
+        fans = [model.forecast(state[None], known)[0] if direct is None or future else direct]
         while len(fans) * spec.horizon < horizon:
             instants = []
             for _ in range(spec.horizon):
                 last = entries.time_after(grid, last)
                 instants.append(last)
-            state, _ = model.fold(state, fans[-1][:, median].copy(), entries.calendar(grid, instants))
+            state, _ = model.fold(state, fans[-1][:, median].copy(), entries.context(self.loaded, grid, instants))
             fans.append(model.forecast(state[None])[0])
         return np.concatenate(fans)[:horizon]
+
+    def _known(self, future: Sequence[Covariates]) -> NDArray[np.float64]:
+        """(1, H, N) covariates known in advance. Raises InvalidRequest: the model does not know some of them."""
+        encoding = self.loaded.encoding
+        try:
+            given = given_of(self.label.model, encoding, None, future)
+        except InvalidRequest as refused:
+            raise InvalidRequest(refused.errors, at=self.standing) from None
+        numbers = np.array([given.get(place, np.nan) for place in range(encoding.observed, encoding.numbers)])
+        return encoding.by_step(numbers[None])
 
     def _columns(self, levels: Sequence[int]) -> list[int]:
         """Where the quantiles of the levels stand among the model's."""

@@ -65,7 +65,7 @@ class Whole:
             expected,
             now_ms,
             record.slots(),
-            base=loaded.model.initial_state(1)[0] if int(record.head["first"]) == 1 else None,
+            base=loaded.initial_state(record.tail.get("static", {})) if int(record.head["first"]) == 1 else None,
             stored=record.step // record.history * record.history if was_full else 0,
             was_full=was_full,
             fingerprint=record.head["fingerprint"].tobytes(),

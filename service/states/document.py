@@ -77,6 +77,8 @@ class Record(Part, frozen=True):
     original: float | None
     revised: Forecast | None
     corrected: bool
+    future: list[dict[str, float | None]] = []
+    """What was known in advance at that observation, nearest first."""
 
 
 class State(Part, frozen=True):

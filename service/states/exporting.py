@@ -2,9 +2,11 @@
 
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from math import isnan
 
 import msgspec
 
+from models.covariates import Encoding
 from service.sessions.records import WholeRecords
 from service.sessions.registry import LoadedModel
 from service.sessions.whole import Whole
@@ -45,9 +47,9 @@ class Exporter:
             found, _ = await self._records.look(session, whole.retained_from, instead=self._stand_in)
             whole = found or whole
         history: list[Record] = []
-        observed = read_observed(whole.slots)
+        observed, label, encoding = read_observed(whole.slots), whole.place.label, whole.loaded.encoding
         for at in range(0, len(observed), RECORDS_AT_ONCE):
-            history += [_record(whole.place.label, one) for one in observed[at : at + RECORDS_AT_ONCE]]
+            history += [_record(label, encoding, one) for one in observed[at : at + RECORDS_AT_ONCE]]
             await self._between()
         return _document(whole, history).render(), render.head_etag(whole.record.head)
 
@@ -104,9 +106,19 @@ def arrays(loaded: LoadedModel) -> list[Array]:
 _TYPES = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}
 
 
-def _record(label: Label, observed: Observed) -> Record:
+def _record(label: Label, encoding: Encoding, observed: Observed) -> Record:
     told = {**render.record(label, observed), "corrected": observed.flags & HAS_ORIGINAL != 0}
-    return msgspec.convert(told, Record)
+    return msgspec.convert({**told, "future": _future(encoding, observed)}, Record)
+
+
+def _future(encoding: Encoding, observed: Observed) -> list[dict[str, float | None]]:
+    """What was known in advance at an observation, as far as anything was."""
+    names, count = encoding.covariates.known, encoding.known
+    ahead = observed.covariates[encoding.observed :]
+    rows = [ahead[at : at + count] for at in range(0, len(ahead), max(count, 1))]
+    while rows and all(map(isnan, rows[-1])):
+        rows.pop()
+    return [{name: None if isnan(x) else x for name, x in zip(names, row, strict=True)} for row in rows]
 
 
 def _text(state: Bytes) -> str:

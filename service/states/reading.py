@@ -2,7 +2,6 @@
 
 from base64 import b64decode
 from binascii import Error as NotBase64
-from collections.abc import Sequence
 from math import nan
 
 import numpy as np
@@ -96,8 +95,7 @@ def base(state: State, loaded: LoadedModel) -> Bytes | None:
     """The state before the first retained observation, without which a full history could not be folded again."""
     begins = first(state)
     if begins == 1:
-        initial: Bytes = loaded.model.initial_state(1)[0]
-        return initial
+        return loaded.initial_state(state.session.static)
     for index, kept in enumerate(state.kept):
         if kept.step == begins - 1:
             return _state(kept.data, loaded, kept.step, "kept", index, "data")
@@ -120,7 +118,7 @@ def empty_slots(record: Record, state: State) -> Structured:
 
 def put_slots(slots: Structured, at: int, state: State, on: Grid | None, loaded: LoadedModel) -> None:
     """Read some observations into their slots, from number `at` on, as this import's own commit would write them."""
-    before, names = state.step - len(slots), _covariates(loaded)
+    before = state.step - len(slots)
     last = NO_TIME if on is None else _instant(on, state.last, "last")
     for index in range(at, min(at + RECORDS_AT_ONCE, len(slots))):
         kept = state.history[index]
@@ -131,11 +129,12 @@ def put_slots(slots: Structured, at: int, state: State, on: Grid | None, loaded:
             instant = _instant(on, kept.timestamp, "history", index, "timestamp")
             if on.steps_between(instant, last) != state.step - kept.step:
                 raise invalid("is not the time of its step", "history", index, "timestamp")
-        slots[index] = _slot(kept, instant, names, index)
+        slots[index] = _slot(kept, instant, loaded, index)
 
 
-def _slot(kept: document.Record, instant: int, names: Sequence[str], index: int) -> tuple[object, ...]:
+def _slot(kept: document.Record, instant: int, loaded: LoadedModel, index: int) -> tuple[object, ...]:
     """The fields of a SLOT."""
+    names = loaded.encoding.covariates.observed
     if set(kept.covariates) != set(names):
         takes = f"must be those of the model: {', '.join(names)}" if names else "must be empty: the model takes none"
         raise invalid(takes, "history", index, "covariates")
@@ -145,13 +144,17 @@ def _slot(kept: document.Record, instant: int, names: Sequence[str], index: int)
         *(1, int(not kept.imputed), int(kept.imputed)),  # written by the commit of this import
         _quantiles(kept.forecast, "history", index, "forecast"),
         _quantiles(kept.revised, "history", index, "revised"),
-        [_number(kept.covariates[name]) for name in names],
+        [*(_number(kept.covariates[name]) for name in names), *_ahead(kept, loaded, index)],
     )
 
 
-def _covariates(loaded: LoadedModel) -> tuple[str, ...]:
-    """Names of the numbers that are kept with each observation."""
-    return (*loaded.spec.covariates["past"], *loaded.spec.covariates["known"])
+def _ahead(kept: document.Record, loaded: LoadedModel, index: int) -> list[float]:
+    """What was known in advance at an observation, as the numbers that are kept with it."""
+    names, rows = loaded.encoding.covariates.known, kept.future
+    if len(rows) > loaded.encoding.horizon or any(set(row) - set(names) for row in rows):
+        raise invalid("is not what the model knows in advance", "history", index, "future")
+    lacking: list[dict[str, float | None]] = [{}] * (loaded.encoding.horizon - len(rows))
+    return [_number(row.get(name)) for row in [*rows, *lacking] for name in names]
 
 
 def _quantiles(forecast: Forecast | None, *path: str | int) -> list[float]:

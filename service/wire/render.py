@@ -77,8 +77,8 @@ def record(label: Label, observed: Observed) -> Json:
         "step": step,
         "timestamp": timestamp,
         "value": None if isnan(value) else value,
-        # NaN is written as null
-        "covariates": dict(zip(label.covariates, observed.covariates, strict=True)) if label.covariates else {},
+        # NaN is written as null; after these stand the numbers that were known in advance
+        "covariates": dict(zip(label.covariates, observed.covariates, strict=False)) if label.covariates else {},
         "imputed": flags & IMPUTED != 0,
         "forecast": _stored_forecast(step, timestamp, observed.issued),
         "covered": _covered(value, observed.issued),

@@ -1,0 +1,50 @@
+"""A service with a model that was trained, in seconds, on series in which covariates matter."""
+
+from collections.abc import Iterator
+
+import httpx2
+import numpy as np
+import pytest
+
+from models.mixture import MixtureConfig
+from models.training import publishing
+from models.training.bptt import TrainOptions, train
+from models.training.covariates import measured
+from models.training.recipe import Recipe, Schedule, Source
+from service.sessions.registry import Registry
+from service.storage.embedded import EmbeddedStore
+from tests.service.conftest import Service, serving
+from tests.service.covariates.shops import write_shops
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
+    """The model shop@1: past `rain`, `promo` known in advance, static `area_km2`."""
+    folder = tmp_path_factory.mktemp("shops")
+    file = write_shops(folder / "shop.csv")
+    taken = measured(file, freq="D", test_steps=0, past=["rain"], known=["promo"], static=["area_km2"])
+    schedule = Schedule(
+        unroll=40, chunks=1, batch=32, synthetic=0.1, walks=0.02, learning_rate=5e-3, augmented=0.0, flipped=0.0
+    )
+    model = MixtureConfig(hidden=16, horizon=5, far=True, anchors=(1, 3), covariates=taken)
+    recipe = Recipe("shop", ("D",), model, schedule, (Source(file.name),))
+    trained = train(TrainOptions(recipe, folder, folder / "run", updates=120, synthetic_series=50, validate_every=120))
+    publishing.publish(trained, None, name="shop", version=1, root=folder / "models")
+    return Registry.load([folder / "models"], "shop")
+
+
+@pytest.fixture(scope="session")
+def service(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with EmbeddedStore(tmp_path_factory.mktemp("store")) as store, serving(registry, store.url) as running:
+        yield running
+
+
+@pytest.fixture
+def api(service: Service) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=service.url, timeout=60.0) as client:
+        yield client
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(12)
