@@ -1,6 +1,6 @@
 """Sales of a shop, which covariates move.
 
-They are 20 more on days of a promotion, which is known in advance, and 5 more for each millimetre of rain the day before.
+They are 20 more on days of a promotion, which is known in advance, and 5 more for each millimetre of rain a day before.
 """
 
 from datetime import date, timedelta
