@@ -1,5 +1,6 @@
 """Covariates in the fold: encoded, seen by the network, kept for the fan, and the same function served and unrolled."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from tests.models.compiling import compiled
 from tests.models.sessions import TOLERANCE, difference, scales, week_features
 
 TAKEN = Covariates(("rain",), ("promo", "price"), ("area",), (2.0, 0.5, 10.0, 100.0), (1.0, 0.5, 4.0, 50.0))
-CONFIG = MixtureConfig(hidden=8, horizon=4, trends=True, far=True, anchors=(1, 3), covariates=TAKEN)
+CONFIG = MixtureConfig(
+    hidden=8, horizon=4, trends=True, far=True, anchors=(1, 3), drift=True, trust=True, covariates=TAKEN
+)
 SHAPES = {
     "all kinds": CONFIG,
     "past": MixtureConfig(hidden=8, horizon=3, covariates=Covariates(past=("rain",), centres=(0.0,), widths=(1.0,))),
@@ -130,6 +133,6 @@ def test_without_covariates_a_module_has_the_weights_and_state_that_it_had() -> 
     torch.manual_seed(0)
     with_them = Mixture(CONFIG)
     torch.manual_seed(0)
-    plain = Mixture(MixtureConfig(hidden=8, horizon=4, trends=True, far=True, anchors=(1, 3)))
+    plain = Mixture(replace(CONFIG, covariates=Covariates()))
     assert set(with_them.state_dict()) - set(plain.state_dict()) == {"head.from_beside.weight"}
     assert set(with_them.blocks) - set(plain.blocks) == {"static", "covariates"}
