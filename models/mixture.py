@@ -7,7 +7,7 @@ function.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu
 
 from models.architecture import QUANTILES, STATE_DTYPES, MixtureConfig
-from models.dates.calendar import CALENDAR
 from models.fold import State
 from models.layers.beside import Beside
 from models.layers.calibration import Calibration
@@ -79,7 +78,7 @@ class Mixture(nn.Module):
         self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds)
         issued = Field("issued", "<f8", (len(config.quantiles),))
         self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
-        self.calibration, self.origin, self.drift, self.trust, self.beside = None, None, None, None, None
+        self.calibration, self.origin, self.drift, self.trust = None, None, None, None
         if config.anchors:
             self.calibration = Calibration(config.quantiles, config.anchors, config.horizon)
             self.blocks |= {"calibration": self.calibration.fields}
@@ -99,30 +98,22 @@ class Mixture(nn.Module):
         if config.trust:
             self.trust = Trust()
             self.blocks |= {"trust": self.trust.fields}
-        if config.covariates.names:
-            self.beside = Beside(config.covariates, config.horizon)
-            named = {"static": self.beside.static_fields, "covariates": self.beside.row_fields}
-            self.blocks |= {name: fields for name, fields in named.items() if fields}
+        self.beside = Beside(config.covariates, config.horizon)
+        self.blocks |= self.beside.blocks
         self.blocks |= {"recurrent": self.recurrence.fields}
         self.fields = tuple(field for block in self.blocks.values() for field in block)
 
     def initial_state(self, batch: int, static: Tensor | None = None) -> State:
-        """The state of `batch` sessions that have seen nothing: zeros.
-
-        Args:
-            static: (B, 2 S) float64, what is kept of their static covariates; None = none is known.
-        """
+        """The state of `batch` sessions that have seen nothing: zeros, but for known static covariates (B, 2 S)."""
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
         parts = (self.calibration, self.origin, self.drift, self.trust)
         named = zip(("calibration", "origin", "drift", "trust"), parts, strict=True)
         initial = {name: part.initial_state(batch) for name, part in named if part is not None}
         initial |= {"memory": self.memory.initial_state(batch), "scores": self.scores.initial_state(batch)}
-        if "fan" in self.blocks:
-            initial["fan"] = torch.zeros(batch, self.blocks["fan"][0].width, dtype=torch.float64)
+        for field in self.blocks.get("fan", ()):
+            initial["fan"] = torch.zeros(batch, field.width, dtype=torch.float64)
         initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
-        initial |= {} if self.beside is None else self.beside.initial_state(batch)
-        if static is not None and "static" in self.blocks:
-            initial["static"] = static
+        initial |= self.beside.initial_state(batch, static)
         return {name: initial[name] for name in self.blocks}
 
     def arrays(self, state: State) -> dict[str, Tensor]:
@@ -144,8 +135,7 @@ class Mixture(nn.Module):
         """Fold one observation of each session.
 
         Args:
-            x: values (B,) float64, NaN where missing, and their contexts (B, 5 + W) float32: calendar features, then
-                the row of covariates of models that take any, see `Encoding`.
+            x: values (B,) float64, NaN where missing, and contexts (B, 5 + W) float32, see `Beside`.
         Returns:
             (B, Q) float64, quantiles of the next step; zeros until a first value is known.
         """
@@ -166,8 +156,7 @@ class Mixture(nn.Module):
     ) -> tuple[State, Recurrent]:
         """One step of values (B, 1), from the state outside of the recurrence to what changes of it; renews no origin.
 
-        The contexts are (B, 5 + W), as in `step`; `recur` runs the LSTM and holds its state, as torch or the serving
-        runtime does.
+        `recur` runs the LSTM and holds its state, as torch or the serving runtime does.
         """
         row, issued = past["memory"], past["issued"]
         unknown = torch.isnan(value)
@@ -178,8 +167,8 @@ class Mixture(nn.Module):
         step = self.memory.step(value, missing, row, expected)
         new["memory"] = step.row
         sight = self.memory.look(step)
-        inputs = torch.cat([sight.compressed, sight.logs, step.flags, self._known(context, past)], dim=-1)
-        new |= self._kept(context)
+        inputs = torch.cat([sight.compressed, sight.logs, step.flags, self.beside.known(context, past)], dim=-1)
+        new |= self.beside.kept(context)
         seen = self.memory.columns.seen
         started = step.seen.clamp(max=1.0)
         hidden, recurrent = recur(silu(linear(inputs, weights.embedding, weights.bias)), started)
@@ -227,41 +216,10 @@ class Mixture(nn.Module):
         scores = self.scores.step(errors[:, : self.calibration.count], sizes, scored, past["scores"])
         return {"scores": scores, "calibration": calibration}
 
-    def _known(self, context: Tensor, past: Past) -> Tensor:
-        """What the network sees beside the memory, of contexts (B, ..., 5 + W): calendar and covariates."""
-        if self.beside is None:
-            return context
-        static = self._static(past)
-        if static is not None and context.dim() > static.dim():
-            static = static.unsqueeze(1).expand(-1, context.shape[1], -1)
-        return torch.cat([context[..., :CALENDAR], self.beside.seen(context[..., CALENDAR:], static)], dim=-1)
-
-    def whole(self, context: Tensor) -> Tensor:
-        """Contexts (..., 5 + W) of those that lack what is known beyond the next step: it is not."""
-        width = CALENDAR + (0 if self.beside is None else self.beside.encoding.width)
-        return torch.cat([context, context.new_zeros(*context.shape[:-1], width - context.shape[-1])], dim=-1)
-
-    def _static(self, past: Past) -> Tensor | None:
-        """(B, 2 S) as the network sees it."""
-        if self.beside is None or "static" not in self.blocks:
-            return None
-        return self.beside.of_session(past["static"])
-
-    def _kept(self, context: Tensor) -> State:
-        """The block of covariates after a step in contexts (B, 5 + W); what is static does not change."""
-        return {"covariates": context[:, CALENDAR:]} if "covariates" in self.blocks else {}
-
-    def _further(self, row: Tensor | None, past: Past, horizons: Sequence[int]) -> Tensor | None:
-        """(B, n, C): covariates of steps ahead, of rows (B, W)."""
-        if self.beside is None:
-            return None
-        return self.beside.further(row, self._static(past), horizons)
-
     def forecast(self, state: State, covariates: Tensor | None = None) -> Tensor:
         """The fan: (B, H, Q) float64 from the state alone; its first step is what `step` issued.
 
-        Args:
-            covariates: (B, W) a row in the place of the state's: with other covariates of the steps ahead.
+        A row (B, W) of covariates in the place of the state's may know something else of the steps ahead.
         """
         return self.forecast_of(state, self.recurrence.top(state["recurrent"]), covariates)
 
@@ -270,13 +228,12 @@ class Mixture(nn.Module):
         row = past["memory"]
         stretch = None if self.calibration is None else self.calibration.fan_stretches(past["calibration"])
         weights = self.head.fan_weights(self.horizons)
-        beside = self._further(past.get("covariates") if covariates is None else covariates, past, self.horizons)
+        beside = self.beside.further(past, self.horizons, covariates)
         fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past), beside)
         started, issued = row[:, self.memory.columns.seen] > 0.0, past["issued"]
         later = fan[:, 1:] * started.unsqueeze(2)
-        if self.beside is not None and covariates is not None:
-            same = self.beside.same_next(covariates, past["covariates"])
-            issued = torch.where(same, issued, fan[:, 0] * started)
+        if covariates is not None:
+            issued = torch.where(self.beside.same_next(covariates, past), issued, fan[:, 0] * started)
         return torch.cat([issued.unsqueeze(1), later], dim=1)
 
     def anchor_weights(self) -> FanWeights | None:
@@ -291,7 +248,7 @@ class Mixture(nn.Module):
         if self.calibration is None or weights is None:
             return {"origin": self.origin.renewed(row)}
         stretch = self.calibration.stretches(past["calibration"])[:, 1:]
-        beside = self._further(past.get("covariates"), past, self.config.anchors[1:])
+        beside = self.beside.further(past, self.config.anchors[1:])
         fan = self.fan(row, self.memory.logs(row), hidden, weights, stretch, self._pull(past), beside)
         return {"origin": self.origin.renewed(row), "fan": fan.flatten(1)}
 
@@ -351,7 +308,7 @@ class Mixture(nn.Module):
                 if self.origin is not None:
                     due = self.origin.due(row[:, self.memory.columns.seen]).unsqueeze(1)
                     past = {"origin": torch.where(due, self.origin.renewed(row), past["origin"])}
-        return Window(memory, torch.cat([torch.stack(inputs, dim=1), self._known(context, state)], dim=2)), row
+        return Window(memory, torch.cat([torch.stack(inputs, dim=1), self.beside.known(context, state)], dim=2)), row
 
     def fan(
         self,
@@ -413,17 +370,17 @@ class Mixture(nn.Module):
         scored = known * rows[:, :-1, columns.seen.start].clamp(max=1.0)
         scale = scale_of(window.memory[..., columns.scale])
         new, fans, alike = {**state}, [], None
-        if self.calibration is None and self.trust is None and self.beside is None:
+        if self.calibration is None and self.trust is None and not self.beside.columns:
             alike = self.head.fan(window.memory, hidden, logs, scale, weights)
         for t in range(values.shape[1]):
             past, row, value, judged = new, window.memory[:, t], values[:, t : t + 1], scored[:, t : t + 1]
             turned, _ = self._from_origin(past)
-            new = {**past, **turned, **self._kept(context[:, t])}
+            new = {**past, **turned, **self.beside.kept(context[:, t])}
             new |= self._judged(value, judged, changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds), past, new)
             stretches = None if self.calibration is None else self.calibration.fan_stretches(new["calibration"])
             errors, pull = self._rivals_judged(value, judged, scale[:, t], past)
             if alike is None:
-                beside = self._further(new.get("covariates"), new, self.horizons)
+                beside = self.beside.further(new, self.horizons)
                 fan = self.head.fan(row, hidden[:, t], logs[:, t], scale[:, t], weights, stretches, pull, beside)
             else:
                 fan = alike[:, t]

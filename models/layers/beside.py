@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from models.covariates import LIMIT, Covariates, Encoding
+from models.dates.calendar import CALENDAR
 from models.layout import Field
+
+STATIC, ROW = "static", "covariates"
+"""Blocks of the state."""
 
 
 class Beside(nn.Module):
-    """What stands beside the values of a series.
+    """What stands beside the values of a series: a context, which is calendar features and the row of covariates.
 
     A session keeps its static covariates, float64 (values, then flags), and the row of the last observation, float32
-    (see `Encoding`), which the fan needs.
+    (see `Encoding`), which the fan needs; neither where a model takes none of the kind.
 
     Attributes:
         columns: that the network sees of a step: of the observation, of the next step, and of the session.
+        blocks: of the state, with their fields.
     """
 
     centres: Tensor
@@ -27,24 +32,36 @@ class Beside(nn.Module):
     def __init__(self, covariates: Covariates, horizon: int) -> None:
         super().__init__()
         self.encoding = Encoding(covariates, horizon)
-        self.count = len(covariates.static)
-        self.now, self.ahead = self.encoding.now, self.encoding.ahead
+        self.now, self.ahead, self.count = self.encoding.now, self.encoding.ahead, self.encoding.static
         self.columns = self.now + self.ahead + 2 * self.count
-        self.static_fields = (Field("static", "<f8", (2 * self.count,)),) if self.count else ()
-        self.row_fields = (Field("covariates", "<f4", (self.encoding.width,)),) if self.encoding.width else ()
+        self.blocks: dict[str, tuple[Field, ...]] = {}
+        if self.count:
+            self.blocks[STATIC] = (Field(STATIC, "<f8", (2 * self.count,)),)
+        if self.encoding.width:
+            self.blocks[ROW] = (Field(ROW, "<f4", (self.encoding.width,)),)
         first = len(covariates.observed)
         for name in ("centres", "widths"):
             values = torch.tensor(getattr(covariates, name)[first:], dtype=torch.float64)
             self.register_buffer(name, values, persistent=False)
 
-    def initial_state(self, batch: int) -> dict[str, Tensor]:
-        """By block, zeros: of the session nothing is known."""
+    def initial_state(self, batch: int, static: Tensor | None = None) -> dict[str, Tensor]:
+        """By block: nothing is known of any observation; `static` (B, 2 S) of the session, None = nothing either."""
         state = {}
-        if self.static_fields:
-            state["static"] = torch.zeros(batch, 2 * self.count, dtype=torch.float64)
-        if self.row_fields:
-            state["covariates"] = torch.zeros(batch, self.encoding.width)
+        if STATIC in self.blocks:
+            none = torch.zeros(batch, 2 * self.count, dtype=torch.float64)
+            state[STATIC] = none if static is None else static
+        if ROW in self.blocks:
+            state[ROW] = torch.zeros(batch, self.encoding.width)
         return state
+
+    def kept(self, context: Tensor) -> dict[str, Tensor]:
+        """The block that a step changes, after one in contexts (B, 5 + W); what is static does not change."""
+        return {ROW: context[:, CALENDAR:]} if ROW in self.blocks else {}
+
+    def whole(self, context: Tensor) -> Tensor:
+        """Contexts (..., 5 + W) of those that lack what is known beyond the next step: it is not."""
+        lacking = CALENDAR + self.encoding.width - context.shape[-1]
+        return torch.cat([context, context.new_zeros(*context.shape[:-1], lacking)], dim=-1)
 
     def of_session(self, static: Tensor) -> Tensor:
         """(B, 2 S) float32 as the network sees it, of the block `static`."""
@@ -52,37 +69,42 @@ class Beside(nn.Module):
         ratios = ((values - self.centres) / self.widths).clamp(-LIMIT, LIMIT) * known
         return torch.cat([ratios, known], dim=-1).float()
 
-    def seen(self, row: Tensor, static: Tensor | None) -> Tensor:
-        """(..., columns): of rows (..., at least now + ahead) what the network sees.
-
-        Args:
-            static: (..., 2 S) as `of_session` gives it; None where there are none.
-        """
-        first = row[..., : self.now + self.ahead]
-        return first if static is None else torch.cat([first, static], dim=-1)
-
-    def further(self, row: Tensor | None, static: Tensor | None, horizons: Sequence[int]) -> Tensor:
-        """(..., n, columns): the same for each of the steps ahead, with what is known of that step in the next one's
-        place.
-
-        Args:
-            row: (..., width); None where all are static.
-        """
-        whole = static if row is None else row
-        if whole is None:
-            raise ValueError("there are no covariates")
-        lead, count, parts = whole.shape[:-1], len(horizons), []
-        if row is not None and self.now:
-            parts.append(row[..., : self.now].unsqueeze(-2).expand(*lead, count, -1))
-        if row is not None and self.ahead:
-            future = row[..., self.now :].reshape(*lead, self.encoding.horizon, self.ahead)
-            parts.append(future[..., torch.tensor(horizons) - 1, :])
-        if static is not None:
-            parts.append(static.unsqueeze(-2).expand(*lead, count, -1))
+    def known(self, context: Tensor, past: Mapping[str, Tensor]) -> Tensor:
+        """What the network sees of contexts (B, ..., at least 5 + now + ahead), from these states."""
+        if not self.columns:
+            return context
+        parts = [context[..., : CALENDAR + self.now + self.ahead]]
+        if STATIC in self.blocks:
+            static = self.of_session(past[STATIC])
+            if context.dim() > static.dim():
+                static = static.unsqueeze(1).expand(-1, context.shape[1], -1)
+            parts.append(static)
         return torch.cat(parts, dim=-1)
 
-    def same_next(self, row: Tensor, other: Tensor) -> Tensor:
-        """(B, 1) whether two rows know the same of the next step."""
+    def further(
+        self, past: Mapping[str, Tensor], horizons: Sequence[int], row: Tensor | None = None
+    ) -> Tensor | None:
+        """(B, n, columns): the same for each of the steps ahead, with what is known of that step in the next one's
+        place; None where there are no covariates.
+
+        Args:
+            row: (B, W) in the place of the one that the states keep.
+        """
+        if not self.columns:
+            return None
+        parts = []
+        if ROW in self.blocks:
+            row = past[ROW] if row is None else row
+            parts.append(row[:, : self.now].unsqueeze(1).expand(-1, len(horizons), -1))
+            if self.ahead:
+                future = row[:, self.now :].reshape(-1, self.encoding.horizon, self.ahead)
+                parts.append(future[:, torch.tensor(horizons) - 1])
+        if STATIC in self.blocks:
+            parts.append(self.of_session(past[STATIC]).unsqueeze(1).expand(-1, len(horizons), -1))
+        return torch.cat(parts, dim=-1)
+
+    def same_next(self, row: Tensor, past: Mapping[str, Tensor]) -> Tensor:
+        """(B, 1) whether rows know the same of the next step as those that the states keep."""
         part = slice(self.now, self.now + self.ahead)
-        apart = (row[:, part] - other[:, part]).abs()
+        apart = (row[:, part] - past[ROW][:, part]).abs()
         return apart.sum(dim=1, keepdim=True) == 0.0

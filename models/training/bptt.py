@@ -21,7 +21,7 @@ from models.synthetic import series as synthetic
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
 from models.training.covariates import contexts, further, static_rows
-from models.training.curve import Point, Progress, training_curve
+from models.training.curve import Mean, Point, Progress, training_curve
 from models.training.recipe import Recipe, Schedule, Source
 from models.training.start import Start
 from models.training.validation import Validation, validation_parts
@@ -267,7 +267,7 @@ class Batch:
 def batches(module: Mixture, windows: Windows, rng: np.random.Generator, schedule: Schedule) -> Iterator[Batch]:
     """Fold the memory of many windows at once, and give them out in batches of the schedule's size."""
     values, context = torch.from_numpy(windows.values), torch.from_numpy(contexts(module, windows))
-    static = torch.from_numpy(static_rows(module, windows))
+    static = torch.from_numpy(static_rows(windows))
     known = (~torch.isnan(values)).double()
     values = stand_ins(module, values, context, static)
     length, size = windows.values.shape[1], schedule.batch
@@ -308,7 +308,7 @@ def stand_ins(module: Mixture, values: Tensor, context: Tensor, static: Tensor |
     with torch.no_grad():
         for t in range(values.shape[1]):
             value = torch.where(torch.isnan(filled[:, t]), state["issued"][:, median], filled[:, t])
-            _, state = module.step((filled[:, t], module.whole(context[gappy, t])), state)
+            _, state = module.step((filled[:, t], module.beside.whole(context[gappy, t])), state)
             filled[:, t] = value
     values = values.clone()
     values[gappy] = filled
@@ -354,16 +354,6 @@ def pinball_loss(module: Mixture, memory: Tensor, fan: Tensor, targets: Tensor) 
     levels = module.scores.levels.float()
     loss = torch.maximum(levels * ratio, (levels - 1.0) * ratio).mean(dim=-1)
     return (loss * weights).sum() / weights.sum().clamp(min=1e-9)
-
-
-class Mean:
-    """A running mean over about the last hundred values."""
-
-    def __init__(self) -> None:
-        self.value = float("nan")
-
-    def add(self, value: float) -> None:
-        self.value = value if math.isnan(self.value) else self.value + 0.01 * (value - self.value)
 
 
 def _sampler(options: TrainOptions, parts: list[list[Series]], report: Report) -> Sampler:

@@ -40,7 +40,7 @@ def measured(
 
 def contexts(module: Mixture, windows: Windows) -> NDArray[np.float32]:
     """(N, T, 5 + ...): calendar features, and what is known of each step and of the one after it."""
-    if module.beside is None or not module.beside.encoding.width:
+    if not module.beside.encoding.width:
         return windows.calendar
     encoding, length = module.beside.encoding, windows.values.shape[1]
     present = encoding.present(windows.beside[:, :length])
@@ -48,7 +48,7 @@ def contexts(module: Mixture, windows: Windows) -> NDArray[np.float32]:
     return np.concatenate([windows.calendar, present, following], axis=2)
 
 
-def static_rows(module: Mixture, windows: Windows) -> NDArray[np.float64]:
+def static_rows(windows: Windows) -> NDArray[np.float64]:
     """(N, 2 S): values and flags, as a state keeps them."""
     known = ~np.isnan(windows.static)
     return np.concatenate([np.where(known, windows.static, 0.0), known.astype(np.float64)], axis=1)
@@ -59,7 +59,7 @@ def further(
 ) -> Tensor:
     """(N, P, H, C) float32: covariates of the steps ahead of each place (N, P), as `Beside.further` gives them."""
     shape = (*places.shape, len(horizons))
-    if module.beside is None:
+    if not module.beside.columns:
         return torch.zeros(*shape, 0)
     encoding, rows = module.beside.encoding, np.arange(len(windows))[:, None]
     parts = []
@@ -67,14 +67,13 @@ def further(
         present = encoding.present(windows.beside[rows, places])
         ahead = encoding.step_ahead(_known(module, windows)[rows[:, :, None], places[:, :, None] + np.array(horizons)])
         parts = [np.broadcast_to(present[:, :, None], (*shape, encoding.now)), ahead]
-    static = module.beside.of_session(torch.from_numpy(static_rows(module, windows))).numpy()
+    static = module.beside.of_session(torch.from_numpy(static_rows(windows))).numpy()
     parts.append(np.broadcast_to(static[:, None, None], (*shape, static.shape[1])))
     return torch.from_numpy(np.concatenate(parts, axis=3).astype(np.float32))
 
 
 def _known(module: Mixture, windows: Windows) -> NDArray[np.float64]:
     """(N, T + H, K) what is known in advance; NaN where it is not, or not in time."""
-    assert module.beside is not None
     encoding = module.beside.encoding
     known = windows.beside[:, :, encoding.observed - encoding.known :]
     return np.where(windows.foreseen[:, None, None], known, np.nan)

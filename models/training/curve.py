@@ -50,6 +50,16 @@ class Progress:
         return len(self.curve) - 1 - self.curve.index(self.best_point)
 
 
+class Mean:
+    """A running mean over about the last hundred values."""
+
+    def __init__(self) -> None:
+        self.value = float("nan")
+
+    def add(self, value: float) -> None:
+        self.value = value if isnan(self.value) else self.value + 0.01 * (value - self.value)
+
+
 def training_curve(curve: Sequence[Point], path: Path) -> Path:
     """Draw the loss and the streaming relMAE of every source over the updates; returns `path`."""
     figure = Figure(figsize=(10, 4), layout="constrained")

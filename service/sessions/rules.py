@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from models.covariates import Encoding
 from models.dates.grid import Grid, TimestampError, grid
+from service.sessions.covariates import Given, changed, given_of
 from service.storage.answers import IMPUTED, Label, Observed
 from service.storage.layout import NO_TIME, QUANTILES
 from service.wire import headers, render
-from service.wire.parsing import FAULT_LIMIT, Covariates, Observation
+from service.wire.parsing import Observation
 from service.wire.problems import Fault, InvalidRequest, Standing, pointer
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import (
@@ -31,8 +32,6 @@ from service.wire.session_problems import (
 NO_FORECAST = (nan,) * len(QUANTILES)
 Where = tuple[str | int, ...]
 """Path to an observation in the request's body."""
-Given = dict[int, float]
-"""Covariates, NaN = missing, by their place among the numbers that are kept with an observation."""
 
 
 class NeedsHistory(Exception):
@@ -256,7 +255,7 @@ class Plan:
         if planned >= 0:
             self._overwritten += not self.imputed[planned]
             self.values[planned], self.imputed[planned] = value, False
-            self.covariates[planned] = _changed(self.covariates[planned], given or {})
+            self.covariates[planned] = changed(self.covariates[planned], given or {})
             return
         if self._retained is None:
             raise NeedsHistory
@@ -347,7 +346,7 @@ class Plan:
         stored = self._retained(step)
         if stored is None or step not in self.corrections:
             return stored
-        beside = _changed(stored.covariates, self.beside[step])
+        beside = changed(stored.covariates, self.beside[step])
         return replace(stored, value=self.corrections[step], flags=stored.flags & ~IMPUTED, covariates=beside)
 
     def _numbers(self, given: Given) -> tuple[float, ...]:
@@ -380,46 +379,6 @@ def _read(grid: Grid, last: int, timestamp: str) -> tuple[int, bool, int]:
     if not grid.is_on(instant):
         return instant, False, 0
     return instant, True, 1 if grid.anchor is None else grid.steps_between(last, instant)
-
-
-def given_of(
-    model: str,
-    taken: Encoding | None,
-    covariates: Covariates | None,
-    future: Sequence[Covariates] | None = None,
-    where: Where = (),
-) -> Given:
-    """Covariates of an observation and of the steps after it, by their place among the numbers kept with it.
-
-    Args:
-        taken: by the model; None = it takes none.
-    Raises:
-        InvalidRequest: names that it does not take, or more steps ahead than it forecasts.
-    """
-    observed = () if taken is None else taken.covariates.observed
-    known = () if taken is None else taken.covariates.known
-    given, faults = {}, []
-    for ahead, row, names in [(0, covariates or {}, observed), *((k, r, known) for k, r in enumerate(future or (), 1))]:
-        path = (*where, "covariates") if ahead == 0 else (*where, "future", ahead - 1)
-        for name, number in row.items():
-            if name in names:
-                before = 0 if ahead == 0 else len(observed) + (ahead - 1) * len(known)
-                given[before + names.index(name)] = nan if number is None else number
-            else:
-                faults.append(Fault(f"the model {model} takes {_listed(names, ahead)}", pointer(*path, name)))
-    if taken is not None and len(future or ()) > taken.horizon:
-        faults.insert(0, Fault(f"has more rows than the model's horizon of {taken.horizon}", pointer(*where, "future")))
-    if faults:
-        raise InvalidRequest(faults[:FAULT_LIMIT])
-    return given
-
-
-def _listed(names: Sequence[str], ahead: int) -> str:
-    return (", ".join(names) or "no covariates") + (" in advance" if ahead and names else "")
-
-
-def _changed(numbers: tuple[float, ...], given: Given) -> tuple[float, ...]:
-    return tuple(given.get(place, number) for place, number in enumerate(numbers)) if given else numbers
 
 
 def _is_same(stored: Observed, sent: float, given: Given) -> bool:

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.sessions import drift, entries
+from service.sessions.covariates import given_of
 from service.sessions.places import Places
 from service.sessions.records import parsed
 from service.sessions.registry import LoadedModel, Registry, is_trained
-from service.sessions.rules import Place, given_of
+from service.sessions.rules import Place
 from service.sessions.whole import Whole
 from service.storage.answers import Label
 from service.storage.layout import HEAD_BYTES, Bytes, HeadFlag, Structured, correctable_from

@@ -1,0 +1,52 @@
+"""What an observation says of covariates, as the numbers that are kept with it."""
+
+from collections.abc import Sequence
+from math import nan
+
+from models.covariates import Encoding
+from service.wire.parsing import FAULT_LIMIT, Covariates
+from service.wire.problems import Fault, InvalidRequest, pointer
+
+Given = dict[int, float]
+"""Covariates, NaN = missing, by their place among the numbers that are kept with an observation."""
+
+
+def given_of(
+    model: str,
+    taken: Encoding | None,
+    covariates: Covariates | None,
+    future: Sequence[Covariates] | None = None,
+    where: tuple[str | int, ...] = (),
+) -> Given:
+    """Covariates of an observation and of the steps after it, by their place among the numbers kept with it.
+
+    Args:
+        taken: by the model; None = it takes none.
+    Raises:
+        InvalidRequest: names that it does not take, or more steps ahead than it forecasts.
+    """
+    observed = () if taken is None else taken.covariates.observed
+    known = () if taken is None else taken.covariates.known
+    given, faults = {}, []
+    for ahead, row, names in [(0, covariates or {}, observed), *((k, r, known) for k, r in enumerate(future or (), 1))]:
+        path = (*where, "covariates") if ahead == 0 else (*where, "future", ahead - 1)
+        for name, number in row.items():
+            if name in names:
+                before = 0 if ahead == 0 else len(observed) + (ahead - 1) * len(known)
+                given[before + names.index(name)] = nan if number is None else number
+            else:
+                faults.append(Fault(f"the model {model} takes {_listed(names, ahead)}", pointer(*path, name)))
+    if taken is not None and len(future or ()) > taken.horizon:
+        faults.insert(0, Fault(f"has more rows than the model's horizon of {taken.horizon}", pointer(*where, "future")))
+    if faults:
+        raise InvalidRequest(faults[:FAULT_LIMIT])
+    return given
+
+
+def _listed(names: Sequence[str], ahead: int) -> str:
+    return (", ".join(names) or "no covariates") + (" in advance" if ahead and names else "")
+
+
+def changed(numbers: tuple[float, ...], given: Given) -> tuple[float, ...]:
+    """Numbers with those that are given in their places."""
+    return tuple(given.get(place, number) for place, number in enumerate(numbers)) if given else numbers
