@@ -122,9 +122,12 @@ def _freq_of(data: Path, series: "list[Series]") -> str:
 
 
 def with_covariates(
-    recipe: "Recipe", data: Path, *, past: str | None, known: str | None, static: str | None
+    recipe: "Recipe", data: Path, start: "Start | None", *, past: str | None, known: str | None, static: str | None
 ) -> "Recipe":
-    """The recipe for a file, with the columns that are named as covariates; each option is a list with commas."""
+    """The recipe for a file, with the columns that are named as covariates; each option is a list with commas.
+
+    A model that is trained further begins to learn them, and does so at the rate of its first training.
+    """
     from models.training.covariates import measured
 
     if (past, known, static) == (None, None, None):
@@ -136,7 +139,9 @@ def with_covariates(
         raise Fault(ExitCode.USAGE, "the model of --from has its covariates", f"it takes {taken}", "leave yours out")
     kinds = {name: _listed(text) for name, text in {"past": past, "known": known, "static": static}.items()}
     found = measured(data, freq=recipe.freqs[0], test_steps=recipe.test_steps, **kinds)
-    return replace(recipe, model=replace(recipe.model, covariates=found))
+    rate = recipe.schedule.learning_rate if start is None else start.schedule.learning_rate
+    schedule = replace(recipe.schedule, learning_rate=rate)
+    return replace(recipe, model=replace(recipe.model, covariates=found), schedule=schedule)
 
 
 def _listed(text: str | None) -> list[str]:

@@ -89,7 +89,7 @@ def train(
         int | None, typer.Option(min=1, help="Updates from one validation to the next.", show_default="by length")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0.0, show_default="the recipe's; 0.0005 --from")
+        float | None, typer.Option(min=0.0, show_default="the recipe's; 0.0005 --from, without covariates")
     ] = None,
     synthetic_series: Annotated[
         int | None, typer.Option(min=1, help="Synthetic series to draw.", show_default="40000; 10000 --from")
@@ -119,13 +119,13 @@ def train(
 
         begins = None if start is None else planning.start_of(start, models_dir)
         plan = planning.recipe_of(data, recipe, freq, begins, test_steps, note)
+        plan = planning.with_covariates(plan, data, begins, past=past, known=known, static=static)
         plan = planning.changed(
             plan,
             schedule={"unroll": unroll, "chunks": chunks, "learning_rate": learning_rate},
             model={"hidden": hidden, "layers": layers, "season": season, "state": state},
             start=begins,
         )
-        plan = planning.with_covariates(plan, data, past=past, known=known, static=static)
         if not data.is_dir():
             planning.tell(plan, data, note)
         label = name or plan.name

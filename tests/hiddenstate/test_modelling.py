@@ -112,3 +112,9 @@ def test_unroll_lengths_that_are_no_numbers() -> None:
     result = run("study", "unroll", "--lengths", "1 2")
     assert result.code == ExitCode.USAGE
     assert "--lengths 1,8,64" in result.err
+
+
+def test_a_column_that_is_no_covariate_of_the_file_is_refused_by_name(sales: Path) -> None:
+    refused = run("train", str(sales), "--known", "promo", "--past", "rain")
+    assert refused.code == ExitCode.USAGE
+    assert "no column 'rain', 'promo'" in refused.err
