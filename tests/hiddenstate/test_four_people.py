@@ -127,6 +127,7 @@ def test_the_hydrologist_moves_a_gauge_to_another_environment(
     assert [len(members["forecasts"]), members["step"]] == [7, 32]
     late = api.patch(f"{path}/observations/1980-11-01", json={"value": 8.4}).json()
     assert (late["corrected"], late["observed"]["value"]) == (1, 8.4)
+    wait_until(lambda: "01013500" in api.get("/v1/sessions?prefix=01013500").text)  # lists lag a little
     gauges = command(service, "export", "--prefix", "01013500", cwd=tmp_path)
     (tmp_path / "gauges.jsonl").write_text(gauges.out)
     with (
