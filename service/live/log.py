@@ -1,6 +1,6 @@
 """Writing down what happens to sessions, behind the answers: no answer waits for it, and none fails with it.
 
-While nobody listens, nothing is written: each process asks a few times a second whether somebody does, and what was
+While nobody listens, nothing is written: each process asks again and again whether somebody does, and what was
 committed before that is of no interest to him. While somebody does, or did within the hour, what a process has
 committed is in the store at once, or, if it does much, in PAUSE_S.
 
@@ -26,8 +26,11 @@ from service.storage.connection import StoreUnavailable
 
 PAUSE_S = 0.05
 """Between two times of writing; the first after a pause is at once."""
-UNWANTED_PAUSE_S = 0.25
-"""The same between two questions whether somebody listens, while commits go on and nobody does."""
+UNWANTED_PAUSE_S = 0.05
+"""The same between two questions whether somebody listens, while commits go on and nobody does.
+
+Until the answer comes all that was committed is kept, which costs more than asking: see docs/decisions.md.
+"""
 PAUSE_FACTOR = 4.0
 """A pause lasts this many times what the writing took: where writes wait for a slow disk, commits go first."""
 LONGEST_PAUSE_S = 0.5
