@@ -10,14 +10,17 @@ from typing import NamedTuple
 from service.live import positions, rendering
 from service.live.entries import Entry, unread
 from service.live.events import Event, Missed, encode
+from service.live.log import LEASE_S
 from service.live.positions import SHARDS, START, Place
-from service.live.streams import EventStreams
+from service.live.streams import EventStreams, Listening
 from service.live.subscriber import Filter, Subscriber
 from service.storage.connection import StoreUnavailable
 
 LISTEN_S = 2.0
 """That somebody listens is said so often."""
 RETRY_S = 0.2
+AWARE_S = 0.02
+"""Between two looks whether every process knows that somebody listens."""
 UNCERTAIN_MS = 2000
 """What a process had committed that long before it said that it is there may not have been logged yet."""
 AT_ONCE = 32
@@ -89,12 +92,22 @@ class Hub:
             raise
 
     async def _begin(self) -> None:
-        listening = await self._streams.listen()
+        listening = await self._known()
         ends = await asyncio.gather(*map(self._streams.end, range(SHARDS)))
         self._since_ms, self._place = listening.since_ms, Place(listening.now_ms, tuple(ends))
         create = asyncio.get_running_loop().create_task
         self._tasks = [create(self._read(shard), name=f"events {shard}") for shard in range(SHARDS)]
         self._tasks.append(create(self._listen(), name="listening"))
+
+    async def _known(self) -> Listening:
+        """Say that somebody listens, and wait until no process lets go of what it commits."""
+        listening = await self._streams.listen()
+        loop = asyncio.get_running_loop()
+        leases_end = loop.time() + LEASE_S
+        while listening.unaware and loop.time() < leases_end:
+            await asyncio.sleep(AWARE_S)
+            listening = await self._streams.listen()
+        return listening
 
     def _stop_reading(self) -> None:
         for task in (*self._tasks, *((self._start,) if self._start is not None else ())):
@@ -126,6 +139,7 @@ class Hub:
             with suppress(StoreUnavailable):
                 listening = await self._streams.listen()
                 if listening.since_ms != self._since_ms:  # the store had forgotten that somebody listens
+                    listening = await self._known()
                     self._tell(Missed(self._place.ms, listening.now_ms), listening.now_ms, self._subscribers)
                 self._since_ms, self._place = listening.since_ms, self._place._replace(ms=listening.now_ms)
                 if listening.ended:

@@ -1,7 +1,8 @@
 """Writing down what happens to sessions, behind the answers: no answer waits for it, and none fails with it.
 
-While nobody listens, nothing is written: each process asks again and again whether somebody does, and what was
-committed before that is of no interest to him. While somebody does, or did within the hour, what a process has
+While nobody listens, nothing is written, and nothing kept: each process asks again and again whether somebody does.
+To be told that nobody does is good for LEASE_S, and who begins to listen waits until every process knows of it, or
+until no such word is good any more (`hub.py`). While somebody listens, or did within the hour, what a process has
 committed is in the store at once, or, if it does much, in PAUSE_S.
 
 What may be missing is told, as `Missed`: where the store does not take the events for so long that there are too many,
@@ -15,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
+from time import monotonic
 from zlib import crc32
 
 from service.live.entries import RETAINED_MS
@@ -26,11 +28,10 @@ from service.storage.connection import StoreUnavailable
 
 PAUSE_S = 0.05
 """Between two times of writing; the first after a pause is at once."""
-UNWANTED_PAUSE_S = 0.05
-"""The same between two questions whether somebody listens, while commits go on and nobody does.
-
-Until the answer comes all that was committed is kept, which costs more than asking: see docs/decisions.md.
-"""
+UNWANTED_PAUSE_S = 0.25
+"""The same between two questions whether somebody listens, while commits go on and nobody does."""
+LEASE_S = 0.5
+"""Nobody begins to listen within this time after a process asked, unless it has asked again."""
 PAUSE_FACTOR = 4.0
 """A pause lasts this many times what the writing took: where writes wait for a slow disk, commits go first."""
 LONGEST_PAUSE_S = 0.5
@@ -61,6 +62,7 @@ class EventLog:
         self._count = 0
         self._news = asyncio.Event()
         self._wanted = self._is_behind = False
+        self._unwanted_until = 0.0
         self._complete_to_ms = self._unsettled = 0
         self._missed_from: int | None = None
         self._ends = [START] * SHARDS
@@ -90,13 +92,15 @@ class EventLog:
             logger.warning("the last events were not logged; who listens is told so")
 
     def _take(self, count: int, events: Iterable[Event]) -> None:
+        self._news.set()
+        if monotonic() < self._unwanted_until:
+            return
         self._waiting.append((count, events))
         self._count += count
         if self._count > MOST_WAITING:
             self._miss()
             while self._count > MOST_WAITING // 2:
                 self._count -= self._waiting.pop(0)[0]
-        self._news.set()
 
     def _miss(self) -> None:
         if self._missed_from is None:
@@ -125,10 +129,9 @@ class EventLog:
         unsettled, self._unsettled = self._unsettled, self._streams.unsettled
         if self._unsettled > unsettled:
             self._miss()
-        # What comes while it is asked whether anybody listens may be wanted, whatever the answer is.
-        waiting, self._waiting, self._count = self._waiting, [], 0
         if attend:
-            await self._attend(waiting)
+            self._wanted = await self._is_wanted()
+        waiting, self._waiting, self._count = self._waiting, [], 0
         now_ms = self._streams.now_ms
         self._complete_to_ms = self._complete_to_ms or now_ms
         if self._wanted:
@@ -142,12 +145,12 @@ class EventLog:
         since, self._missed_from = self._missed_from, None
         return [] if since is None else [Missed(since, now_ms)]
 
-    async def _attend(self, waiting: list[tuple[int, Iterable[Event]]]) -> None:
-        try:
-            self._wanted = await self._streams.attend(self._writer) > 0
-        except BaseException:
-            self._put_back(waiting)
-            raise
+    async def _is_wanted(self) -> bool:
+        began, self._unwanted_until = monotonic(), 0.0  # what is committed while it is asked may be wanted
+        wanted = await self._streams.attend(self._writer) > 0
+        if not wanted:
+            self._unwanted_until = began + LEASE_S
+        return wanted
 
     def _put_back(self, waiting: list[tuple[int, Iterable[Event]]]) -> None:
         self._waiting[:0] = waiting

@@ -34,10 +34,14 @@ class Appended(NamedTuple):
 
 
 class Listening(NamedTuple):
-    """Since when events are logged, the time, and the processes that ended without saying so, with when that was."""
+    """Since when events are logged, the time, how many processes may not know of it yet, and those that ended.
+
+    Those that ended without saying so, each with the time at which it was last there.
+    """
 
     since_ms: int
     now_ms: int
+    unaware: int
     ended: list[tuple[bytes, int]]
 
 
@@ -72,9 +76,9 @@ class EventStreams:
     async def listen(self) -> Listening:
         """Somebody listens, now and for WANTED_MS."""
         arguments = [b"%d" % ms for ms in (WANTED_MS, LAPSE_MS, 2 * IDLE_MS)]
-        [(since, now, *ended)] = await self._run([LISTEN.command(self._common_keys(), arguments)])
+        [(since, now, unaware, *ended)] = await self._run([LISTEN.command(self._common_keys(), arguments)])
         self._store.now_ms = now
-        return Listening(since, now, list(zip(ended[::2], ended[1::2], strict=True)))
+        return Listening(since, now, unaware, list(zip(ended[::2], ended[1::2], strict=True)))
 
     async def append(self, entries: Sequence[tuple[int, int, bytes]]) -> list[Appended | None]:
         """Append entries: stream, count of events, events. None where one may not have been appended."""

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 
 import pytest
 
@@ -111,6 +112,30 @@ async def test_nothing_is_logged_while_nobody_listens(store: SessionStore) -> No
             writer.tell(happened(2))
             await until(lambda: heard.has(happened(2)))
             assert not heard.has(happened(1))
+
+
+async def test_whoever_begins_to_listen_while_processes_know_of_nobody_hears_all_that_follows(
+    store: SessionStore,
+) -> None:
+    async with logging(store) as one, logging(store, b"two") as two:
+        told = count()
+
+        async def tell(writer: EventLog) -> None:
+            while True:
+                writer.tell(happened(next(told)))
+                await asyncio.sleep(0.002)
+
+        telling = [asyncio.create_task(tell(writer)) for writer in (one, two)]
+        await asyncio.sleep(1.5 * log.UNWANTED_PAUSE_S)  # between two questions
+        async with listening(store) as heard:
+            first = next(told)
+            await asyncio.sleep(2 * log.LEASE_S)
+            for task in telling:
+                task.cancel()
+            await asyncio.wait(telling)
+            following = [happened(number) for number in range(first + 1, next(told))]
+            await until(lambda: all(map(heard.has, following)))
+            assert heard.gaps == 0
 
 
 async def test_who_comes_again_hears_what_he_missed(store: SessionStore) -> None:
