@@ -2,6 +2,7 @@
 # make test    installs what is missing, then runs every test
 # make setup   installs only     make check   lint and types     make bench   measures speed
 # make faults  proves what is promised under faults, in the long form of tests/faults and tests/simulation
+# make clients tries the clients of other services against this one; their packages come into an environment of their own
 # make docs    writes docs/reference from the code
 # make vendor  takes the dashboard's charts from their package again     make screenshots   draws docs/dashboard*.png
 # make lock    writes the versions of this environment to constraints.txt
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 
-.PHONY: setup run test check bench faults docs vendor screenshots lock
+.PHONY: setup run test check bench faults clients docs vendor screenshots lock
 
 setup: $(STAMP)
 
@@ -70,6 +71,9 @@ faults: setup
 	$(BIN)/python -m tests.faults.overload --seconds 30 $(ARGS)
 	$(BIN)/python -m tests.faults.warmup $(ARGS)
 	$(BIN)/python -m tests.faults.described --examples 200 $(ARGS)
+
+clients: setup
+	$(BIN)/python -m tests.clients
 
 docs: setup
 	$(BIN)/python docs/generate.py

@@ -217,7 +217,7 @@ def _joined(
         exporter=Exporter(records, registry.default, between),
         importer=Importer(records, creator, registry, views, between),
         purging=Purging(store, gone, log),
-        stateless=Stateless(creator, registry, folding),
+        stateless=Stateless(creator, folding),
         streams=streams,
         log=log,
         hub=Hub(streams),

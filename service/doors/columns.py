@@ -8,24 +8,53 @@ import numpy as np
 
 from service.doors.stateless import Fan, Series
 from service.doors.time_series import usage
+from service.sessions.registry import LoadedModel
 from service.wire import forecast_tables, render
 from service.wire.door_schemas import Columns, ColumnsRequest, Row
 from service.wire.problems import Fault, InvalidRequest, pointer
+
+ELSEWHERE = {
+    "finetune_steps": "must be 0: hiddenstate train --from MODEL trains a model further, which model then names",
+    "finetuned_model_id": "must be left out: model names a model that was trained further",
+    "feature_contributions": "must be false: no model here takes covariates in this call",
+    "multivariate": "must be false: each series is forecast by itself",
+}
+"""What that API can do, and this call cannot: a request that asks for it would be answered with something else."""
+WARM_UPS = 10
+"""Of them, that many values are worth sending: older ones hardly make the forecasts better any more."""
 
 
 def read(asked: ColumnsRequest) -> tuple[list[str], list[Series]]:
     """The histories and their names. Raises InvalidRequest."""
     if (asked.series is None) == (asked.df is None):
         raise InvalidRequest([Fault("give series or df", pointer("series"))])
+    if wanted := [name for name in ELSEWHERE if getattr(asked, name)]:
+        raise InvalidRequest([Fault(ELSEWHERE[name], pointer(name)) for name in wanted])
     if asked.series is not None:
         return _of_columns(asked.series, asked.freq)
     return _of_records(asked.df or [], asked.freq)
 
 
+def levels_of(level: Sequence[float] | None) -> list[int]:
+    """Raises InvalidRequest: one is no whole percent."""
+    for index, percent in enumerate(level or ()):
+        if percent != int(percent):
+            raise InvalidRequest([Fault("must be whole percent, such as 80", pointer("level", index))])
+    return sorted({int(percent) for percent in level or ()} - {0})
+
+
+def reach(loaded: LoadedModel) -> render.Json:
+    """What a model makes of a history: how much of one it needs, how far ahead it looks."""
+    return {"detail": {"input_size": WARM_UPS * loaded.spec.warm_up, "horizon": loaded.spec.horizon}}
+
+
 def _of_columns(sent: Columns, freq: str) -> tuple[list[str], list[Series]]:
     if sum(sent.sizes) != len(sent.y):
         raise InvalidRequest([Fault("must add up to the length of y", pointer("series", "sizes"))])
-    for name, column in (("X", sent.X), ("X_future", sent.X_future)):
+    for name, column in (
+        *(("X", sent.X), ("X_future", sent.X_future)),
+        ("categorical_exog", sent.categorical_exog),
+    ):
         if column:
             raise InvalidRequest([Fault("no model here takes covariates in this call", pointer("series", name))])
     if sent.start_datetime is not None and len(sent.start_datetime) != len(sent.sizes):
@@ -82,6 +111,8 @@ def answer(
         "mean": columns["yhat"],
         "intervals": intervals or None,
         "forecast": None if asked.df is None else _rows(names, fans, columns),
+        "weights_x": None,
+        "feature_contributions": None,
         "model": fans[0].model,
         "input_tokens": used["prompt_tokens"],
         "output_tokens": used["completion_tokens"],

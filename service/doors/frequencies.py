@@ -11,13 +11,20 @@ PLAIN = {
     **{"SECOND": "s", "S": "s", "MINUTE": "min", "T": "min", "HOUR": "h", "H": "h"},
     **{"DAY": "D", "WEEK": "W"},
 }
-ONE = re.compile("^1(?=[A-Za-z])")
+MULTIPLE = re.compile(r"(?:1(?=\D)|([0-9]*))(.*)", re.DOTALL)
 """1d is d."""
 BY_DAY = {
     **{"MONTH": "M", "M": "M", "QUARTER": "Q", "Q": "Q"},
     **{"YEAR": "Y", "Y": "Y", "A": "Y"},
 }
 """Periods whose first or last day the series stands at: which one says its first timestamp."""
+POLARS = {"m": "min", "d": "D", "w": "W", "mo": "M", "q": "Q", "y": "Y"}
+ANCHORED = {
+    **dict.fromkeys(("QS-JAN", "QS-APR", "QS-JUL", "QS-OCT"), "QS"),
+    **dict.fromkeys(("QE-MAR", "QE-JUN", "QE-SEP", "QE-DEC", "Q-MAR", "Q-JUN", "Q-SEP", "Q-DEC"), "QE"),
+    **{"YS-JAN": "YS", "AS-JAN": "YS", "YE-DEC": "YE", "A-DEC": "YE", "Y-DEC": "YE"},
+}
+"""As pandas infers them from timestamps: quarters and years that the calendar's own begin with."""
 
 
 def named(name: str, start: str | None) -> str:
@@ -29,16 +36,15 @@ def named(name: str, start: str | None) -> str:
         FrequencyError: there is no such frequency.
         TimestampError: `start` is none.
     """
-    plain = ONE.sub("", name)
-    found = PLAIN.get(plain.upper() if len(plain) > 1 else plain)
-    if found is not None:
-        return found
-    period = BY_DAY.get(plain.upper() if len(plain) > 1 else plain)
-    if period is not None:
-        return f"{period}{'E' if start is not None and _ends_month(start) else 'S'}"
-    lower = {"d": "D", "w": "W"}.get(plain, plain)  # as polars writes them
+    matched = MULTIPLE.fullmatch(name)
+    assert matched is not None, "it matches any text"
+    digits, unit = matched[1] or "", matched[2]
+    unit = POLARS.get(unit) or ANCHORED.get(unit) or unit
+    word = unit.upper() if len(unit) > 1 else unit
+    if word in BY_DAY and not digits:
+        return f"{BY_DAY[word]}{'E' if start is not None and _ends_month(start) else 'S'}"
     try:
-        return frequency(lower).name
+        return frequency(digits + PLAIN.get(word, unit)).name
     except FrequencyError:
         known = ", ".join([*PLAIN, *BY_DAY])
         raise FrequencyError(f"no frequency of that name; those are {known}, and pandas' own") from None

@@ -12,11 +12,11 @@ from service.doors import frequencies
 from service.sessions import entries
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
-from service.sessions.registry import LoadedModel, Registry
+from service.sessions.registry import LoadedModel
 from service.sessions.views import View
 from service.storage.answers import Label
 from service.storage.layout import NO_TIME
-from service.wire.problems import Fault, InvalidRequest, NotFound, ServiceError, TooLarge, pointer
+from service.wire.problems import Fault, InvalidRequest, ServiceError, TooLarge, pointer
 from service.wire.schemas import SessionSettings
 
 Where = tuple[str | int, ...]
@@ -24,6 +24,10 @@ Where = tuple[str | int, ...]
 SERIES_LIMIT = 1000
 VALUES_LIMIT = 100_000
 """Of all series of a request together: some seconds of folding, in slices between the waves."""
+FEWER = (
+    f"a request has at most {SERIES_LIMIT} series and {VALUES_LIMIT} values; send fewer at once (num_partitions in "
+    "Nixtla's client), or give each series a session, which is sent one value at a time"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,16 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is to be forecast: `horizon` steps with these levels. `horizon_at`, `levels_at`: their places."""
+
+    horizon: int
+    levels: Sequence[int]
+    horizon_at: Where
+    levels_at: Where
+
+
+@dataclass(frozen=True, slots=True)
 class Fan:
     """The forecasts of one history.
 
@@ -68,13 +82,16 @@ class Fan:
 class Stateless:
     """Forecasts histories; nothing is stored."""
 
-    def __init__(self, creator: Creator, registry: Registry, folding: Folding) -> None:
+    def __init__(self, creator: Creator, folding: Folding) -> None:
         self._creator = creator
-        self._registry = registry
         self._folding = folding
 
+    def model(self, name: str | None, freq: str) -> LoadedModel:
+        """The one that forecasts histories of a frequency, or the one that is named. Raises NotFound."""
+        return self._creator.registry.for_freq(freq) if name is None else self._creator.model(name)
+
     async def forecast(
-        self, histories: Sequence[Series], model: str | None, horizon: int, levels: Sequence[int]
+        self, histories: Sequence[Series], model: str | None, ahead: Ahead
     ) -> list[Fan | ServiceError]:
         """The forecast of each history, or why there is none. Those of one model are folded together.
 
@@ -85,21 +102,19 @@ class Stateless:
             NotFound: there is no such model.
         """
         if len(histories) > SERIES_LIMIT or sum(len(series.values) for series in histories) > VALUES_LIMIT:
-            detail = f"a request has at most {SERIES_LIMIT} series and {VALUES_LIMIT} values; send fewer at once"
-            raise TooLarge(VALUES_LIMIT, detail)
-        if model is not None and self._registry.named(model) is None:
-            known = ", ".join(loaded.spec.label for loaded in self._registry.models)
-            raise NotFound(f"there is no model of that name; this server has {known}")
-        return await asyncio.gather(*(self._one(series, model, horizon, levels) for series in histories))
+            raise TooLarge(VALUES_LIMIT, FEWER)
+        if model is not None:
+            self._creator.model(model)
+        return await asyncio.gather(*(self._one(series, model, ahead) for series in histories))
 
-    async def _one(self, series: Series, model: str | None, horizon: int, levels: Sequence[int]) -> Fan | ServiceError:
+    async def _one(self, series: Series, model: str | None, ahead: Ahead) -> Fan | ServiceError:
         try:
-            return await self._fan(series, model, horizon, levels)
+            return await self._fan(series, model, ahead)
         except ServiceError as refused:
             refused.at = None  # there is no session
             return refused
 
-    async def _fan(self, series: Series, model: str | None, horizon: int, levels: Sequence[int]) -> Fan:
+    async def _fan(self, series: Series, model: str | None, ahead: Ahead) -> Fan:
         on, first = _grid(series)
         named = {} if model is None else {"model": model}
         freq = frequencies.named(series.freq, series.start)
@@ -116,8 +131,8 @@ class Stateless:
         head = record.head
         head["step"], head["last"], head["anchor"] = steps, last, first
         view = View(Label("series", loaded.spec.label, on), head, folded.state, loaded)
-        quantiles = _forecast(view, loaded, horizon, levels, series)
-        times = None if on is None else [on.format(on.advance(last, ahead)) for ahead in range(1, horizon + 1)]
+        quantiles = _forecast(view, loaded, ahead, series)
+        times = None if on is None else [on.format(on.advance(last, step)) for step in range(1, ahead.horizon + 1)]
         return Fan(loaded.spec.label, None if on is None else on.format(last), times, quantiles)
 
 
@@ -153,7 +168,7 @@ def _instants(on: Grid | None, first: int, begin: int, end: int) -> list[int]:
 
 
 def _forecast(
-    view: View, loaded: LoadedModel, horizon: int, levels: Sequence[int], series: Series
+    view: View, loaded: LoadedModel, ahead: Ahead, series: Series
 ) -> NDArray[np.float64]:
     """What `View.quantiles` gives; a history without any value is refused by its place."""
     if np.isnan(series.values).all():
@@ -161,7 +176,8 @@ def _forecast(
     if not loaded.model.finite(view.state[None])[0]:
         raise InvalidRequest([Fault("holds values so large that no forecast follows", pointer(*series.where))])
     try:
-        return view.quantiles(horizon, levels)
+        return view.quantiles(ahead.horizon, ahead.levels)
     except InvalidRequest as refused:  # which names parameters of a session's forecast
-        faults = [Fault(fault.detail, pointer(fault.parameter or "")) for fault in refused.errors]
+        places = {"horizon": ahead.horizon_at, "levels": ahead.levels_at}
+        faults = [Fault(fault.detail, pointer(*places[fault.parameter or ""])) for fault in refused.errors]
         raise InvalidRequest(faults) from None

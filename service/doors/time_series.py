@@ -52,7 +52,7 @@ def _forecast(sent: Input, fan: Fan, levels: Sequence[int], quantiles: Sequence[
         "name": sent.name,
         "mean_forecast": columns["0.5"],
         "frequency": sent.frequency,
-        "start_timestamp": None if fan.times is None else fan.times[0],
+        "start_timestamp": "" if fan.times is None else fan.times[0],
         "quantiles": {key: columns[key] for key in wanted} if wanted else None,
     }
 

@@ -9,12 +9,22 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
 from service.core import Core
-from service.doors import columns, time_series
-from service.doors.stateless import Fan
+from service.doors import columns, frequencies, time_series
+from service.doors.stateless import FEWER, Ahead, Fan
 from service.routes.exchange import PROBLEMS, CoreDep, json_body, reply, within
 from service.wire import parsing
-from service.wire.door_schemas import ColumnsRequest, ColumnsResponse, ForecastRequest, ForecastResponse
-from service.wire.problems import TIME_SERIES, InvalidRequest, ServiceError
+from service.wire.door_schemas import (
+    ColumnsRequest,
+    ColumnsResponse,
+    Detail,
+    ForecastRequest,
+    ForecastResponse,
+    ModelNames,
+    ModelParameters,
+    own_model,
+)
+from service.wire.headers import GZIP_OR_ZSTD
+from service.wire.problems import TIME_SERIES, Fault, InvalidRequest, ServiceError, TooLarge
 
 router = APIRouter(tags=["forecasts"], responses=PROBLEMS)
 ID_BYTES = 16
@@ -25,10 +35,11 @@ RequestT = TypeVar("RequestT", bound=BaseModel)
 @router.post(TIME_SERIES, response_model=ForecastResponse)
 async def forecast_time_series(request: Request, core: CoreDep) -> Response:
     """Forecast histories in KServe's shape; `usage` tells what a session would save. `mean_forecast` is the median."""
-    asked = _read(await json_body(request, core), ForecastRequest)
+    asked = await _read(request, core, ForecastRequest)
     levels = time_series.levels_of(asked.options.quantiles)
     histories = [time_series.read(sent, index) for index, sent in enumerate(asked.inputs)]
-    work = core.stateless.forecast(histories, asked.model, asked.options.horizon, levels)
+    ahead = Ahead(asked.options.horizon, levels, ("options", "horizon"), ("options", "quantiles"))
+    work = core.stateless.forecast(histories, asked.model, ahead)
     found = await within(core.settings.long_deadline_s, work)
     fans = [fan for fan in found if isinstance(fan, Fan)]
     if not fans:
@@ -55,10 +66,10 @@ async def forecast_time_series(request: Request, core: CoreDep) -> Response:
 @router.post("/v2/forecast", response_model=ColumnsResponse)
 async def forecast_columns(request: Request, core: CoreDep) -> Response:
     """Forecast histories in TimeGPT's shape: columns in `series`, or records of unique_id, ds and y in `df`."""
-    asked = _read(await json_body(request, core), ColumnsRequest)
+    asked = await _read(request, core, ColumnsRequest)
     names, histories = columns.read(asked)
-    levels = sorted(set(asked.level or ()))
-    work = core.stateless.forecast(histories, asked.own_model, asked.h, levels)
+    levels = columns.levels_of(asked.level)
+    work = core.stateless.forecast(histories, asked.own_model, Ahead(asked.h, levels, ("h",), ("level",)))
     found = await within(core.settings.long_deadline_s, work)
     fans = [fan for fan in found if isinstance(fan, Fan)]
     if len(fans) < len(found):
@@ -67,8 +78,34 @@ async def forecast_columns(request: Request, core: CoreDep) -> Response:
     return reply(columns.answer(asked, names, fans, levels, sent))
 
 
-def _read(body: bytes, schema: type[RequestT]) -> RequestT:
-    """A body that may have more members than are read. Raises MalformedRequest, InvalidRequest."""
+@router.get("/model_params", response_model=ModelParameters)
+async def model_parameters(core: CoreDep, freq: str, model: str | None = None) -> Response:
+    """How much history TimeGPT's clients are to send of a series, by its model or else by its frequency."""
+    try:
+        named = frequencies.named(freq, None)
+    except frequencies.FrequencyError as error:
+        raise InvalidRequest([Fault(str(error), parameter="freq")]) from None
+    return reply(columns.reach(core.stateless.model(own_model(model), named)))
+
+
+@router.get("/v2/models", response_model=ModelNames)
+async def model_names(core: CoreDep) -> Response:
+    """The models, as TimeGPT's clients list them."""
+    return reply({"models": [{"name": name} for name in sorted({loaded.spec.name for loaded in core.registry.models})]})
+
+
+@router.get("/validate_api_key", response_model=Detail)
+async def validate_api_key() -> Response:
+    """200 where requests with this key are answered, as TimeGPT's clients ask."""
+    return reply({"detail": "requests from here are answered"})
+
+
+async def _read(request: Request, core: Core, schema: type[RequestT]) -> RequestT:
+    """A body that may have more members than are read. Raises TooLarge, MalformedRequest, InvalidRequest."""
+    try:
+        body = await json_body(request, core, codings=GZIP_OR_ZSTD)
+    except TooLarge:
+        raise TooLarge(core.settings.body_limit_bytes, FEWER) from None
     try:
         return schema.model_validate(parsing.read_json(body))
     except ValidationError as error:

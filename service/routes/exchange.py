@@ -1,7 +1,7 @@
 """What all routes need of a request and of an answer."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -58,10 +58,16 @@ CoreDep = Annotated[Core, Depends(core_of)]
 SessionDep = Annotated[str, Depends(session_of)]
 
 
-async def json_body(request: Request, core: Core, *, limit: int | None = None) -> bytes:
+async def json_body(
+    request: Request,
+    core: Core,
+    *,
+    limit: int | None = None,
+    codings: Mapping[str, headers.Unpack] = headers.GZIP,
+) -> bytes:
     """The request's JSON body, of so many bytes at most. Raises what the limits and the media type refuse."""
     headers.require_json(_given(request, b"content-type"))
-    return await _body(request, core, limit)
+    return await _body(request, core, limit, codings)
 
 
 async def require_no_members(request: Request, core: Core) -> None:
@@ -71,10 +77,12 @@ async def require_no_members(request: Request, core: Core) -> None:
         parsing.request(body, Nothing)
 
 
-async def _body(request: Request, core: Core, limit: int | None = None) -> bytes:
+async def _body(
+    request: Request, core: Core, limit: int | None = None, codings: Mapping[str, headers.Unpack] = headers.GZIP
+) -> bytes:
     given, settings = given_headers(request.scope["headers"]), core.settings
     most = settings.body_limit_bytes if limit is None else limit
-    return await read_body(request.receive, given, limit=most, timeout_s=settings.deadline_s)
+    return await read_body(request.receive, given, limit=most, timeout_s=settings.deadline_s, codings=codings)
 
 
 def _given(request: Request, name: bytes) -> str | None:

@@ -39,13 +39,13 @@ class ForecastRequest(Open):
 
 
 class SeriesForecast(BaseModel):
-    """`mean_forecast` is the median. Quantiles only where they were asked for."""
+    """`mean_forecast` is the median. Quantiles where they were asked for, a start where the history has one."""
 
     type: str
     name: str
     mean_forecast: list[float]
     frequency: str
-    start_timestamp: str | None
+    start_timestamp: str
     quantiles: dict[str, list[float]] | None
 
 
@@ -94,6 +94,7 @@ class Columns(Open):
     start_datetime: list[str] | None = None
     X: list[Any] | None = None
     X_future: list[Any] | None = None
+    categorical_exog: Any = None
 
 
 class Row(Open):
@@ -109,13 +110,23 @@ class ColumnsRequest(Open):
     df: list[Row] | None = None
     freq: str = Field(max_length=20, examples=["D"])
     h: Annotated[int, Field(ge=1)]
-    level: Annotated[list[Annotated[int, Field(gt=0, lt=100)]], Field(max_length=50)] | None = None
+    level: Annotated[list[Annotated[float, Field(ge=0, lt=100)]], Field(max_length=50)] | None = None
+    """In whole percent; 0 is the median, which is always there."""
     model: str | None = Field(default=None, max_length=64)
+    finetune_steps: int = 0
+    finetuned_model_id: str | None = None
+    feature_contributions: bool | None = None
+    multivariate: bool | None = None
 
     @property
     def own_model(self) -> str | None:
         """The model of this service that is named; None = that of the frequency."""
-        return None if self.model is None or self.model.startswith(THEIRS) else self.model
+        return own_model(self.model)
+
+
+def own_model(name: str | None) -> str | None:
+    """A model's name; None = one of theirs, or none."""
+    return None if name is None or name.startswith(THEIRS) else name
 
 
 class ColumnsResponse(BaseModel):
@@ -124,8 +135,33 @@ class ColumnsResponse(BaseModel):
     mean: list[float]
     intervals: dict[str, list[float]] | None
     forecast: list[dict[str, str | float | None]] | None
+    weights_x: None
+    feature_contributions: None
     model: str
     input_tokens: int
     output_tokens: int
     finetune_tokens: int
     usage: Usage
+
+
+class ModelReach(BaseModel):
+    input_size: int
+    horizon: int
+
+
+class ModelParameters(BaseModel):
+    """How many values of a series are worth sending, and how many steps ahead are forecast directly."""
+
+    detail: ModelReach
+
+
+class Detail(BaseModel):
+    detail: str
+
+
+class ModelName(BaseModel):
+    name: str
+
+
+class ModelNames(BaseModel):
+    models: list[ModelName]

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from service.wire.headers import GZIP, inflated
+from service.wire.headers import GZIP, Unpack, inflated
 from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
@@ -50,7 +50,7 @@ async def read_body(
     *,
     limit: int,
     timeout_s: float,
-    codings: Mapping[str, int] = GZIP,
+    codings: Mapping[str, Unpack] = GZIP,
 ) -> bytes:
     """The request's body, without its content coding.
 

@@ -2,8 +2,11 @@
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Literal
+
+import zstandard
 
 from service.wire.problems import Fault, MalformedRequest, TooLarge, UnsupportedMediaType
 
@@ -12,9 +15,9 @@ ETAG = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,19})")
 UNWANTED = re.compile(r"q=0(\.0*)?")
 KEY_LIMIT = 255
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
-GZIP = {"gzip": GZIP_WINDOW, "x-gzip": GZIP_WINDOW}
-"""Content codings that are read everywhere, with zlib's name for each."""
-GZIP_OR_DEFLATE = {**GZIP, "deflate": zlib.MAX_WBITS}
+
+Unpack = Callable[[bytes, int], bytes]
+"""What was compressed -> at most one byte more than the limit. Raises ValueError: it is not whole."""
 
 Condition = Literal["If-Match", "If-None-Match"]
 AnyTag = Literal["*"]
@@ -95,7 +98,34 @@ def require_json(content_type: str | None) -> None:
         )
 
 
-def inflated(body: bytes, encoding: str | None, limit: int, codings: Mapping[str, int] = GZIP) -> bytes:
+def _unzlib(body: bytes, limit: int, *, window: int) -> bytes:
+    member = zlib.decompressobj(window)
+    try:
+        plain = member.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise ValueError(error) from None
+    if len(plain) <= limit and (not member.eof or member.unused_data):
+        raise ValueError("cut short, or something follows")
+    return plain
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    """A frame that does not say how long it is may be `limit` bytes long at most."""
+    try:
+        if zstandard.frame_content_size(body) > limit:
+            raise TooLarge(limit)
+        return zstandard.ZstdDecompressor().decompress(body, max_output_size=limit, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise ValueError(error) from None
+
+
+GZIP: Mapping[str, Unpack] = dict.fromkeys(("gzip", "x-gzip"), partial(_unzlib, window=GZIP_WINDOW))
+"""Content codings that are read everywhere."""
+GZIP_OR_DEFLATE: Mapping[str, Unpack] = {**GZIP, "deflate": partial(_unzlib, window=zlib.MAX_WBITS)}
+GZIP_OR_ZSTD: Mapping[str, Unpack] = {**GZIP, "zstd": _unzstd}
+
+
+def inflated(body: bytes, encoding: str | None, limit: int, codings: Mapping[str, Unpack] = GZIP) -> bytes:
     """The body without its Content-Encoding.
 
     Raises:
@@ -106,13 +136,17 @@ def inflated(body: bytes, encoding: str | None, limit: int, codings: Mapping[str
     if require_known_coding(encoding, codings):
         assert encoding is not None, "identity is no coding"
         coding = encoding.strip().lower()
-        body = _decompressed(body, coding, codings[coding], limit)
+        try:
+            body = codings[coding](body, limit)
+        except ValueError:
+            detail = f"the body is not {coding}, as its Content-Encoding says, or is cut short, or something follows it"
+            raise MalformedRequest(detail) from None
     if len(body) > limit:
         raise TooLarge(limit)
     return body
 
 
-def require_known_coding(encoding: str | None, codings: Mapping[str, int] = GZIP) -> bool:
+def require_known_coding(encoding: str | None, codings: Collection[str] = GZIP) -> bool:
     """Whether a body is compressed. Raises UnsupportedMediaType where it is coded otherwise than by one of those."""
     coding = (encoding or "identity").strip().lower()
     if coding != "identity" and coding not in codings:
@@ -120,15 +154,3 @@ def require_known_coding(encoding: str | None, codings: Mapping[str, int] = GZIP
         fault = Fault(f"must be {known}, or be left out", parameter="Content-Encoding")
         raise UnsupportedMediaType(f"Content-Encoding {fault.detail}", errors=[fault])
     return coding != "identity"
-
-
-def _decompressed(body: bytes, coding: str, window: int, limit: int) -> bytes:
-    """At most `limit` + 1 bytes of what was compressed, as one member."""
-    member = zlib.decompressobj(window)
-    try:
-        plain = member.decompress(body, limit + 1)
-    except zlib.error:
-        raise MalformedRequest(f"the body is not {coding}, as its Content-Encoding says") from None
-    if len(plain) <= limit and (not member.eof or member.unused_data):
-        raise MalformedRequest(f"the {coding} body is cut short, or something follows it")
-    return plain

@@ -199,6 +199,9 @@ CALLS = {
     ("/v1/events", "get"): Call((422,), answers=event_description.ANSWER, query=(event_description.LAST,), etag=False),
     ("/v1/timeseries/forecast", "post"): Call((404, 422), body="ForecastRequest", etag=False),
     ("/v2/forecast", "post"): Call((404, 422), body="ColumnsRequest", etag=False, problem=INFERENCE_PROBLEM),
+    ("/v2/models", "get"): Call(etag=False, problem=INFERENCE_PROBLEM),
+    ("/model_params", "get"): Call((404, 422), etag=False),
+    ("/validate_api_key", "get"): Call(etag=False),
     ("/v1/models", "get"): Call(etag=False),
     ("/v1/models/{model}", "get"): Call((404,), etag=False),
     ("/v1/models/{model}/curve", "get"): Call(

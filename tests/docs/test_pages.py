@@ -13,8 +13,13 @@ from tests.docs.page import run
 from tests.hiddenstate.conftest import Running
 from tests.service.conftest import serving
 
+ABOUT_A_SERVICE = (
+    *("tutorial.md", "how-to/correct-a-value.md", "how-to/listen-to-events.md"),
+    "how-to/forecast-a-history.md",
+)
 
-@pytest.mark.parametrize("page", ["tutorial.md", "how-to/correct-a-value.md", "how-to/listen-to-events.md"])
+
+@pytest.mark.parametrize("page", ABOUT_A_SERVICE)
 def test_a_page_about_a_running_service_is_true(page: str, service: Running, tmp_path: Path) -> None:
     run(page, tmp_path, {"localhost:8000": service.url.removeprefix("http://")}, HIDDENSTATE_URL=service.url)
 

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import httpx2
+import pytest
+import zstandard
 
 from tests.service.days import day, series, value
 
@@ -53,6 +55,10 @@ def test_what_must_be_mended_is_named(api: httpx2.Client) -> None:
         "/series": {},
         "/series/sizes": {"series": {"y": [1.0], "sizes": [2]}},
         "/series/X": {"series": {"y": [1.0], "sizes": [1], "X": [[1.0]]}},
+        "/h": {"series": {"y": [1.0], "sizes": [1]}, "h": 1000},
+        "/level": {"series": {"y": [1.0], "sizes": [1]}, "level": [77]},
+        "/level/1": {"series": {"y": [1.0], "sizes": [1]}, "level": [80, 99.5]},
+        "/finetune_steps": {"series": {"y": [1.0], "sizes": [1]}, "finetune_steps": 10},
         "/freq": {"series": {"y": [1.0], "sizes": [1]}, "freq": "fortnight"},
     }
     for where, body in wrong.items():
@@ -63,5 +69,53 @@ def test_what_must_be_mended_is_named(api: httpx2.Client) -> None:
 
 
 def test_freqs_may_be_written_as_their_clients_do(api: httpx2.Client) -> None:
-    for freq in ("D", "1d", "H", "h", "MS", "M", "1w", "W-SUN", "15min"):
+    of_pandas = ("D", "H", "h", "MS", "M", "W-SUN", "15min", "2H", "QE-DEC", "QS-OCT", "YS-JAN")
+    for freq in (*of_pandas, "1d", "1w", "15m", "1q"):
         assert ask(api, series={"y": [1.0, 2.0], "sizes": [2]}, freq=freq).status_code == 200, freq
+    for freq in ("", "1", "0D", "QS-FEB", "1mo2", "ME-DEC", "\n"):
+        assert ask(api, series={"y": [1.0, 2.0], "sizes": [2]}, freq=freq).status_code == 422, freq
+
+
+SENT_BY_NIXTLA = {
+    "series": {
+        **{"y": [value(number) for number in range(1, 61)], "sizes": [60], "X": None, "X_future": None},
+        "start_datetime": ["2026-01-01"],
+    },
+    **{"model": "timegpt-2.1", "h": 4, "freq": "D", "clean_ex_first": True, "level": [80, 0]},
+    **{"finetune_steps": 0, "finetune_depth": 1, "finetune_loss": "default", "finetuned_model_id": None},
+    **{"feature_contributions": False, "multivariate": False},
+}
+"""As nixtla 0.9.0 sends `forecast(df, h=4, freq="D", quantiles=[0.1, 0.5, 0.9])`; `make clients` runs it."""
+
+
+def test_what_their_client_sends_is_answered_with_all_that_it_reads(api: httpx2.Client) -> None:
+    asked = api.get("/model_params", params={"model": "timegpt-2.1", "freq": "D"}).json()["detail"]
+    assert asked == {"input_size": 280, "horizon": 14}
+    packed = zstandard.compress(json.dumps(SENT_BY_NIXTLA).encode())
+    kind = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
+    answer = api.post("/v2/forecast", content=packed, headers=kind).json()
+    assert len(answer["mean"]) == 4
+    assert sorted(answer["intervals"]) == ["hi-80", "lo-80"]
+    assert answer["weights_x"] is answer["feature_contributions"] is None
+    assert api.get("/validate_api_key").status_code == 200
+    assert api.get("/v2/models").json() == {"models": [{"name": "tiny"}]}
+
+
+def test_what_their_client_cannot_know_is_refused(api: httpx2.Client) -> None:
+    assert api.get("/model_params", params={"freq": "fortnight"}).json()["errors"][0]["parameter"] == "freq"
+    assert api.get("/model_params", params={"freq": "D", "model": "mine"}).status_code == 404
+
+
+@pytest.mark.parametrize("damaged", [b"none", b"", zstandard.compress(b"{}")[:-1], zstandard.compress(b"{}") + b"x"])
+def test_what_is_not_zstd_is_refused(api: httpx2.Client, damaged: bytes) -> None:
+    kind = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
+    assert api.post("/v2/forecast", content=damaged, headers=kind).status_code == 400
+    assert api.post("/v1/observations:batch", content=damaged, headers=kind).status_code == 415
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_what_is_too_large_is_refused_before_it_is_inflated(api: httpx2.Client, *, says: bool) -> None:
+    packed = zstandard.ZstdCompressor(write_content_size=says).compress(bytes(2**30))
+    kind = {"Content-Type": "application/json", "Content-Encoding": "zstd"}
+    answer = api.post("/v2/forecast", content=packed, headers=kind)
+    assert answer.status_code == (413 if says else 400)
