@@ -75,6 +75,9 @@ class Waves(Generic[WorkT, AnswerT]):
         self._asleep: list[asyncio.Future[None]] = []
         self._pumps: list[asyncio.Task[None]] = []
         self._in_flight = 0
+        """Waves that hold back the next: also those that are over, until who was answered could ask again."""
+        self._under_way = 0
+        """Waves whose end is still to come."""
         self._beside: dict[Entry[WorkT, AnswerT], asyncio.Task[None]] = {}
         self._wave_over: asyncio.Future[None] | None = None
         self._closed = False
@@ -199,7 +202,7 @@ class Waves(Generic[WorkT, AnswerT]):
 
         The next wave is then waiting for the store, so the slice uses time in which nothing could be computed for it.
         """
-        if not self._in_flight:
+        if not self._under_way:
             await asyncio.sleep(0)
             return
         if self._wave_over is None:
@@ -251,6 +254,7 @@ class Waves(Generic[WorkT, AnswerT]):
 
     async def _one_wave(self, entries: list[Entry[WorkT, AnswerT]]) -> None:
         begun = self._clock()
+        self._under_way += 1
         handed_on: Sequence[Entry[WorkT, AnswerT]] = ()
         try:
             handed_on = await self._wave(entries)
@@ -268,6 +272,7 @@ class Waves(Generic[WorkT, AnswerT]):
 
     def _note_end(self, begun: float) -> None:
         now = self._clock()
+        self._under_way -= 1
         self._wave_s += RECENT * (now - begun - self._wave_s)
         self._pace_s += RECENT * (now - max(begun, self._ended) - self._pace_s)
         self._ended = now

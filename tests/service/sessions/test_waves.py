@@ -247,3 +247,18 @@ async def test_a_line_of_one_session_that_takes_too_long_is_refused_at_once(reco
     recorder.open.set()
     assert await asyncio.gather(blocking, *fit) == [0, 10, 10]
     await waves.drain()
+
+
+async def test_a_slice_that_asks_just_when_the_last_wave_ended_does_not_wait_for_another(recorder: Recorder) -> None:
+    slices: list[asyncio.Task[None]] = []
+
+    async def wave(entries: Sequence[Entry[int, int]]) -> Sequence[Entry[int, int]]:
+        slices.append(asyncio.create_task(queue.between()))  # runs behind the wave's end, before all else
+        return await recorder.wave(entries)
+
+    clock = asyncio.get_running_loop().time
+    queue: Waves[int, int] = Waves(wave, recorder.alone, clock=clock, max_waiting=8, max_waiting_per_session=3)
+    queue.start()
+    assert await queue.submit("a", 1, timeout_s=30.0) == 10
+    await queue.drain()
+    assert slices[0].done()
