@@ -166,17 +166,18 @@ def _publish(
     from models.training import publishing
 
     findings, report = Findings(f"{name}@{version}", trained.recipe.model.season), None
-    evaluation = publishing.score(
-        trained, name=name, version=version, data=options.data, note=_say, told=findings.take
-    )
-    verdict = Verdict.of(evaluation, findings.label)
-    if evaluation is not None:
-        output.results().print(score_table(evaluation))
-        report = write(options.run / "report.html", page(evaluation, findings, verdict, notes))
-        _say(f"report: {report}")
-    if verdict.is_worse and not anyway:
-        raise _unpublished(str(verdict))
-    published = publishing.publish(trained, evaluation, name=name, version=version, root=models_dir, report=report)
+    with publishing.drafted(trained, name=name, version=version) as draft:
+        evaluation = publishing.score(trained, draft, data=options.data, note=_say, told=findings.take)
+        verdict = Verdict.of(evaluation, findings.label)
+        if evaluation is not None:
+            output.results().print(score_table(evaluation))
+            report = write(options.run / "report.html", page(evaluation, findings, verdict, notes))
+            _say(f"report: {report}")
+        if verdict.is_worse and not anyway:
+            raise _unpublished(str(verdict))
+        published = publishing.publish(
+            trained, evaluation, name=name, version=version, root=models_dir, report=report, draft=draft
+        )
     output.results().print(f"published {findings.label}: {published}", markup=False, soft_wrap=True)
     _say(f"serve it: hiddenstate serve --models-dir {models_dir}")
     output.results().print(str(verdict), markup=False, soft_wrap=True)

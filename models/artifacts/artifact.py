@@ -61,30 +61,33 @@ class Description:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def publish(module: Mixture, description: Description, root: Path, *, beside: Sequence[Path] = ()) -> Path:
+def publish(
+    module: Mixture,
+    description: Description,
+    root: Path,
+    *,
+    beside: Sequence[Path] = (),
+    draft: Path | None = None,
+) -> Path:
     """Write the artifact under `root`, check the law on it, and only then let it appear; its folder.
 
     Args:
         beside: files that are copied beside the card: what it shows, a report.
+        draft: an artifact of the same module, whose graphs are taken: to write them takes some ten seconds.
     Raises:
-        ArtifactError: the version exists, the name is not one, or the graphs break the law.
+        ArtifactError: the version exists, the name is not one, the draft is of another module, or the graphs break
+            the law.
     """
-    from safetensors.torch import save_file
-
-    from models.artifacts.export import export
-
     if not NAME.fullmatch(description.name):
         raise ArtifactError(f"{description.name!r} is no model name: lower-case letters, digits, - and _, at most 40")
     folder = root / description.name / str(description.version)
     if folder.exists():
         raise ArtifactError(f"{folder} exists; a published version is never overwritten, publish the next one")
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".publishing-") as unfinished:
-        draft = Path(unfinished)
-        draft.chmod(0o755)
-        save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, draft / WEIGHTS)
-        (draft / WEIGHTS).chmod(0o644)  # its writer lets no other user read it, a service's own user for one
-        layout = export(module.eval(), draft)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".publishing-") as temporary:
+        unfinished = Path(temporary)
+        unfinished.chmod(0o755)
+        layout = _write(module, unfinished, draft)
         config: dict[str, Any] = {
             "format": FORMAT,
             "name": description.name,
@@ -97,16 +100,35 @@ def publish(module: Mixture, description: Description, root: Path, *, beside: Se
             "metrics": description.metrics,
             "provenance": description.provenance,
         }
-        config["fingerprint"] = "sha256:" + _fingerprint(draft, config).hex()
-        (draft / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        (draft / CARD).write_text(description.card)
+        config["fingerprint"] = "sha256:" + _fingerprint(unfinished, config).hex()
+        (unfinished / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        (unfinished / CARD).write_text(description.card)
         for file in beside:
-            shutil.copy(file, draft / file.name)
-        load(draft)
+            shutil.copy(file, unfinished / file.name)
+        load(unfinished)
         folder.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(draft, folder)
-        draft.mkdir()  # what the temporary directory removes at its end
+        os.rename(unfinished, folder)
+        unfinished.mkdir()  # what the temporary directory removes at its end
     return folder
+
+
+def _write(module: Mixture, folder: Path, draft: Path | None) -> StateLayout:
+    """The module's weights and graphs into a folder; the layout of its state."""
+    from safetensors.torch import save_file
+
+    from models.artifacts.export import export
+
+    save_file({name: tensor.contiguous() for name, tensor in module.state_dict().items()}, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # its writer lets no other user read it, a service's own user for one
+    if draft is None:
+        return export(module.eval(), folder)
+    config = read_config(draft)
+    same_weights = (draft / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    if not same_weights or module.config != type(module.config).of(config["architecture"]):
+        raise ArtifactError(f"{draft} is of another module than the one to be published")
+    for name in _graphs(config):
+        shutil.copy(draft / name, folder / name)
+    return StateLayout(module.fields)
 
 
 def load(folder: Path) -> Model:

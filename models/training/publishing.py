@@ -1,7 +1,8 @@
 """From a finished training to a published artifact: scored through the serving runtime, with a model card."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,29 +16,37 @@ from models.mixture import MixtureConfig
 from models.training.bptt import Trained
 
 
+@contextmanager
+def drafted(trained: Trained, *, name: str, version: int) -> Iterator[Path]:
+    """The trained module as it would be served, without figures yet; its folder goes with the context.
+
+    Raises:
+        ArtifactError: see `artifact.publish`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        yield artifact.publish(trained.module, _describe(trained, name, version, None), Path(scratch))
+
+
 def score(
     trained: Trained,
+    draft: Path,
     *,
-    name: str,
-    version: int,
     data: Path,
     note: Callable[[str], None] | None = None,
     told: Told | None = None,
 ) -> Evaluation | None:
-    """Score the trained module as it would be served; None where the recipe names nothing to score.
+    """Score the draft of what was trained; None where the recipe names nothing to score.
 
     Args:
         data: folder with the recipe's `scored` files.
         note, told: as `evaluate` has them.
     Raises:
-        ArtifactError: see `artifact.publish`. DataError: a scored file cannot be used.
+        DataError: a scored file cannot be used.
     """
     if not trained.recipe.scored:
         return None
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = artifact.publish(trained.module, _describe(trained, name, version, None), Path(scratch))
-        files = [data / file for file in trained.recipe.scored]
-        return evaluate(artifact.load(folder), EvaluateOptions(files, test_steps=trained.recipe.test_steps), note, told)
+    options = EvaluateOptions([data / file for file in trained.recipe.scored], test_steps=trained.recipe.test_steps)
+    return evaluate(artifact.load(draft), options, note, told)
 
 
 def publish(
@@ -48,17 +57,19 @@ def publish(
     version: int,
     root: Path,
     report: Path | None = None,
+    draft: Path | None = None,
 ) -> Path:
     """Publish the trained module under `root` with its figures, where it has any, and a card; the artifact's folder.
 
     Args:
         report: a page that is to stand beside the card.
+        draft: of it, where there is one.
     Raises:
         ArtifactError: see `artifact.publish`.
     """
     description = _describe(trained, name, version, evaluation)
     beside = [trained.picture, *([report] if report else [])]
-    return artifact.publish(trained.module, description, root, beside=beside)
+    return artifact.publish(trained.module, description, root, beside=beside, draft=draft)
 
 
 def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation | None) -> Description:
