@@ -79,6 +79,22 @@ def test_a_published_version_is_never_overwritten(published: Path) -> None:
     assert {path.name: path.read_bytes() for path in published.iterdir()} == before
 
 
+def test_the_graphs_of_a_draft_are_those_that_are_published(published: Path, tmp_path: Path) -> None:
+    folder = publish(load_module(published), described("again"), tmp_path, draft=published)
+    for name in FILES[:3]:
+        assert (folder / name).read_bytes() == (published / name).read_bytes()
+    assert load(folder).spec.label == "again@1"
+
+
+def test_a_draft_of_another_module_is_refused(published: Path, tmp_path: Path) -> None:
+    other = random_module(MixtureConfig(hidden=8), seed=6)
+    narrower = random_module(MixtureConfig(hidden=8, state="float16"), seed=5)
+    for module in (other, narrower):
+        with pytest.raises(ArtifactError, match="is of another module"):
+            publish(module, described(), tmp_path, draft=published)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_loaded_module_is_the_published_one(published: Path) -> None:
     values, calendar = np.random.default_rng(1).standard_normal((2, 30)), week_features(2, 30)
     issued, sizes, _ = served(load(published), values, calendar)

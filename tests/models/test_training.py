@@ -10,6 +10,7 @@ import torch
 
 from models.artifacts import artifact
 from models.data import digest, read
+from models.evaluation.streaming import Evaluation
 from models.mixture import Mixture, MixtureConfig
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints, publishing
@@ -47,6 +48,18 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
 @pytest.fixture(scope="module")
 def trained(base: TrainOptions) -> Trained:
     return train(base)
+
+
+@pytest.fixture(scope="module")
+def published(
+    trained: Trained, base: TrainOptions, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Evaluation]:
+    """The artifact of what was trained, and its scores."""
+    with publishing.drafted(trained, name="weekly", version=1) as draft:
+        evaluation = publishing.score(trained, draft, data=base.data)
+        assert evaluation is not None
+        root = tmp_path_factory.mktemp("models")
+        return publishing.publish(trained, evaluation, name="weekly", version=1, root=root, draft=draft), evaluation
 
 
 @pytest.fixture
@@ -103,10 +116,9 @@ def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(
 
 
 def test_a_training_that_makes_it_worse_stops_early_and_keeps_the_weights_that_it_began_with(
-    trained: Trained, options: TrainOptions, tmp_path: Path
+    trained: Trained, published: tuple[Path, Evaluation], options: TrainOptions
 ) -> None:
-    evaluation = publishing.score(trained, name="weekly", version=1, data=options.data)
-    folder = publishing.publish(trained, evaluation, name="weekly", version=1, root=tmp_path / "models")
+    folder, _ = published
     wild = replace(options.recipe, schedule=replace(SCHEDULE, learning_rate=0.5))
     further = train(replace(options, recipe=wild, start=Start.of(folder), patience=1))
     assert (further.updates, further.kept) == (24, 0)
@@ -134,12 +146,9 @@ def test_two_checkpoint_files_of_different_updates_are_refused(tmp_path: Path) -
 
 
 def test_a_trained_model_is_published_with_its_scores_and_the_rows_it_saw(
-    trained: Trained, options: TrainOptions, tmp_path: Path
+    trained: Trained, published: tuple[Path, Evaluation], options: TrainOptions
 ) -> None:
-    root = tmp_path / "models"
-    evaluation = publishing.score(trained, name="weekly", version=1, data=options.data)
-    assert evaluation is not None
-    folder = publishing.publish(trained, evaluation, name="weekly", version=1, root=root)
+    folder, evaluation = published
     model = artifact.load(folder)
     figure = round(evaluation.row("weekly", "weekly@1").stream.relative_mae, 4)
     assert model.spec.metrics["weekly"]["weekly@1"]["relMAE"] == figure
