@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ REDIS_7 = Path("/usr/bin/redis-server")
 CLUSTER = ("--cluster-enabled", "yes", "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no")
 """Settings of a Cluster's node: each serves its slots whether or not the others do."""
 SLOTS = 16384
+PORTS_KEPT = 100
+"""The last of those that were given out are kept for who is to listen on them, also where it is started again."""
 
 
 class Server:
@@ -116,10 +119,18 @@ def is_whole(nodes: Sequence[Server]) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that the system gives to nobody else while it is kept here: neither to listen on nor to connect from."""
+    keeper = socket.socket()
+    keeper.bind(("127.0.0.1", 0))
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that says the same can listen on it
+    _keepers.append(keeper)
+    if len(_keepers) > PORTS_KEPT:
+        _keepers.popleft().close()
+    port: int = keeper.getsockname()[1]
+    return port
+
+
+_keepers: deque[socket.socket] = deque()
 
 
 def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:

@@ -5,6 +5,8 @@ import errno
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,12 +51,7 @@ def serve(
     ] = None,
 ) -> None:
     """Start the service. Every setting can also be given as an environment variable HIDDENSTATE_..., see README.md."""
-    try:
-        from models.artifacts.artifact import ArtifactError
-        from service import supervisor
-        from service.storage.embedded import DataDirectoryInUse, EmbeddedStoreError
-    except ModuleNotFoundError as error:
-        raise faults.not_installed(error.name or "?") from error
+    _require_server()
     settings = settings_of(
         host=host,
         port=port,
@@ -64,10 +61,28 @@ def serve(
         workers=workers,
         durability=durability,
     )
-    settings = settings.model_copy(update={"port": _free_port(settings.host, settings.port)})
-    if settings.store_url is not None:
-        _check_store(settings.store_url, settings.namespace, settings.store_timeout_s)
-    threading.Thread(target=_announce, args=(settings,), daemon=True).start()
+    with _kept_port(settings.host, settings.port) as port:
+        settings = settings.model_copy(update={"port": port})
+        if settings.store_url is not None:
+            _check_store(settings.store_url, settings.namespace, settings.store_timeout_s)
+        threading.Thread(target=_announce, args=(settings,), daemon=True).start()
+        _serve(settings)
+
+
+def _require_server() -> None:
+    """Raises Fault: only what a client needs is installed."""
+    try:
+        import service.supervisor  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise faults.not_installed(error.name or "?") from error
+
+
+def _serve(settings: "Settings") -> None:
+    """Serve until the process is told to stop. Raises Fault: it cannot."""
+    from models.artifacts.artifact import ArtifactError
+    from service import supervisor
+    from service.storage.embedded import DataDirectoryInUse, EmbeddedStoreError
+
     try:
         supervisor.serve(settings)
     except DataDirectoryInUse as error:
@@ -126,8 +141,9 @@ def settings_of(**flags: Any) -> "Settings":  # noqa: ANN401 - whatever was give
         ) from error
 
 
-def _free_port(host: str, port: int) -> int:
-    """`port`, or a free one for 0. The service binds it again; in between it is nobody's."""
+@contextmanager
+def _kept_port(host: str, port: int) -> Iterator[int]:
+    """`port`, or a free one for 0, which the system gives to nobody else until the service listens on it."""
     family, address = _resolved(host, port)
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -141,7 +157,7 @@ def _free_port(host: str, port: int) -> int:
                 f"another program listens on {host}:{port}" if in_use else str(error.strerror),
                 "hiddenstate serve --port 0 takes a free one" if in_use else "choose another --host or --port",
             ) from error
-        return int(probe.getsockname()[1])
+        yield int(probe.getsockname()[1])
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:

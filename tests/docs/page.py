@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from tests.hiddenstate.command import environment
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\s*[^`]*?^```json\n(.*?)^```\n)?", re.M | re.S)
 END = "--- end of block"
+REFUSED = '{"type":"/problems/'
+"""A problem document begins so."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ def run(page: str, folder: Path, replacements: dict[str, str], **variables: str)
     assert run, f"{page} has no sh block"
     lines = [f"{block.commands}\n(exit $?) || exit 1\necho; echo '{END}'" for block in run]
     script = "\n".join(["set -e", "trap 'code=$?; kill $(jobs -p) 2>/dev/null || true; wait; exit $code' EXIT", *lines])
-    for written, real in replacements.items():
-        script = script.replace(written, real)
+    written = "|".join(map(re.escape, sorted(replacements, key=len, reverse=True)))
+    if written:
+        script = re.sub(written, lambda found: replacements[found[0]], script)
     (folder / ".curlrc").write_text('silent\nshow-error\nwrite-out = "\\n"\n')  # each answer on a line of its own
     path = f"{Path(sys.executable).parent}:{environment()['PATH']}"
     done = subprocess.run(
@@ -59,11 +63,19 @@ def run(page: str, folder: Path, replacements: dict[str, str], **variables: str)
         timeout=1200,
     )
     printed = done.stdout.split(END)[:-1]
-    assert done.returncode == 0, f"{page}, block {len(printed) + 1}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    assert done.returncode == 0, f"{page}, block {len(printed) + 1}, failed:\n{done.stdout}\n{done.stderr}"
     for block, output in zip(run, printed, strict=True):
-        if block.shown is not None:
-            _assert_within(block.shown, json.loads(output.strip().splitlines()[-1]), f"{page}: {block.commands}")
+        place = f"{page}:\n{block.commands}\nprinted:\n{output}\nErrors and logs of all blocks:\n{done.stderr}"
+        _assert_true(block, output.strip().splitlines(), place)
     return printed
+
+
+def _assert_true(block: Block, lines: Sequence[str], place: str) -> None:
+    """What the page shows is in the last answer; no other is a refusal."""
+    if block.shown is not None:
+        *lines, last = lines
+        _assert_within(block.shown, json.loads(last), place)
+    assert not any(REFUSED in line for line in lines), place
 
 
 def _assert_within(shown: Any, given: Any, place: str) -> None:  # noqa: ANN401 - JSON

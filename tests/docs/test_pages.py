@@ -1,6 +1,5 @@
 """Every command of docs/ runs, and answers what the page shows."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from models.artifacts.artifact import SHIPPED
 from service.sessions.registry import Registry
 from service.storage.embedded import EmbeddedStore
-from tests.deployments import deployment
+from tests.deployments import deployment, free_port
 from tests.docs.page import run
 from tests.hiddenstate.conftest import Running
 from tests.service.conftest import serving
@@ -26,7 +25,8 @@ def test_a_page_about_a_running_service_is_true(page: str, service: Running, tmp
 
 def test_the_page_about_moving_sessions_is_true(service: Running, tmp_path: Path) -> None:
     with EmbeddedStore(tmp_path / "store") as store, serving(Registry.load([SHIPPED], "daily"), store.url) as other:
-        places = {"localhost:8000": service.url, "localhost:8001": other.url, "http://http": "http"}
+        running = {"localhost:8000": service.url, "localhost:8001": other.url}
+        places = {written: url.removeprefix("http://") for written, url in running.items()}
         run("how-to/move-a-session.md", tmp_path, places, HIDDENSTATE_URL=service.url)
 
 
@@ -35,7 +35,7 @@ def test_the_page_about_training_is_true(tmp_path: Path) -> None:
     train = "hiddenstate train sales.csv --from daily"
     short = f"{train} --updates 2 --synthetic-series 50 --publish-anyway"
     serve = f"hiddenstate serve --data-dir {tmp_path / 'data'}"
-    places = {train: short, "hiddenstate serve": serve, "8001": free_port()}
+    places = {train: short, "hiddenstate serve": serve, "8001": str(free_port())}
     run("how-to/train-your-own-model.md", tmp_path, places)
     assert (tmp_path / "trained" / "sales" / "1" / "report.html").exists()
 
@@ -43,13 +43,6 @@ def test_the_page_about_training_is_true(tmp_path: Path) -> None:
 def test_the_page_about_clusters_is_true(tmp_path: Path) -> None:
     with deployment("cluster") as cluster:
         named = "redis+cluster://127.0.0.1:7001,127.0.0.1:7002,127.0.0.1:7003"
-        printed = run(
-            "how-to/run-on-a-cluster.md", tmp_path, {named: cluster.url, "8001": free_port(), "8002": free_port()}
-        )
+        places = {named: cluster.url, "8001": str(free_port()), "8002": str(free_port())}
+        printed = run("how-to/run-on-a-cluster.md", tmp_path, places)
     assert len(printed) == 2
-
-
-def free_port() -> str:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return str(listening.getsockname()[1])

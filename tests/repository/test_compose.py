@@ -2,11 +2,10 @@
 
 import json
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import yaml
 
 from hiddenstate import Client
 from service.storage.embedded import server_binary
+from tests.deployments import free_port
 from tests.hiddenstate.command import environment
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_image_and_compose_file_check_health_in_the_same_way() -> None:
 
 def test_what_the_compose_file_starts_works_as_plain_processes(tmp_path: Path) -> None:
     services = compose()["services"]
-    store_port, port = free_ports(2)
+    store_port, port = free_port(), free_port()
     settings = dict(services["service"]["environment"])
     store = settings["HIDDENSTATE_STORE_URL"].replace("store:6379", f"127.0.0.1:{store_port}")
     settings |= {"HIDDENSTATE_STORE_URL": store, "HIDDENSTATE_PORT": str(port)}
@@ -99,11 +99,3 @@ def plain(command: list[str], folder: Path, log: Path, **variables: str) -> Iter
         finally:
             process.terminate()
     assert process.returncode == 0, log.read_text()
-
-
-def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
