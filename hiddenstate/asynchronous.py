@@ -2,12 +2,13 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from hiddenstate.answers.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.answers.batches import BatchForecasts, BatchOutcome, BatchOutcomes
 from hiddenstate.answers.events import Event
 from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, History, Record
@@ -16,13 +17,14 @@ from hiddenstate.answers.sessions import Session, SessionPage, Verification
 from hiddenstate.answers.states import Purged, State
 from hiddenstate.client import LEVELS, Client
 from hiddenstate.errors import ServiceUnreachable
-from hiddenstate.sending import batching, calls
-from hiddenstate.sending.connected import TIMEOUT, Connected, authorization, reason, request_of
+from hiddenstate.sending import batching, calls, streaming_tasks
+from hiddenstate.sending.connected import TIMEOUT, Connected, reason, request_of
 from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered, called
 from hiddenstate.sending.listening import Listening
 from hiddenstate.sending.outbox import AnswerT
 from hiddenstate.sending.outboxes import Outboxes
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
+from hiddenstate.sending.streaming import Streaming
 
 ResultT = TypeVar("ResultT")
 
@@ -34,8 +36,8 @@ class AsyncClient(Connected[asyncio.Lock]):
     """
 
     def __init__(self, url: str | None = None, *, api_key: str | None = None) -> None:
-        super().__init__(url, Outboxes(asyncio.Lock))
-        self._http = httpx2.AsyncClient(headers=authorization(api_key), timeout=TIMEOUT)
+        super().__init__(url, api_key, Outboxes(asyncio.Lock))
+        self._http = httpx2.AsyncClient(headers=self._authorization, timeout=TIMEOUT)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -137,6 +139,23 @@ class AsyncClient(Connected[asyncio.Lock]):
         for advance in batch.advances:
             self._outboxes.see(advance.session, advance.etag)
         return batch
+
+    async def stream(
+        self,
+        rows: Iterable[BatchObservation] | AsyncIterable[BatchObservation],
+        *,
+        create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> AsyncIterator[BatchOutcome]:
+        await self.flush()
+        core = Streaming(calls.streamed(calls.creating(create, freq, model), on_conflict), idempotency_key, self.url)
+        outcomes = streaming_tasks.outcomes(core, rows, self._authorization)
+        async with aclosing(outcomes):
+            async for outcome in outcomes:
+                yield self._told(outcome)
 
     async def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
         return (await self._run(answered(calls.observe_table(rows, on_conflict), self.url))).content

@@ -4,11 +4,12 @@ import datetime as dt
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx2
 
-from hiddenstate.answers.batches import BatchForecasts, BatchOutcomes
+from hiddenstate.answers.batches import BatchForecasts, BatchOutcome, BatchOutcomes
 from hiddenstate.answers.events import Event
 from hiddenstate.answers.forecasts import Forecasts
 from hiddenstate.answers.observations import Advance, History, Record
@@ -16,13 +17,14 @@ from hiddenstate.answers.service import Model, Status
 from hiddenstate.answers.sessions import Session, SessionPage, Verification
 from hiddenstate.answers.states import Purged, State
 from hiddenstate.errors import ServiceUnreachable
-from hiddenstate.sending import batching, calls
-from hiddenstate.sending.connected import TIMEOUT, Connected, authorization, reason, request_of
+from hiddenstate.sending import batching, calls, streaming_threads
+from hiddenstate.sending.connected import TIMEOUT, Connected, reason, request_of
 from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered, called
 from hiddenstate.sending.listening import Listening
 from hiddenstate.sending.outbox import AnswerT
 from hiddenstate.sending.outboxes import Outboxes
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
+from hiddenstate.sending.streaming import Streaming
 
 LEVELS = (80, 95)
 
@@ -52,8 +54,8 @@ class Client(Connected[threading.Lock]):
     """
 
     def __init__(self, url: str | None = None, *, api_key: str | None = None) -> None:
-        super().__init__(url, Outboxes(threading.Lock))
-        self._http = httpx2.Client(headers=authorization(api_key), timeout=TIMEOUT)
+        super().__init__(url, api_key, Outboxes(threading.Lock))
+        self._http = httpx2.Client(headers=self._authorization, timeout=TIMEOUT)
 
     def close(self) -> None:
         """Close the connections; what is kept and was not sent is lost."""
@@ -182,6 +184,30 @@ class Client(Connected[threading.Lock]):
         for advance in batch.advances:
             self._outboxes.see(advance.session, advance.etag)
         return batch
+
+    def stream(
+        self,
+        rows: Iterable[BatchObservation],
+        *,
+        create: bool = False,
+        freq: str | None = None,
+        model: str | None = None,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> Iterator[BatchOutcome]:
+        """Feed observations of any sessions as they come, over one connection, and get the outcome of each.
+
+        Rows are taken in a thread of their own, without waiting for outcomes: up to 1,024 are under way at once, eight
+        of a session. Those of a session are applied in order. Outcomes come as rows are settled; refusals are outcomes.
+        A connection that ends is opened again, and what has no outcome is sent again under the key that it had.
+
+        Raises:
+            StreamInterrupted: nothing was settled for a minute; it has the rows without an outcome.
+        """
+        self.flush()
+        core = Streaming(calls.streamed(calls.creating(create, freq, model), on_conflict), idempotency_key, self.url)
+        with closing(streaming_threads.outcomes(core, rows, self._authorization)) as outcomes:
+            yield from map(self._told, outcomes)
 
     def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
         """Feed rows of any sessions, an Arrow stream with unique_id, ds and y; the columns row, status, replayed, step,

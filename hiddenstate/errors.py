@@ -1,7 +1,10 @@
 """What can go wrong between a client and the service: one class for each problem that a program may handle."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from hiddenstate.sending.shapes import BatchObservation
 
 FAULTS_SHOWN = 5
 GATEWAYS = (502, 503, 504)
@@ -28,6 +31,19 @@ class ServiceUnreachable(HiddenstateError):
         super().__init__(f"no answer from {url}: {reason}")
         self.url = url
         self.reason = reason
+
+
+class StreamInterrupted(HiddenstateError):
+    """A stream that had begun goes no further; its `__cause__` says why.
+
+    Attributes:
+        unsettled: the rows that have no outcome, oldest first, each with its idempotency key. Some may have been
+            applied: stream them again as they are, before those that follow, and each counts once.
+    """
+
+    def __init__(self, unsettled: Sequence["BatchObservation"]) -> None:
+        super().__init__(f"the stream was interrupted; {len(unsettled)} rows have no outcome (see unsettled)")
+        self.unsettled = list(unsettled)
 
 
 class ProblemError(HiddenstateError):

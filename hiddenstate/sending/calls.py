@@ -143,6 +143,11 @@ def observe_batch(
     return Call(ask, _outcomes)
 
 
+def streamed(creating: Mapping[str, str], on_conflict: OnConflict) -> dict[str, str]:
+    """The query of a stream."""
+    return {**creating, **_on_conflict(on_conflict)}
+
+
 def observe_table(rows: bytes, on_conflict: OnConflict) -> Ask:
     headers = {"Content-Type": ARROW, "Accept": ARROW, "Prefer": "return=minimal"}
     return Ask("POST", "/v1/observations:batch", _on_conflict(on_conflict), rows, headers, attempts=1)

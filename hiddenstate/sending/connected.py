@@ -5,6 +5,7 @@ from typing import Generic
 
 import httpx2
 
+from hiddenstate.answers.batches import BatchOutcome
 from hiddenstate.answers.sessions import Session
 from hiddenstate.sending.exchange import Ask
 from hiddenstate.sending.outbox import LockT
@@ -18,14 +19,20 @@ TIMEOUT = httpx2.Timeout(65.0, connect=5.0)
 class Connected(Generic[LockT]):
     """A service, and what was written to its sessions."""
 
-    def __init__(self, url: str | None, outboxes: Outboxes[LockT]) -> None:
+    def __init__(self, url: str | None, api_key: str | None, outboxes: Outboxes[LockT]) -> None:
         self.url = address(url)
+        self._authorization = authorization(api_key)
         self._outboxes = outboxes
 
     @property
     def waiting(self) -> dict[str, int]:
         """How many writes are kept without an answer, by session."""
         return self._outboxes.waiting()
+
+    def _told(self, outcome: BatchOutcome) -> BatchOutcome:
+        if outcome.advance is not None:
+            self._outboxes.see(outcome.advance.session, outcome.advance.etag)
+        return outcome
 
     def _seen(self, session: Session) -> Session:
         self._outboxes.see(session.session, session.etag)

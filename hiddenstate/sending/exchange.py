@@ -82,13 +82,18 @@ def asked(
     headers = {}
     content = None
     if body is not None:
-        content = json.dumps(body, allow_nan=False, separators=(",", ":"), default=_plain).encode()
+        content = dumped(body)
         headers["Content-Type"] = JSON
     if accept is not None:
         headers["Accept"] = accept
     if key is not None:
         headers["Idempotency-Key"] = key
     return Ask(method, path, query or {}, content, headers)
+
+
+def dumped(body: object) -> bytes:
+    """As JSON. Raises ValueError or TypeError: it has what JSON has not, such as NaN."""
+    return json.dumps(body, allow_nan=False, separators=(",", ":"), default=_plain).encode()
 
 
 def new_key() -> str:
