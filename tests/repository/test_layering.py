@@ -71,7 +71,7 @@ def test_folders_of_a_package_stand_above_each_other(package: str) -> None:
 
 @pytest.mark.parametrize("files", CLIENT)
 def test_the_client_imports_neither_service_nor_models(files: str) -> None:
-    allowed = {"hiddenstate", "httpx2", "typer", "rich"} | sys.stdlib_module_names
+    allowed = {"hiddenstate", "httpx2", "websockets", "typer", "rich"} | sys.stdlib_module_names
     paths = list((ROOT / "hiddenstate").glob(files))
     assert paths
     foreign = {path.name: set(imported(path, at_import_time=True)) - allowed for path in paths}
