@@ -38,6 +38,7 @@ from service.sessions.work import Correct, Delete, End, Observe, Reply, Reset, R
 from service.settings import Settings
 from service.states.exporting import Exporter
 from service.states.importing import Importer
+from service.storage.endings import Endings
 from service.storage.store import SessionStore
 from service.wire.problems import ServiceError
 
@@ -155,7 +156,8 @@ def _joined(
     altering = Altering(records, applying)
 
     sessions = Sessions(
-        records, advancing, applying, Rebuilding(folding), creator, registry, settings, views, gone, monitor
+        *(records, advancing, applying, Rebuilding(folding), creator, registry),
+        *(settings, views, Endings(store), gone, monitor),
     )
 
     async def alone(entry: Entry[Work, Reply]) -> None:

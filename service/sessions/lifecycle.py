@@ -1,7 +1,8 @@
 """Sessions as a whole: created with their history, changed in their settings, reset, deleted."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 import numpy as np
@@ -20,15 +21,18 @@ from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
-from service.sessions.work import NO_DIGEST, Delete, End, Reply, Reset, Resettle, Write
+from service.sessions.work import NO_DIGEST, Delete, End, Observe, Reply, Reset, Resettle, Write
 from service.settings import Settings
+from service.storage.endings import Endings
 from service.storage.store import Change, Kind, Outcome
+from service.storage.store import StoreUnavailable as Unanswered
 from service.wire import render
 from service.wire.parsing import Observation
-from service.wire.problems import ServiceError, Standing
+from service.wire.problems import AGAIN, DeadlineExceeded, ServiceError, Standing
 from service.wire.schemas import SessionPatch, SessionSettings
 from service.wire.session_problems import (
     ConcurrentUpdate,
+    IdempotencyKeyReused,
     ModelMismatch,
     ModelUnavailable,
     PreconditionFailed,
@@ -63,9 +67,11 @@ class Sessions:
         registry: Registry,
         settings: Settings,
         views: Views,
+        endings: Endings,
         forgotten: Forgotten,
         monitor: Monitor,
     ) -> None:
+        self._endings = endings
         self._records = records
         self._views = views
         self._advancing = advancing
@@ -146,11 +152,28 @@ class Sessions:
         raise ConcurrentUpdate(Standing(work.session))
 
     async def end(self, work: End) -> Reply:
-        """Fold the last observations of a session, then forget it."""
-        reply = await self._advancing.observe(work.last)
+        """Fold the last observations of a session, then forget it; the same request again is answered as it was."""
+        last = work.last
+        try:
+            reply = await self._advancing.observe(last)
+        except SessionNotFound:
+            return await self._ended(last)
         assert reply.told is not None, "an observation is answered by an Advance"
+        if last.token is not None:
+            with _settled_later():
+                await self._endings.keep(*reply.told, last.token, last.digest)
         await self._forget(work.session, reply.told[1].incarnation)
         return reply
+
+    async def _ended(self, last: Observe) -> Reply:
+        """The answer that was given to these last observations. Raises SessionNotFound or IdempotencyKeyReused."""
+        with _settled_later():
+            ending = None if last.token is None else await self._endings.find(last.session)
+        if ending is None or ending.token != last.token:
+            raise SessionNotFound(last.session)
+        if ending.digest != last.digest:
+            raise IdempotencyKeyReused(Standing(last.session))
+        return Reply.of(ending.label(last.session), ending.answer, replayed=True)
 
     async def _forget(self, session: str, life: bytes) -> None:
         """Delete a session, whatever it was fed meanwhile; another life of it is left alone."""
@@ -270,6 +293,15 @@ class Sessions:
         if different:
             raise SessionExists(whole.place.standing(), different)
         return view
+
+
+@contextmanager
+def _settled_later() -> Iterator[None]:
+    """Raises DeadlineExceeded where the store does not answer: what was folded before is."""
+    try:
+        yield
+    except Unanswered as error:
+        raise DeadlineExceeded(f"{error}; {AGAIN}") from None
 
 
 def digest_of(observations: Sequence[Observation] | None) -> bytes:

@@ -135,6 +135,30 @@ def test_an_end_is_answered_and_the_sequence_is_gone(api: httpx2.Client, name: s
     assert api.get(f"/v1/sessions/{name}").status_code == 404
 
 
+@pytest.mark.parametrize("freq", [None, "D"])
+def test_an_end_that_is_sent_again_is_answered_as_before_by_any_replica(
+    api: httpx2.Client, second: Service, name: str, freq: str | None
+) -> None:
+    def sent(value: float, day: str, **parameters: object) -> dict[str, object]:
+        body = asked(name, value, **parameters)
+        if freq is not None:
+            body["inputs"].append({"name": "timestamp", "shape": [1, 1], "datatype": "BYTES", "data": [[day]]})
+        return body
+
+    infer(api, sent(1.0, "2026-11-21", sequence_start=True, **({"freq": freq} if freq else {})))
+    end = sent(2.0, "2026-11-22", sequence_end=True) | {"id": "last"}
+    answer = infer(api, end)
+    with httpx2.Client(base_url=second.url, timeout=60.0) as other:
+        again = infer(other, end)
+    assert (again.status_code, again.content) == (200, answer.content)
+    assert again.headers["idempotency-replayed"] == "true"
+    assert api.get(f"/v1/sessions/{name}").status_code == 404
+    assert START_WORDS in refused(infer(api, end | {"id": "other"}), 400, "sequence-not-started")["error"]
+    refused(infer(api, sent(3.0, "2026-11-22", sequence_end=True) | {"id": "last"}), 422, "idempotency-key-reused")
+    infer(api, sent(5.0, "2026-11-21", sequence_start=True, **({"freq": freq} if freq else {})))
+    assert infer(api, sent(2.0, "2026-11-22", sequence_end=True) | {"id": "last"}).content != answer.content
+
+
 @pytest.mark.parametrize("ending", [False, True])
 def test_continuing_what_was_never_started_is_refused_in_the_words_that_clients_know(
     api: httpx2.Client, name: str, ending: bool
