@@ -20,6 +20,8 @@ def since(loaded: LoadedModel, states: Bytes, steps: Structured) -> Integers:
         states: (B, S), of sessions at `steps` (B,).
     """
     lasted = loaded.model.alarmed(states)
+    if not lasted.any():  # as in most waves, each of which asks twice
+        return lasted
     begun: Integers = np.where(lasted > 0, np.maximum(steps.astype(np.int64) - lasted + 1, 1), 0)
     return begun
 
