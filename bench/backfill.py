@@ -26,7 +26,7 @@ from hiddenstate.files.filling import SERIES_AT_ONCE
 from models.artifacts import artifact
 from models.dates.calendar import CALENDAR
 from service.listing.index import SessionIndex
-from service.sessions.backfill import TOGETHER, Backfill, Fate
+from service.sessions.bulk.backfill import TOGETHER, Backfill, Fate
 from service.sessions.creation import Creator
 from service.sessions.histories import Histories
 from service.sessions.registry import LoadedModel, Registry

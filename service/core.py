@@ -19,21 +19,21 @@ from service.monitoring.monitor import Monitor
 from service.sessions.advancing import Advancing
 from service.sessions.altering import Altering
 from service.sessions.applying import Applying
-from service.sessions.bulk import Bulk
-from service.sessions.bulk_forecasts import Forecasting
-from service.sessions.bulk_planning import Parts
-from service.sessions.cache import StateCache
+from service.sessions.bulk.bulk import Bulk
+from service.sessions.bulk.forecasts import Forecasting
+from service.sessions.bulk.planning import Parts
 from service.sessions.creation import Creator
 from service.sessions.folding import Folding
-from service.sessions.forecaster import Forecaster
 from service.sessions.lifecycle import Sessions
 from service.sessions.rebuilding import Rebuilding
 from service.sessions.records import WholeRecords
 from service.sessions.registry import Registry
 from service.sessions.verify import Unroller, Verifier
 from service.sessions.views import Views
-from service.sessions.waiting import Entry
-from service.sessions.waves import Waves
+from service.sessions.waves.cache import StateCache
+from service.sessions.waves.forecaster import Forecaster
+from service.sessions.waves.waiting import Entry
+from service.sessions.waves.waves import Waves
 from service.sessions.work import Correct, Delete, End, Observe, Reply, Reset, Resettle, Rewind, Work
 from service.settings import Settings
 from service.states.exporting import Exporter

@@ -11,7 +11,7 @@ from hiddenstate.files.failures import Failures, Refused
 from hiddenstate.files.tables import Part, SeriesFile, TableError
 from service.app import roots
 from service.listing.index import SessionIndex
-from service.sessions.backfill import TOGETHER, Backfill, Fate, Fates
+from service.sessions.bulk.backfill import TOGETHER, Backfill, Fate, Fates
 from service.sessions.creation import Creator
 from service.sessions.histories import Histories
 from service.sessions.registry import Registry

@@ -12,12 +12,14 @@ from service.readiness import Readiness
 from service.routes import asking
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.routes.feeding import Feeding
-from service.sessions.bulk_lines import Asked
-from service.wire import batch_parsing, batch_schemas, headers, media
-from service.wire.batch_columns import ArrowReader
-from service.wire.batch_reading import LinesReader, Reader
-from service.wire.batch_rows import Rows
-from service.wire.batch_writing import ArrowWriter, JsonWriter, LinesWriter, Writer
+from service.sessions.bulk.lines import Asked
+from service.wire import headers, media
+from service.wire.batch import parsing as batch_parsing
+from service.wire.batch import schemas as batch_schemas
+from service.wire.batch.columns import ArrowReader
+from service.wire.batch.reading import LinesReader, Reader
+from service.wire.batch.rows import Rows
+from service.wire.batch.writing import ArrowWriter, JsonWriter, LinesWriter, Writer
 from service.wire.exchange import ClientGone, as_state, given_headers, lingering, read_body, text
 from service.wire.media import Media
 from service.wire.problems import OVERLOADED, Internal, Overloaded, ServiceError

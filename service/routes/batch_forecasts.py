@@ -10,14 +10,15 @@ from starlette.types import Receive, Scope, Send
 from service.core import Core
 from service.routes.exchange import PROBLEMS, CoreDep, json_body
 from service.routes.forecast import DEFAULT_LEVELS, levels_of
-from service.sessions.bulk_forecasts import SESSIONS_AT_ONCE, Frame
+from service.sessions.bulk.forecasts import SESSIONS_AT_ONCE, Frame
 from service.storage.store import StoreUnavailable
-from service.wire import batch_schemas, forecast_tables, media, parsing, problems
-from service.wire.batch_columns import ArrowReader
-from service.wire.batch_parsing import of_frame
-from service.wire.batch_reading import LinesReader, Reader
-from service.wire.batch_rows import OF_FRAMES, Rows, joined
-from service.wire.batch_schemas import ForecastBatch
+from service.wire import forecast_tables, media, parsing, problems
+from service.wire.batch import schemas as batch_schemas
+from service.wire.batch.columns import ArrowReader
+from service.wire.batch.parsing import of_frame
+from service.wire.batch.reading import LinesReader, Reader
+from service.wire.batch.rows import OF_FRAMES, Rows, joined
+from service.wire.batch.schemas import ForecastBatch
 from service.wire.exchange import as_state, given_headers, text
 from service.wire.forecast_tables import Foreseen
 from service.wire.media import Media

@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 
 from service.core import Core
 from service.readiness import Readiness
-from service.sessions.bulk import FAILING
-from service.sessions.bulk_lines import Asked
-from service.wire import batch_rows
-from service.wire.batch_outcomes import Outcomes
-from service.wire.batch_reading import Reader
-from service.wire.batch_rows import Rows
+from service.sessions.bulk.bulk import FAILING
+from service.sessions.bulk.lines import Asked
+from service.wire.batch import rows as batch_rows
+from service.wire.batch.outcomes import Outcomes
+from service.wire.batch.reading import Reader
+from service.wire.batch.rows import Rows
 from service.wire.problems import NotReady, ServiceError
 from service.wire.streaming import ReadAhead
 

@@ -17,7 +17,7 @@ from service.routes.exchange import (
     read_reply,
     reply,
 )
-from service.sessions.bulk_forecasts import foreseen
+from service.sessions.bulk.forecasts import foreseen
 from service.sessions.views import Stranded, View
 from service.wire import forecast_tables, parsing, schemas
 from service.wire.media import Media

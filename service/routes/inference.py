@@ -6,16 +6,18 @@ from fastapi.responses import Response
 from service.core import Core
 from service.readiness import Readiness
 from service.routes.exchange import CoreDep, if_match, reply
-from service.sessions.forecaster import STEPS_IN_A_WAVE
 from service.sessions.registry import LoadedModel
+from service.sessions.waves.forecaster import STEPS_IN_A_WAVE
 from service.sessions.work import NO_DIGEST, End, Observe, digest_of, token_of
 from service.storage.layout import QUANTILES
 from service.summary import service_version
-from service.wire import headers, inference_reading, inference_writing
-from service.wire import inference_schemas as schemas
+from service.wire import headers
 from service.wire.exchange import given_headers, read_body, text
 from service.wire.headers import GZIP_OR_DEFLATE
-from service.wire.inference_reading import HEADER_LENGTH, Inference
+from service.wire.inference import reading as inference_reading
+from service.wire.inference import schemas as schemas
+from service.wire.inference import writing as inference_writing
+from service.wire.inference.reading import HEADER_LENGTH, Inference
 from service.wire.problems import Fault, InvalidRequest, NotFound, NotReady, ServiceError, pointer
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import SequenceNotStarted, SessionNotFound

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 from service.routes import asking
-from service.sessions.forecaster import STEPS_IN_A_WAVE
 from service.sessions.registry import Registry
-from service.sessions.waves import Waves
+from service.sessions.waves.forecaster import STEPS_IN_A_WAVE
+from service.sessions.waves.waves import Waves
 from service.sessions.work import NO_DIGEST, Observe, Reply, Work, digest_of_observations, token_of
 from service.settings import Settings
 from service.wire import headers, parsing

@@ -12,10 +12,10 @@ from service.core import Core
 from service.readiness import Readiness
 from service.routes import asking
 from service.routes.feeding import Feeding
-from service.sessions.bulk_lines import Asked
+from service.sessions.bulk.lines import Asked
 from service.wire import headers
-from service.wire.batch_reading import LinesReader
-from service.wire.batch_writing import LinesWriter
+from service.wire.batch.reading import LinesReader
+from service.wire.batch.writing import LinesWriter
 from service.wire.exchange import as_state, given_headers, problem_answer, text
 from service.wire.problems import (
     OVERLOADED,

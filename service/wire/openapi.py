@@ -7,15 +7,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.wire import (
-    batch_description,
-    batch_schemas,
-    door_schemas,
-    event_description,
-    inference_description,
-    inference_schemas,
-    schemas,
-)
+from service.wire import door_schemas, event_description, schemas
+from service.wire.batch import description as batch_description
+from service.wire.batch import schemas as batch_schemas
+from service.wire.inference import description as inference_description
+from service.wire.inference import schemas as inference_schemas
 from service.wire.polish import polished
 from service.wire.problems import MEDIA_TYPE
 

@@ -47,9 +47,9 @@ class Mutant:
 
 
 LUA, EXCHANGE, LAYOUT = "service/storage/commit.lua", "service/storage/exchange.py", "service/storage/layout.py"
-APPLYING, STEPPED = "service/sessions/applying.py", "service/sessions/stepped.py"
+APPLYING, STEPPED = "service/sessions/applying.py", "service/sessions/waves/stepped.py"
 LIFECYCLE, RULES = "service/sessions/lifecycle.py", "service/sessions/rules.py"
-FORECASTER = "service/sessions/forecaster.py"
+FORECASTER = "service/sessions/waves/forecaster.py"
 
 COMPARED = "local position = sub(head, 113, 124) .. sub(head, 509, 512)\n  if position == expected then"
 LIFE = "local position = sub(head, 113, 124)\n"

@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from service.listing.index import SessionIndex
-from service.sessions import backfill, histories
-from service.sessions.backfill import Backfill, Fate, Fates
+from service.sessions import histories
+from service.sessions.bulk import backfill
+from service.sessions.bulk.backfill import Backfill, Fate, Fates
 from service.sessions.creation import Creator
 from service.sessions.histories import Histories
 from service.settings import Settings

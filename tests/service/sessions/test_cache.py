@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from service.core import Core, running
-from service.sessions.cache import RECENT, StateCache
 from service.sessions.registry import Registry
+from service.sessions.waves.cache import RECENT, StateCache
 from service.sessions.work import Observe, Reply
 from service.settings import Settings
 from service.storage.store import Change, Outcome, Reading, SessionStore

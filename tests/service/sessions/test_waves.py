@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from service.sessions.waiting import Entry
-from service.sessions.waves import Waves
+from service.sessions.waves.waiting import Entry
+from service.sessions.waves.waves import Waves
 from service.wire.problems import DeadlineExceeded, NotReady, Overloaded
 
 

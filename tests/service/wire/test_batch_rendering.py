@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from models.dates.grid import grid
 from service.storage.answers import WARMED_UP, Label, read_answers
 from service.storage.layout import NO_TIME, Structured, outcome_dtype
-from service.wire import batch_rendering, render
+from service.wire import render
+from service.wire.batch import rendering as batch_rendering
 
 Row = tuple[int, int, int, float | None, list[float] | None, list[float] | None, int, bool]
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

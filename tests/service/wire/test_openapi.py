@@ -6,7 +6,7 @@ import httpx2
 import jsonschema
 import pytest
 
-from service.wire.inference_description import EXAMPLES as INFERENCE_EXAMPLES
+from service.wire.inference.description import EXAMPLES as INFERENCE_EXAMPLES
 from service.wire.openapi import EXAMPLES
 
 CALLS = {

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.sessions.work import NO_DIGEST, Observe, digest_of_observations, token_of
-from service.wire.batch_rows import Rows
+from service.wire.batch.rows import Rows
 from service.wire.problems import ServiceError
 from service.wire.schemas import SessionSettings
 

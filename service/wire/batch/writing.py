@@ -11,8 +11,8 @@ import pyarrow.compute
 import pyarrow.ipc
 from numpy.typing import NDArray
 
-from service.wire.arrow_tables import time_column, time_type
-from service.wire.batch_outcomes import (
+from service.wire.batch.arrow_tables import time_column, time_type
+from service.wire.batch.outcomes import (
     Outcomes,
     minimal,
     objects,
@@ -20,7 +20,7 @@ from service.wire.batch_outcomes import (
     step_of,
     table_rows,
 )
-from service.wire.batch_rows import Rows
+from service.wire.batch.rows import Rows
 from service.wire.problems import ServiceError
 from service.wire.tables import MEDIAN_FIRST, YHAT
 

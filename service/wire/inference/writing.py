@@ -12,7 +12,7 @@ from service.storage.answers import Answer, Label
 from service.storage.layout import QUANTILES
 from service.wire import render
 from service.wire.headers import accepted_coding
-from service.wire.inference_reading import HEADER_LENGTH, Inference
+from service.wire.inference.reading import HEADER_LENGTH, Inference
 
 FASTEST = 1
 """Of zlib's levels: answers are short."""

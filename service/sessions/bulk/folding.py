@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.sessions import drift, entries
-from service.sessions.bulk_creation import Template
-from service.sessions.bulk_encoding import Snapshots, change_writes, whole_records
-from service.sessions.bulk_lines import Integers
+from service.sessions.bulk.creation import Template
+from service.sessions.bulk.encoding import Snapshots, change_writes, whole_records
+from service.sessions.bulk.lines import Integers
 from service.sessions.records import INCARNATION_BYTES
 from service.sessions.registry import LoadedModel
 from service.storage.answers import Label

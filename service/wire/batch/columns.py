@@ -8,8 +8,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.wire import schemas
-from service.wire.arrow_messages import ArrowMessages
-from service.wire.batch_rows import BLOCK, OF_TABLES, Integers, Rows, checked
+from service.wire.batch.arrow_messages import ArrowMessages
+from service.wire.batch.rows import BLOCK, OF_TABLES, Integers, Rows, checked
 from service.wire.problems import Fault, InvalidRequest, ServiceError, pointer
 
 Column = Any

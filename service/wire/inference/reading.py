@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from service.wire import parsing
-from service.wire.inference_schemas import (
+from service.wire.inference.schemas import (
     SEQUENCE_LIMIT,
     VALUES_LIMIT,
     InferenceParameters,

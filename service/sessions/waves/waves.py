@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic
 
-from service.sessions.waiting import AnswerT, Entry, WorkT
+from service.sessions.waves.waiting import AnswerT, Entry, WorkT
 from service.wire.problems import AGAIN, OVERLOADED, DeadlineExceeded, NotReady, Overloaded
 
 MOST_IN_A_WAVE = 128

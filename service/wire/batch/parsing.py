@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 from pydantic import ValidationError
 
-from service.wire import batch_schemas, parsing, schemas
-from service.wire.batch_rows import OF_FRAMES, OF_TABLES, ROWS_LIMIT, Rows, checked, coded
+from service.wire import parsing, schemas
+from service.wire.batch import schemas as batch_schemas
+from service.wire.batch.rows import OF_FRAMES, OF_TABLES, ROWS_LIMIT, Rows, checked, coded
 from service.wire.parsing import Observation
 from service.wire.problems import Fault, InvalidRequest, MalformedRequest, ServiceError, pointer
 

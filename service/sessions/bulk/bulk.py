@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from service.sessions import bulk_folding, drift
-from service.sessions.bulk_folding import Fold
-from service.sessions.bulk_known import Recalled, whole_of
-from service.sessions.bulk_lines import Asked
-from service.sessions.bulk_planning import Parts, Planner
+from service.sessions import drift
+from service.sessions.bulk import folding as bulk_folding
+from service.sessions.bulk.folding import Fold
+from service.sessions.bulk.known import Recalled, whole_of
+from service.sessions.bulk.lines import Asked
+from service.sessions.bulk.planning import Parts, Planner
 from service.storage.answers import Answer, Label, read_answers
 from service.storage.store import Outcome, confirmation
-from service.wire.batch_outcomes import Outcomes
-from service.wire.batch_rows import Rows
+from service.wire.batch.outcomes import Outcomes
+from service.wire.batch.rows import Rows
 from service.wire.problems import (
     OVERLOADED,
     DeadlineExceeded,

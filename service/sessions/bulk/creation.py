@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.dates.grid import Grid, TimestampError, grid
-from service.sessions.bulk_times import Times
+from service.sessions.bulk.times import Times
 from service.sessions.creation import Creator
 from service.sessions.records import INCARNATION_BYTES
 from service.sessions.registry import LoadedModel

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from models.dates.grid import Grid
 from service.storage.answers import Answer, Label
 from service.storage.layout import NO_TIME, QUANTILES, Structured
-from service.wire import batch_rendering, render
-from service.wire.batch_parsing import in_table_terms
-from service.wire.batch_rows import Rows
+from service.wire import render
+from service.wire.batch import rendering as batch_rendering
+from service.wire.batch.parsing import in_table_terms
+from service.wire.batch.rows import Rows
 from service.wire.problems import ServiceError
 from service.wire.tables import MEDIAN_FIRST, YHAT
 

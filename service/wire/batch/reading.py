@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from service.wire.batch_parsing import LINE_LIMIT, of_lines
-from service.wire.batch_rows import BLOCK, Rows
+from service.wire.batch.parsing import LINE_LIMIT, of_lines
+from service.wire.batch.rows import BLOCK, Rows
 
 
 class Reader(Protocol):

@@ -12,7 +12,7 @@ from service.sessions import drift, entries
 from service.sessions.places import Stand
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Plan
-from service.sessions.waiting import Entry
+from service.sessions.waves.waiting import Entry
 from service.sessions.work import Observe, Reply
 from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import Bytes, HeadFlag, Structured, positions

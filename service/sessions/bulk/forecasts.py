@@ -12,7 +12,7 @@ from service.sessions.registry import LoadedModel
 from service.sessions.views import Shown, View, Views
 from service.storage.answers import Label
 from service.wire import render
-from service.wire.batch_rows import Rows
+from service.wire.batch.rows import Rows
 from service.wire.forecast_tables import Foreseen
 from service.wire.parsing import Covariates
 from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, pointer

@@ -13,26 +13,28 @@ from numpy.typing import NDArray
 from models.dates.grid import Grid
 from service.live.log import EventLog
 from service.monitoring.monitor import Monitor
-from service.sessions import bulk_lines, bulk_times, entries
-from service.sessions.bulk_creation import Templates
-from service.sessions.bulk_folding import Advances
-from service.sessions.bulk_known import Recalling
-from service.sessions.bulk_lines import TOKEN_BYTES, Asked, Integers, Keys, Lines
-from service.sessions.bulk_times import Times
-from service.sessions.cache import StateCache
+from service.sessions import entries
+from service.sessions.bulk import lines as bulk_lines
+from service.sessions.bulk import times as bulk_times
+from service.sessions.bulk.creation import Templates
+from service.sessions.bulk.folding import Advances
+from service.sessions.bulk.known import Recalling
+from service.sessions.bulk.lines import TOKEN_BYTES, Asked, Integers, Keys, Lines
+from service.sessions.bulk.times import Times
 from service.sessions.creation import Creator
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import differing
-from service.sessions.waves import Waves
+from service.sessions.waves.cache import StateCache
+from service.sessions.waves.waves import Waves
 from service.sessions.work import Reply, Work
 from service.settings import Settings
 from service.storage.answers import Label
 from service.storage.layout import HEAD_BYTES, NO_TIME, Bytes, Structured, position
 from service.storage.record import find_damage, heads_of
 from service.storage.store import Found, SessionStore
-from service.wire.batch_rows import Rows
+from service.wire.batch.rows import Rows
 from service.wire.problems import ServiceError, StoreUnavailable
 from service.wire.session_problems import RecordDamaged, SessionNotFound
 

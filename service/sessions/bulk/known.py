@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from service.sessions import entries
 from service.sessions.advancing import begun, known, settled
 from service.sessions.applying import current_forecast
-from service.sessions.bulk_lines import Integers, Keys, Lines, digests
-from service.sessions.bulk_times import Times, steps_between
+from service.sessions.bulk.lines import Integers, Keys, Lines, digests
+from service.sessions.bulk.times import Times, steps_between
 from service.sessions.records import parsed
 from service.sessions.registry import Registry
 from service.sessions.rules import differing

@@ -1,0 +1,1 @@
+"""Single observations: gathered into waves, stepped and committed together."""

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol as it is sent and answered."""
