@@ -9,7 +9,7 @@ def test_time_in_a_library_belongs_to_the_part_that_called_it() -> None:
     stacks = [
         f"{RUN} 5",
         f"{RUN};wave (/x/service/sessions/waves/forecaster.py:72);dumps (/lib/json/encoder.py:1) 3",
-        f"{RUN};wave (/x/service/sessions/waves/w.py:7);run (/x/service/storage/store.py:9);gather (/lib/asyncio.py:1) 2",
+        f"{RUN};wave (/x/service/sessions/waves/waves.py:7);run (/x/service/storage/store.py:9);gather (/lib/a.py:1) 2",
         f"{RUN};advance (/x/service/wire/render.py:72) 1",
         "wait (/lib/python3.11/threading.py:327) 100",
     ]
@@ -19,7 +19,7 @@ def test_time_in_a_library_belongs_to_the_part_that_called_it() -> None:
 def test_counted_time_in_a_library_is_shared_out_among_those_that_called_it() -> None:
     loop, wave, store, library = (
         (path, 1, "f")
-        for path in ("/lib/asyncio/runners.py", "/x/service/sessions/waves/w.py", "/x/service/storage/store.py", "~")
+        for path in ("/lib/asyncio/runners.py", "/x/service/sessions/waves/waves.py", "/x/service/storage/s.py", "~")
     )
     stats: dict[Function, Counted] = {
         loop: (1, 1, 4.0, 10.0, {}),
