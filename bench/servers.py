@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import socket
 import time
@@ -131,6 +132,12 @@ def free_port() -> int:
 
 
 _keepers: deque[socket.socket] = deque()
+
+
+@atexit.register
+def _let_go() -> None:
+    for keeper in _keepers:
+        keeper.close()
 
 
 def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
