@@ -34,7 +34,7 @@ PATIENCE_S: Final = 60.0
 """For so long nothing has to be settled until the stream gives up."""
 LONGEST_BACKOFF: Final = 6
 QUIET = logging.getLogger("hiddenstate.websockets")
-"""What ends a connection is dealt with here; the library also logs some of it, such as bytes that came after its end."""
+"""What ends a connection is dealt with here; the library also logs some of it, such as bytes after its end."""
 QUIET.setLevel(logging.CRITICAL)
 CONNECTION: Final[dict[str, Any]] = {"compression": None, "close_timeout": 1.0, "max_size": None, "logger": QUIET}
 """Of every connection: outcomes are short, and what is lost is sent again."""
