@@ -22,6 +22,8 @@ def _lines(document: Json) -> Iterator[str]:
         for method in METHODS:
             if method in calls:
                 yield from _call(f"{method.upper()} {path}", calls[method])
+    for path, socket in document["x-websockets"].items():
+        yield from _websocket(path, socket)
     yield "## Shapes\n"
     for name, schema in sorted(document["components"]["schemas"].items()):
         yield from _shape(name, schema)
@@ -40,6 +42,17 @@ def _call(name: str, call: Json) -> Iterator[str]:
     refusals = [status for status in call["responses"] if status >= "3"]
     if refusals:
         yield f"Otherwise: {', '.join(refusals)}.\n"
+
+
+def _websocket(path: str, socket: Json) -> Iterator[str]:
+    yield f"### `WebSocket {path}`\n"
+    yield _text(socket["description"]) + "\n"
+    yield from _table(("parameter", "in", "type", "meaning"), map(_parameter, socket["parameters"]))
+    for title, way in (("Up", "receives"), ("Down", "sends")):
+        yield f"{title}:\n"
+        for _, example in _examples(socket[way]):
+            yield f"```\n{example}\n```\n"
+    yield from _table(("closes with", "when"), socket["closes"].items())
 
 
 def _parameter(given: Json) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from time import perf_counter
 
@@ -119,13 +120,29 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The framework's routes, with the headers that name an exchange."""
-        if scope["type"] == "websocket":
-            named = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
-            as_state(scope)["request_id"] = named[0][1].decode("latin-1")
         if scope["type"] == "http":
             await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
         else:
             await self._api(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A connection, which is counted as a request when it is opened or refused."""
+        names = identity(dict(scope["headers"]), self._randomness(8).hex().encode())
+        begun = perf_counter()
+        as_state(scope).update(names=names, request_id=names[0][1].decode("latin-1"), begun=begun)
+        is_answered = False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_answered
+            if not is_answered:
+                is_answered = True
+                route = getattr(scope.get("route"), "path", None)
+                self._monitor.finished("GET", route, _opening(message), names, perf_counter() - begun, None)
+            await send(message)
+
+        await self._api(scope, receive, answer)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One exchange: named, counted, and traced where that is asked for."""
@@ -154,6 +171,14 @@ class Application:
         if self.observing is None:
             raise NotReady(["the service is starting"])
         return self.observing
+
+
+def _opening(message: Message) -> int:
+    """The status of the answer to a request to open a WebSocket, by its first message."""
+    if message["type"] == "websocket.http.response.start":
+        status: int = message["status"]
+        return status
+    return HTTPStatus.SWITCHING_PROTOCOLS if message["type"] == "websocket.accept" else HTTPStatus.FORBIDDEN
 
 
 class _Answer:

@@ -61,6 +61,7 @@ class _Scrape(Collector):
         yield self._observations()
         yield _gauge("queue_depth", "Requests that wait for a wave.", self._single("queue_depth"))
         yield self._wave_sizes()
+        yield from self._streams()
         for name, text in COUNTS.items():
             yield CounterMetricFamily(f"hiddenstate_{name}", text, value=self._single(name))
         yield from self._read()
@@ -107,6 +108,16 @@ class _Scrape(Collector):
     def _wave_sizes(self) -> Metric:
         buckets, total = self._buckets(self._layout.wave_sizes, WAVE_SIZES)
         return HistogramMetricFamily("hiddenstate_batch_size", "Sessions of a wave.", buckets=buckets, sum_value=total)
+
+    def _streams(self) -> Iterator[Metric]:
+        opened = {kind: float(self._totals[column]) for kind, column in self._layout.open_streams.items()}
+        yield _gauges("open_streams", "Streams that are open, by what they carry.", "kind", opened)
+        family = CounterMetricFamily(
+            "hiddenstate_stream_messages", "Messages of streams, by what they carry.", labels=("kind", "direction")
+        )
+        for (kind, direction), column in self._layout.messages.items():
+            family.add_metric((kind, direction), self._totals[column])
+        yield family
 
     def _buckets(self, first: int, bounds: Sequence[float]) -> tuple[list[tuple[str, float]], float]:
         """Counts up to each bound, and the sum."""

@@ -27,6 +27,10 @@ OUTCOMES = ("applied", "replayed", "corrected", "imputed", "refused")
 """Of observations."""
 FINDINGS = {"state-regressed": "state_regressions", "record-damaged": "damaged_records"}
 """Problems that are counted by themselves, by their slugs."""
+EVENTS, OBSERVATIONS = "events", "observations"
+"""What streams carry: what happens, down; observations up, and what becomes of them down."""
+SENT, RECEIVED = "sent", "received"
+MESSAGES = ((EVENTS, SENT), (OBSERVATIONS, RECEIVED), (OBSERVATIONS, SENT))
 SINGLE = ("queue_depth", "conflicts", *FINDINGS.values())
 
 
@@ -43,6 +47,8 @@ class Layout:
         self.store_s = {operation: self._histogram(STORE_S) for operation in OPERATIONS}
         self.wave_sizes = self._histogram(WAVE_SIZES)
         self.observations = dict(zip(OUTCOMES, self._take(len(OUTCOMES)), strict=True))
+        self.open_streams = dict(zip((EVENTS, OBSERVATIONS), self._take(2), strict=True))
+        self.messages = dict(zip(MESSAGES, self._take(len(MESSAGES)), strict=True))
         self.single = dict(zip(SINGLE, self._take(len(SINGLE)), strict=True))
 
     @property
@@ -73,6 +79,8 @@ class Meters:
         self._routes = {route: (layout.requests[route], layout.request_s[route]) for route in layout.routes}
         self._outcomes = layout.observations
         self.set_queue_depth(0)
+        for column in layout.open_streams.values():
+            self._own[column] = 0
 
     def totals(self) -> NDArray[np.float64]:
         """(columns,) of the layout, over all processes."""
@@ -117,6 +125,18 @@ class Meters:
         """So many commits found that somebody else had changed the session."""
         if count:
             self._own[self.layout.single["conflicts"]] += count
+
+    def opened(self, kind: str) -> None:
+        """A stream of that kind was opened."""
+        self._own[self.layout.open_streams[kind]] += 1
+
+    def closed(self, kind: str) -> None:
+        """One was closed."""
+        self._own[self.layout.open_streams[kind]] -= 1
+
+    def messages(self, kind: str, direction: str, count: int) -> None:
+        """So many messages of a stream were sent or received."""
+        self._own[self.layout.messages[kind, direction]] += count
 
     def set_queue_depth(self, depth: int) -> None:
         """So many requests wait here."""

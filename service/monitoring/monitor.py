@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,19 @@ class Monitor:
         if span is not None:
             assert self.tracing is not None, "who made the span"
             self.tracing.answered(span, method, route, status)
+
+    @contextmanager
+    def streaming(self, kind: str) -> Iterator[None]:
+        """A stream of that kind is open."""
+        self.meters.opened(kind)
+        try:
+            yield
+        finally:
+            self.meters.closed(kind)
+
+    def messages(self, kind: str, direction: str, count: int) -> None:
+        """So many messages of a stream were sent or received."""
+        self.meters.messages(kind, direction, count)
 
     def turned_away(self) -> None:
         """There was no room for a request of the hot route, so it was not even read."""

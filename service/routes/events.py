@@ -16,6 +16,7 @@ from service.live.hub import Subscription
 from service.live.positions import Place
 from service.live.resuming import missed
 from service.live.subscriber import Filter, Subscriber
+from service.monitoring.meters import EVENTS, SENT
 from service.readiness import Readiness
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.storage.connection import StoreUnavailable
@@ -32,6 +33,8 @@ COMMENT_S = 15.0
 SLOW_S = 15.0
 """A client that takes nothing for so long is let go."""
 NEVER_STORED = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
+DATA = b"\ndata: "
+"""Once in each event."""
 PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
 
 
@@ -90,11 +93,16 @@ class _Events(Response):
         self._since = since
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._core.monitor.streaming(EVENTS):
+            await self._stream(scope, receive, send)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._core.hub.subscribed(self._wants) as subscription, _until_left(receive, subscription):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             try:
                 async for part in self._parts(subscription, is_head=as_state(scope).get("is_head", False)):
                     await _sent(send, part)
+                    self._core.monitor.messages(EVENTS, SENT, part.count(DATA))
                 await _sent(send, b"", more=False)
             except TimeoutError:
                 as_state(scope)["abort"]()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
@@ -9,6 +10,7 @@ from fastapi.responses import Response
 from starlette.websockets import WebSocketDisconnect
 
 from service.core import Core
+from service.monitoring.meters import OBSERVATIONS, RECEIVED, SENT
 from service.readiness import Readiness
 from service.routes import asking
 from service.routes.feeding import Feeding
@@ -26,7 +28,9 @@ from service.wire.problems import (
     NotReady,
     Overloaded,
     ServiceError,
+    UpgradeRequired,
 )
+from service.wire.stream_description import STREAM
 from service.wire.streaming import ReadAhead
 
 router = APIRouter(tags=["batch"])
@@ -39,20 +43,26 @@ SERVICE_RESTART, INTERNAL_ERROR, TRY_AGAIN_LATER = 1012, 1011, 1013
 logger = logging.getLogger(__name__)
 
 
-@router.websocket("/v1/stream")
+@router.websocket(STREAM)
 async def stream(socket: WebSocket) -> None:
     """Feed observations of any sessions, each a line as in a batch; each has an outcome of its own, in their order."""
-    request_id = str(as_state(socket.scope)["request_id"])
+    state, monitor = as_state(socket.scope), socket.app.state.monitor
+    request_id = str(state["request_id"])
     try:
         connection = _opened(socket, request_id)
     except ServiceError as refused:
+        monitor.refused("GET", STREAM, refused, state["names"], state["begun"])
         await _refuse(socket, refused, request_id)
         return
     await socket.accept(headers=[(b"x-request-id", request_id.encode())])
-    try:
+    with monitor.streaming(OBSERVATIONS), suppress(WebSocketDisconnect):
         await connection.serve()
-    except WebSocketDisconnect:
-        return
+
+
+@router.get(STREAM, include_in_schema=False)
+async def stream_without_an_upgrade() -> Response:
+    """Says what this address is for."""
+    raise UpgradeRequired("this is the address of a WebSocket: connect to it with ws:// or wss://")
 
 
 def _opened(socket: WebSocket, request_id: str) -> "_Stream":
@@ -140,11 +150,14 @@ class _Stream:
             raise NotReady(["the service is stopping"])
 
     async def _send(self, written: bytes) -> None:
-        for line in written.rstrip(b"\n").split(b"\n"):
+        lines = written.rstrip(b"\n").split(b"\n")
+        for line in lines:
             await self._socket.send_text(line.decode())
+        self._core.monitor.messages(OBSERVATIONS, SENT, len(lines))
 
     async def _lines(self) -> AsyncIterator[bytes]:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             sent = message.get("text")
             line: bytes = message["bytes"] if sent is None else sent.encode()
+            self._core.monitor.messages(OBSERVATIONS, RECEIVED, 1)
             yield line + b"\n"

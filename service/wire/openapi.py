@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from service.wire import door_schemas, event_description, schemas
+from service.wire import door_schemas, event_description, schemas, stream_description
 from service.wire.batch import description as batch_description
 from service.wire.batch import schemas as batch_schemas
 from service.wire.inference import description as inference_description
@@ -272,6 +272,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         paths[SESSION + "/observations"]["post"] = _hot_route()
         for (path, method), call in CALLS.items():
             paths[path][method] = call.complete(paths[path][method])
+        document["x-websockets"] = {stream_description.STREAM: stream_description.websocket(OBSERVING)}
         app.openapi_schema = polished(document)
     return app.openapi_schema
 

@@ -70,6 +70,12 @@ PAGES = _pages(
         "Use one of the methods in the <code>Allow</code> header.",
     ),
     Page(
+        p.UpgradeRequired("this is the address of a WebSocket: connect to it with ws:// or wss://"),
+        "A WebSocket is opened at this address, and the request is an ordinary one.",
+        "Connect with a WebSocket client. For single requests there are <code>POST /v1/observations:batch</code> and "
+        "<code>POST /v1/sessions/ID/observations</code>.",
+    ),
+    Page(
         p.NotAcceptable(["application/json"]),
         "The Accept header names nothing that this address can answer with.",
         "Leave Accept out, or name one of the media types in the detail.",

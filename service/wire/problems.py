@@ -166,6 +166,15 @@ class MethodNotAllowed(ServiceError):
         return {"Allow": self.allow}
 
 
+class UpgradeRequired(ServiceError):
+    """The address is that of a WebSocket."""
+
+    status, slug, title = 426, "upgrade-required", "Upgrade required"
+
+    def headers(self) -> dict[str, str]:
+        return {"Upgrade": "websocket"}
+
+
 class NotAcceptable(ServiceError):
     """`available` are the media types this address can answer with."""
 

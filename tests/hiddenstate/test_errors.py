@@ -8,7 +8,7 @@ from service.wire.problems import Retryable, ServiceError
 
 NEVER_MET = {
     "method-not-allowed", "not-acceptable", "unsupported-media-type", "internal",
-    "sequence-not-started",
+    "sequence-not-started", "upgrade-required",
 }  # fmt: skip
 """Problems of requests that the client does not make, and bugs."""
 

@@ -115,6 +115,26 @@ def test_a_message_that_is_too_long_closes_the_connection(service: Service) -> N
         assert stream.close_code == 1009
 
 
+def test_text_that_is_not_utf_8_closes_the_connection_and_is_no_error(
+    service: Service, api: httpx2.Client, name: str, errors_logged: list[str]
+) -> None:
+    with open_stream(service) as stream:
+        stream.send(json.dumps({"session": name, "value": 1}))
+        assert json.loads(stream.recv(timeout=60))["status"] == 201
+        stream.send(b'{"session": "\xff"}', text=True)
+        with pytest.raises(ConnectionClosed):
+            stream.recv(timeout=60)
+        assert stream.close_code == 1007
+    assert api.get(f"/v1/sessions/{name}").json()["step"] == 1
+    assert errors_logged == []
+
+
+def test_a_request_without_an_upgrade_is_told_what_the_address_is_for(api: httpx2.Client) -> None:
+    answer = api.get("/v1/stream")
+    assert (answer.status_code, answer.json()["type"]) == (426, "/problems/upgrade-required")
+    assert answer.headers["upgrade"] == "websocket"
+
+
 def test_a_stop_answers_what_was_sent_and_says_so(registry: Registry, service: Service, name: str) -> None:
     with ExitStack() as running:
         own = running.enter_context(serving(registry, service.store_url))

@@ -10,6 +10,8 @@ import orjson
 import pytest
 import redis
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from service.sessions.registry import Registry
 from service.storage.embedded import EmbeddedStore
@@ -191,3 +193,25 @@ def test_services_over_one_store_share_one_count(own: httpx2.Client, store: Embe
         assert [scraped(other.url).value("sessions", state=state) for state in ("current", "overdue")] == [40, 1]
         client.delete("hs-index:{default}:count")
         assert scraped(other.url).sum("sessions") == 1
+
+
+def test_streams_are_counted_and_what_goes_over_them(counted: httpx2.Client, name: str) -> None:
+    url = f"{str(counted.base_url).rstrip('/').replace('http://', 'ws://')}/v1/stream"
+    with pytest.raises(InvalidStatus), connect(f"{url}?crate=true"):
+        pass
+    with counted.stream("GET", f"/v1/events?session={name}") as events, connect(f"{url}?create=true") as stream:
+        lines = events.iter_lines()
+        next(lines)
+        for value in range(3):
+            stream.send(orjson.dumps({"session": name, "value": value}))
+            stream.recv()
+        for _ in range(1 + 3):  # it was created, too
+            next(line for line in lines if line.startswith("data:"))
+        scrape = of(counted)
+        assert scrape.value("open_streams", kind="events") == scrape.value("open_streams", kind="observations") == 1
+    assert scrape.value("requests_total", route="/v1/stream", status="101") == 1
+    assert scrape.value("requests_total", route="/v1/stream", status="422") == 1
+    ways = [("observations", "received"), ("observations", "sent")]
+    assert [scrape.value("stream_messages_total", kind=kind, direction=way) for kind, way in ways] == [3, 3]
+    wait_until(lambda: of(counted).value("stream_messages_total", kind="events", direction="sent") == 4)
+    wait_until(lambda: of(counted).sum("open_streams") == 0)

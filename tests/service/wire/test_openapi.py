@@ -59,6 +59,13 @@ def test_every_call_is_described(api: httpx2.Client) -> None:
     assert {(method, path) for path, calls in paths.items() for method in calls} == CALLS
 
 
+def test_the_websocket_is_described_beside_the_calls(api: httpx2.Client) -> None:
+    [(path, socket)] = api.get("/openapi.json").json()["x-websockets"].items()
+    assert path == "/v1/stream"
+    given = [parameter["name"] for parameter in socket["parameters"]]
+    assert given == ["create", "freq", "model", "on_conflict", "return"]
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_each_documented_example_works_and_is_answered_as_described(
     api: httpx2.Client, name: str, example: str

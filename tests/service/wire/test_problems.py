@@ -23,6 +23,7 @@ SLUGS = {
     412: ["precondition-failed"],
     413: ["too-large"],
     415: ["unsupported-media-type"],
+    426: ["upgrade-required"],
     422: ["invalid-request", "off-grid", "gap-rejected", "gap-too-long", "idempotency-key-reused", "state-invalid",
           "result-not-finite"],
     428: ["precondition-required"],
