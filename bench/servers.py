@@ -140,7 +140,7 @@ def _let_go() -> None:
         keeper.close()
 
 
-def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, limit_s: float = 120.0) -> None:
     give_up = time.monotonic() + limit_s
     while not condition():
         if time.monotonic() > give_up:

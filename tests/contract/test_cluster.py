@@ -75,7 +75,7 @@ async def test_a_store_that_starts_from_one_node_finds_the_others(cluster: Deplo
 
 async def test_a_node_that_is_down_costs_its_own_sessions_only(cluster: Deployment) -> None:
     names = [f"d{i}" for i in range(50)]
-    async with SessionStore.open(cluster.url, timeout_s=1.0) as store:
+    async with SessionStore.open(cluster.url, timeout_s=10.0) as store:
         await store.commit([creation(name) for name in names])
         dead = MovingSlot(cluster, store.key("d0")).source
         lost = {name for name in names if MovingSlot(cluster, store.key(name)).source == dead}

@@ -165,8 +165,8 @@ async def test_a_deletion_counts_whether_or_not_something_is_there(store: Sessio
 
 
 async def test_a_session_expires_by_the_store_s_clock_and_can_be_created_again(store: SessionStore) -> None:
-    blob = await created(store, "a", ttl_ms=50)
-    await asyncio.sleep(0.08)
+    blob = await created(store, "a", ttl_ms=500)
+    await asyncio.sleep(0.55)
     assert await store.commit_one(advance("a", blob, 1.0)) is Outcome.EXPIRED
     assert await store.read_one("a") is None
     assert (await store.read(["a"], 528)).found[0] == Found.ABSENT

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,10 @@ from tests.faults.slow_fsync import slow_fsync
 from tests.records import advance, creation, deletion, new_record, replacement
 
 BINARIES = {"redis": REDIS_7, "valkey": server_binary()}
-REPLICA = Demand(Durability.REPLICA, timeout_s=0.3)
+REPLICA = Demand(Durability.REPLICA, timeout_s=30.0)
+HASTY = replace(REPLICA, timeout_s=0.3)
+"""For what no replica will confirm."""
+LIMIT_S = 60.0
 LOCAL = Demand(Durability.LOCAL)
 EVERYSEC = ("--appendfsync", "everysec")
 
@@ -72,29 +75,33 @@ def url(server: Server) -> str:
     return f"redis://127.0.0.1:{server.port}/0"
 
 
+def opened(pair: Pair, namespace: str, demand: Demand = REPLICA) -> AbstractAsyncContextManager[SessionStore]:
+    return SessionStore.open(pair.url, namespace=namespace, timeout_s=LIMIT_S, demand=demand)
+
+
 async def test_what_a_replica_has_not_confirmed_is_unconfirmed_however_often_it_is_sent(pair: Pair) -> None:
-    async with SessionStore.open(pair.url, namespace="again", demand=REPLICA) as store:
+    async with opened(pair, "again") as store, opened(pair, "again", HASTY) as hasty:
         blob = await created(store, "a")
         change = advance("a", blob, 1.0)
         with pair.silent_replica():
-            assert await store.commit([change]) == [Outcome.UNCONFIRMED]
+            assert await hasty.commit([change]) == [Outcome.UNCONFIRMED]
             held = position(await stored(store, "a"))
-            assert await store.commit([change]) == [Outcome.UNCONFIRMED]
-            assert await store.confirm("a", held) is Outcome.UNCONFIRMED
-            assert await store.commit([deletion("nobody")]) == [Outcome.UNCONFIRMED]
+            assert await hasty.commit([change]) == [Outcome.UNCONFIRMED]
+            assert await hasty.confirm("a", held) is Outcome.UNCONFIRMED
+            assert await hasty.commit([deletion("nobody")]) == [Outcome.UNCONFIRMED]
         assert await store.commit([change]) == [Outcome.REPLAYED]
         assert await store.confirm("a", held) is Outcome.APPLIED
 
 
 async def test_a_refusal_needs_no_confirmation(pair: Pair) -> None:
-    async with SessionStore.open(pair.url, namespace="refused", demand=REPLICA) as store:
+    async with opened(pair, "refused") as store, opened(pair, "refused", HASTY) as hasty:
         await created(store, "a")
         with pair.silent_replica():
-            assert await store.commit([creation("a", token="another")]) == [Outcome.CONFLICT]
+            assert await hasty.commit([creation("a", token="another")]) == [Outcome.CONFLICT]
 
 
 async def test_a_wave_that_teaches_its_server_the_script_is_waited_for_too(pair: Pair) -> None:
-    async with SessionStore.open(pair.url, namespace="taught", demand=REPLICA) as store:
+    async with opened(pair, "taught", HASTY) as store:
         pair.primary.ask("SCRIPT", "FLUSH")
         with pair.silent_replica():
             assert await store.commit([creation("a"), creation("b")]) == [Outcome.UNCONFIRMED] * 2
@@ -121,7 +128,7 @@ async def test_the_status_counts_replicas_and_misses_those_that_were_asked_for(p
 
 
 async def test_a_confirmation_stands_on_the_position_read_or_a_later_one_of_the_same_life(pair: Pair) -> None:
-    async with SessionStore.open(pair.url, namespace="stands", demand=REPLICA) as store:
+    async with opened(pair, "stands") as store:
         before = position(await created(store, "a"))
         assert await store.commit_one(advance("a", await stored(store, "a"), 1.0)) is Outcome.APPLIED
         after = position(await stored(store, "a"))
@@ -138,7 +145,7 @@ async def test_a_confirmation_stands_on_the_position_read_or_a_later_one_of_the_
 
 
 async def test_a_confirmation_changes_nothing_and_prolongs_no_life(pair: Pair) -> None:
-    async with SessionStore.open(pair.url, namespace="same", demand=REPLICA) as store:
+    async with opened(pair, "same") as store:
         blob = await created(store, "a", ttl_ms=60_000)
         assert await store.confirm("a", position(blob)) is Outcome.APPLIED
         assert await store.commit([creation("a", ttl_ms=60_000)]) == [Outcome.REPLAYED]
@@ -155,8 +162,8 @@ async def test_a_server_that_fsyncs_always_gives_local(binary: Path, tmp_path: P
 
 
 async def test_a_disk_that_is_slow_delays_an_answer_that_promises_it(tmp_path: Path) -> None:
-    with slow_fsync(700), lone(server_binary(), tmp_path) as server:
-        async with SessionStore.open(url(server), timeout_s=0.3, demand=LOCAL) as store:
+    with slow_fsync(1200), lone(server_binary(), tmp_path) as server:
+        async with SessionStore.open(url(server), timeout_s=0.8, demand=LOCAL) as store:
             await store.status()
             assert await store.commit([creation("a")]) == [Outcome.UNKNOWN]
 

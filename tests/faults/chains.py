@@ -13,8 +13,8 @@ from tests.faults.wire import LOST, Connection, request
 
 PAUSE_S = 0.2
 """Before a client sends again."""
-SLOWEST_S = 6.0
-"""No request may take longer: the service's deadline and a second."""
+SLOWEST_S = 30.0
+"""No request may take longer: the service's deadline, and what a busy machine adds."""
 
 
 class Chain:

@@ -35,8 +35,8 @@ WAYS = (SLOW, *(fault.value for fault in Fault))
 CHANCE, LATENCY_S, BYTES_PER_S = 0.05, 0.01, 2e6
 CONNECTIONS, PER_SESSION = 16, 20
 DEADLINE_S, STORE_TIMEOUT_S = 1.0, 0.5
-LATE_S = 2 * DEADLINE_S
-"""An answer later than this was not given at its deadline."""
+LATE_S = 10 * DEADLINE_S
+"""An answer later than this was not given at its deadline, however busy the machine."""
 POOLED = MAX_CONNECTIONS + MAX_PROBES
 """Most connections that the service may keep to a server."""
 

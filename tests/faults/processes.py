@@ -16,7 +16,7 @@ from service.storage.embedded import EmbeddedStore
 from tests.deployments import free_port, wait_for
 from tests.faults.wire import LOST, get
 
-READY_WITHIN_S = 60.0
+READY_WITHIN_S = 180.0
 
 
 class Running(NamedTuple):

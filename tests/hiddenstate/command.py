@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "hiddenstate"]
+PATIENT = {"HIDDENSTATE_DEADLINE_S": "60", "HIDDENSTATE_STORE_TIMEOUT_S": "30"}
+"""Limits that a busy machine does not reach."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class Result:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment without our own settings, plus `variables`."""
+    """This process's environment without our own settings but those of PATIENT, plus `variables`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("HIDDENSTATE_")}
-    return clean | variables
+    return clean | PATIENT | variables
 
 
 def run(*arguments: str, cwd: Path | None = None, **variables: str) -> Result:

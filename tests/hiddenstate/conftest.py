@@ -35,7 +35,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             yield Running(found[1], data_dir / "store", greeting)
         finally:
             process.terminate()
-            code = process.wait(timeout=40)
+            code = process.wait(timeout=120)
     assert code == 0, log.read_text()
 
 

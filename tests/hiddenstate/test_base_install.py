@@ -17,7 +17,7 @@ SERVER_PARTS = (
 def run_without_server_parts(*arguments: str) -> subprocess.CompletedProcess[str]:
     script = f"import sys; sys.modules.update(dict.fromkeys({SERVER_PARTS})); from hiddenstate.cli import main; main()"
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment())
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment())
 
 
 def test_the_commands_are_there() -> None:

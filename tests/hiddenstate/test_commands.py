@@ -40,7 +40,7 @@ def test_serve_greets_with_url_docs_store_model_and_a_line_that_works(service: R
     assert "on disk before each answer" in greeting
     assert "daily@2" in greeting
     line = service.greeting[-1].strip().removeprefix("try").strip()
-    answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=30)
+    answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=120)
     assert json.loads(answer.stdout)["forecast"]["step"] == 2
 
 
@@ -127,7 +127,7 @@ def test_demo_can_be_run_again(service: Running, tmp_path: Path) -> None:
 def test_the_first_screen_of_the_readme_is_true(service: Running) -> None:
     line = next(line for line in README.splitlines() if line.startswith("curl") and "store-43" in line)
     line = line.replace("localhost:8000", service.url.removeprefix("http://"))
-    answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=30)
+    answer = subprocess.run([*shlex.split(line), "--silent"], capture_output=True, text=True, timeout=120)
     given, shown = json.loads(answer.stdout), json.loads(README.split("```json\n")[1].split("```")[0])
     forecast, shown_forecast = given.pop("forecast"), shown.pop("forecast")
     assert given | {"etag": shown["etag"]} == shown

@@ -10,7 +10,7 @@ import pytest
 from hiddenstate.cli.faults import ExitCode
 from tests.hiddenstate.command import run
 
-SMALL = ("--synthetic-series", "20", "--hidden", "8", "--chunks", "1")
+SMALL = ("--synthetic-series", "20", "--hidden", "8", "--chunks", "1", "--threads", "1")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.artifacts import law
-from models.artifacts.runtime import Doubles, Floats
+from models.artifacts.runtime import Doubles, Floats, Model
 from models.covariates import LIMIT, Covariates, Encoding, units
 from models.mixture import Mixture, MixtureConfig
 from tests.golden.publish_models import random_module
@@ -64,12 +64,17 @@ def walks(batch: int, steps: int) -> Doubles:
     return values
 
 
+@pytest.fixture(scope="module")
+def all_kinds(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return compiled(random_module(CONFIG, seed=5), tmp_path_factory.mktemp("all_kinds"))
+
+
 @pytest.mark.parametrize("config", SHAPES.values(), ids=SHAPES)
 def test_a_model_with_covariates_keeps_the_law_and_serves_what_its_unrolled_module_forecasts(
-    config: MixtureConfig, tmp_path: Path
+    config: MixtureConfig, all_kinds: Model, tmp_path: Path
 ) -> None:
     module = random_module(config, seed=5)
-    model = compiled(module, tmp_path)
+    model = all_kinds if config is CONFIG else compiled(module, tmp_path)
     law.check(model)
     values, context = walks(3, 30), contexts(model.encoding, 3, 30)
     static = np.tile([30.0, 1.0], (3, 1))[:, : 2 * model.encoding.static]
@@ -88,8 +93,8 @@ def test_a_model_with_covariates_keeps_the_law_and_serves_what_its_unrolled_modu
         assert (after["static"].numpy() == static).all()
 
 
-def test_each_kind_of_covariate_changes_the_forecast(tmp_path: Path) -> None:
-    model = compiled(random_module(CONFIG, seed=5), tmp_path)
+def test_each_kind_of_covariate_changes_the_forecast(all_kinds: Model) -> None:
+    model = all_kinds
     encoding, value = model.encoding, np.array([3.0])
     numbers = np.full((1, encoding.numbers), np.nan)
 
@@ -114,8 +119,8 @@ def test_each_kind_of_covariate_changes_the_forecast(tmp_path: Path) -> None:
     assert (fan(static=-30.0) != unknown).any()
 
 
-def test_a_fan_for_another_future_differs_in_the_steps_of_which_it_knows_something_else(tmp_path: Path) -> None:
-    model = compiled(random_module(CONFIG, seed=6), tmp_path)
+def test_a_fan_for_another_future_differs_in_the_steps_of_which_it_knows_something_else(all_kinds: Model) -> None:
+    model = all_kinds
     encoding, rng = model.encoding, np.random.default_rng(4)
     numbers = rng.standard_normal((2, encoding.numbers))
     context = np.concatenate([week_features(2, 1)[:, 0], encoding.rows(numbers)], axis=1)

@@ -41,7 +41,7 @@ def problem(answer: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
     return body
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 15.0) -> None:
+def wait_until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     until = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < until, "it did not come about"

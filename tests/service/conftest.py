@@ -25,6 +25,10 @@ from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
 from service.storage.store import SessionStore
 from service.supervisor import GracefulServer, Stop, configured
+from tests.shared import made_once
+
+PATIENT = {"deadline_s": 60.0, "store_timeout_s": 30.0}
+"""Limits that a busy machine does not reach; a test of one sets its own."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,12 @@ class Service:
 @pytest.fixture(scope="session")
 def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model tiny, random weights, in two versions that differ in nothing else."""
+    return made_once(tmp_path_factory, "tiny", _publish_tiny)
+
+
+def _publish_tiny(root: Path) -> None:
     import torch
 
-    root = tmp_path_factory.mktemp("models")
     torch.manual_seed(1)
     module = Mixture(MixtureConfig(hidden=8))
     with torch.no_grad():
@@ -49,7 +56,6 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.add_(0.1 * torch.randn_like(parameter))
     description = Description(name="tiny", version=1, freqs=("D",), warm_up=28, card="Random weights.")
     copy_as_version(publish(module, description, root), 2)
-    return root
 
 
 def copy_as_version(folder: Path, version: int) -> None:
@@ -89,7 +95,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @contextmanager
 def serving(registry: Registry, store_url: str, **changed: object) -> Iterator[Service]:
     """A server on a thread of its own."""
-    settings = Settings.model_validate({"default_model": "tiny", "port": 0, **changed})
+    settings = Settings.model_validate({"default_model": "tiny", "port": 0, **PATIENT, **changed})
     connection = SessionStore.open(store_url, timeout_s=settings.store_timeout_s, demand=settings.demand)
     app = create_app(settings, connection, registry, clock=loop_time, randomness=os.urandom)
     with socket.create_server(("127.0.0.1", 0)) as listening:

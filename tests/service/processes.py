@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 
 from tests.deployments import free_port, wait_for
+from tests.hiddenstate.command import PATIENT
 
 ROOT = Path(__file__).parents[2]
 SERVE = "from service.settings import Settings; from service.supervisor import serve; serve(Settings())"
@@ -30,6 +31,7 @@ class ServiceProcess:
             "HIDDENSTATE_DATA_DIR": str(data_dir),
             "HIDDENSTATE_MODELS_DIR": str(models_dir),
             "HIDDENSTATE_DEFAULT_MODEL": "tiny",
+            **PATIENT,
             **{f"HIDDENSTATE_{name.upper()}": value for name, value in settings.items()},
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +68,7 @@ class ServiceProcess:
     def _ready(self) -> bool:
         assert self.process.poll() is None, f"the service ended: {(self.data_dir.parent / 'service.log').read_text()}"
         try:
-            return httpx2.get(f"{self.url}/health/ready", timeout=5).status_code == 200
+            return httpx2.get(f"{self.url}/health/ready", timeout=60).status_code == 200
         except httpx2.TransportError:
             return False
 

@@ -1,6 +1,6 @@
 """What a client hears while replicas do not confirm, and after."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx2
 import pytest
@@ -9,7 +9,7 @@ from service.sessions.registry import Registry
 from service.storage.embedded import server_binary
 from tests.contract.test_durability import Pair, in_step
 from tests.deployments import Server, servers, wait_for
-from tests.service.calls import post, problem
+from tests.service.calls import post, problem, wait_until
 from tests.service.conftest import serving
 from tests.service.days import observation, series
 
@@ -34,6 +34,18 @@ def waiting(pair: Pair, registry: Registry) -> Iterator[httpx2.Client]:
         yield client
 
 
+def confirmed(ask: Callable[[], httpx2.Response]) -> httpx2.Response:
+    """The answer once the replica, which has just begun to speak again, has confirmed in time."""
+    answers: list[httpx2.Response] = []
+
+    def settled() -> bool:
+        answers.append(ask())
+        return answers[-1].status_code != 503
+
+    wait_until(settled)
+    return answers[-1]
+
+
 def test_an_observation_is_unconfirmed_until_its_retry_is_confirmed_and_then_a_replay(
     pair: Pair, waiting: httpx2.Client, name: str
 ) -> None:
@@ -43,7 +55,7 @@ def test_an_observation_is_unconfirmed_until_its_retry_is_confirmed_and_then_a_r
             found = problem(post(waiting, name, body), 503, "durability-unconfirmed")
             assert (found["retryable"], found["session"]) == (True, name)
         assert waiting.get(f"/v1/sessions/{name}").json()["step"] == 4
-    answer = post(waiting, name, observation(4))
+    answer = confirmed(lambda: post(waiting, name, observation(4)))
     assert (answer.status_code, answer.headers["idempotency-replayed"]) == (200, "true")
 
 
@@ -52,7 +64,8 @@ def test_a_key_is_replayed_only_when_what_it_did_is_confirmed(pair: Pair, waitin
     with pair.silent_replica():
         for _ in range(2):
             problem(post(waiting, name, {"value": 2.0}, **{"Idempotency-Key": "a"}), 503, "durability-unconfirmed")
-    assert post(waiting, name, {"value": 2.0}, **{"Idempotency-Key": "a"}).json()["step"] == 2
+    keyed = confirmed(lambda: post(waiting, name, {"value": 2.0}, **{"Idempotency-Key": "a"}))
+    assert keyed.json()["step"] == 2
 
 
 def test_sessions_are_created_changed_and_deleted_only_when_it_is_confirmed(
@@ -62,15 +75,16 @@ def test_sessions_are_created_changed_and_deleted_only_when_it_is_confirmed(
     with pair.silent_replica():
         for _ in range(2):
             problem(waiting.put(path, json={"freq": "D"}), 503, "durability-unconfirmed")
-    assert waiting.put(path, json={"freq": "D"}).status_code == 200
+    assert confirmed(lambda: waiting.put(path, json={"freq": "D"})).status_code == 200
     with pair.silent_replica():
         for _ in range(2):
             problem(waiting.patch(path, json={"max_gap": 3}, headers=keyed), 503, "durability-unconfirmed")
-    assert waiting.patch(path, json={"max_gap": 3}, headers=keyed).headers["idempotency-replayed"] == "true"
+    patched = confirmed(lambda: waiting.patch(path, json={"max_gap": 3}, headers=keyed))
+    assert patched.headers["idempotency-replayed"] == "true"
     with pair.silent_replica():
         for _ in range(2):
             problem(waiting.delete(path), 503, "durability-unconfirmed")
-    assert waiting.delete(path).status_code == 204
+    assert confirmed(lambda: waiting.delete(path)).status_code == 204
 
 
 def test_the_status_says_what_was_asked_and_given(waiting: httpx2.Client) -> None:

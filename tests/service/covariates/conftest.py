@@ -1,6 +1,7 @@
 """A service with a model that was trained, in seconds, on series in which covariates matter."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -15,12 +16,16 @@ from service.sessions.registry import Registry
 from service.storage.embedded import EmbeddedStore
 from tests.service.conftest import Service, serving
 from tests.service.covariates.shops import write_shops
+from tests.shared import made_once
 
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """The model shop@1: past `rain`, `promo` known in advance, static `area_km2`."""
-    folder = tmp_path_factory.mktemp("shops")
+    return Registry.load([made_once(tmp_path_factory, "shop", _train_shop) / "models"], "shop")
+
+
+def _train_shop(folder: Path) -> None:
     file = write_shops(folder / "shop.csv")
     taken = measured(file, freq="D", test_steps=0, past=["rain"], known=["promo"], static=["area_km2"])
     schedule = Schedule(
@@ -30,7 +35,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     recipe = Recipe("shop", ("D",), model, schedule, (Source(file.name),))
     trained = train(TrainOptions(recipe, folder, folder / "run", updates=120, synthetic_series=50, validate_every=120))
     publishing.publish(trained, None, name="shop", version=1, root=folder / "models")
-    return Registry.load([folder / "models"], "shop")
 
 
 @pytest.fixture(scope="session")
