@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.run import FAULTS, REQUESTS, simulate
 
 ROOT = Path(__file__).parents[2]
-SEEDS, PARTS = 200, 20
+SEEDS, PARTS = 100, 20
 
 
 @pytest.mark.parametrize("part", range(PARTS))
