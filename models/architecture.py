@@ -26,6 +26,7 @@ class MixtureConfig:
         trends: whether some experts follow trends.
         far: whether the experts' errors over the whole horizon are kept beside the one-step ones.
         anchors: steps ahead at which intervals are calibrated, from 1 on; none are where there is none.
+        oldest: steps after which the network takes a session for no older, as it was trained on none; 0 = no limit.
         drift: whether a session notices that its errors are no longer what they were.
         trust: whether sessions learn how much of a forecast is the network's and how much the plain mixture's.
         state: the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
@@ -44,6 +45,7 @@ class MixtureConfig:
     trends: bool = False
     far: bool = False
     anchors: tuple[int, ...] = ()
+    oldest: int = 0
     drift: bool = False
     trust: bool = False
     covariates: Covariates = NO_COVARIATES
@@ -76,4 +78,4 @@ class MixtureConfig:
         """What the session remembers outside of the network."""
         reach, shown = self.horizon if self.far else 0, self.shown or self.season
         beside = 2 * (len(self.covariates.names) + len(self.covariates.known))
-        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach, beside)
+        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach, beside, self.oldest)

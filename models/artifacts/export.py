@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,6 +94,9 @@ class OriginGraph(nn.Module):
         return tuple(self.model.origin_of(past, hidden.squeeze(0).float(), self.weights).values())
 
 
+Part = tuple[int, int, onnx.NodeProto]
+"""Columns from the first to before the second, and the node that takes them out of a row."""
+
 Example = tuple[Tensor | list[Tensor] | dict[str, Tensor], ...]
 
 
@@ -150,6 +154,7 @@ def _write(graph: nn.Module, example: Example, inputs: list[str], outputs: list[
     _join_reshapes(proto)
     _settle_casts(proto)
     _join_bounds(proto)
+    _join_slices(proto)
     _drop_unused(proto.graph)
     _drop_origins(proto.graph)
     path.write_bytes(proto.SerializeToString())
@@ -221,6 +226,72 @@ def _join_bounds(proto: onnx.ModelProto) -> None:
         if below is not None and below.op_type == "Max" and {below.input[1], node.input[1]} <= numbers:
             bounded = [*below.input, node.input[1]]
             node.CopyFrom(onnx.helper.make_node("Clip", bounded, node.output, node.name))
+
+
+def _join_slices(proto: onnx.ModelProto) -> None:
+    """Cut a row into its parts in one node, where the exporter takes each part out by a node of its own."""
+    graph = proto.graph
+    inferred = onnx.shape_inference.infer_shapes(proto).graph
+    shapes = {info.name: _shape(info) for info in (*inferred.value_info, *inferred.input, *inferred.output)}
+    bounds, same = _bounds(graph), dict[str, str]()
+    cut: dict[str, dict[tuple[int, int], onnx.NodeProto]] = {}
+    for node in graph.node:
+        shape = shapes.get(node.input[0]) if node.op_type == "Slice" else None
+        given = [bounds[name] for name in node.input[1:] if name in bounds]
+        if shape and len(shape) == 2 and len(given) == 4 and given[2:] == [1, 1]:
+            start, stop, _ = slice(*given[:2]).indices(shape[1])
+            first = cut.setdefault(node.input[0], {}).setdefault((start, stop), node)
+            same[node.output[0]] = first.output[0]
+    for node in graph.node:
+        node.input[:] = [same.get(name, name) for name in node.input]
+    for row, parts in cut.items():
+        apart, shape = _apart([(*part, node) for part, node in parts.items()]), shapes[row]
+        if shape and len(apart) > 1:
+            _split(graph, row, shape[1], apart)
+
+
+def _apart(parts: list[Part]) -> list[Part]:
+    """Those in their order that share no column, the longer ones before the shorter."""
+    kept: list[Part] = []
+    for start, stop, node in sorted(parts, key=lambda part: part[0] - part[1]):
+        if all(stop <= other[0] or start >= other[1] for other in kept):
+            kept.append((start, stop, node))
+    return sorted(kept, key=lambda part: part[0])
+
+
+def _split(graph: onnx.GraphProto, row: str, width: int, parts: Sequence[Part]) -> None:
+    """Replace the nodes that take out parts of a row, which are in order and apart, by one that cuts all of it."""
+    names, edges = [], [0]
+    for start, stop, node in parts:
+        names += [f"{row}.before_{start}"] * (start > edges[-1]) + [node.output[0]]
+        edges += [start] * (start > edges[-1]) + [stop]
+    names += [f"{row}.rest"] * (width > edges[-1])
+    sizes = np.diff([*edges, width] if width > edges[-1] else edges)
+    graph.initializer.append(onnx.numpy_helper.from_array(sizes.astype(np.int64), f"{row}.sizes"))
+    nodes = [node for _, _, node in parts]
+    first = min(place for place, node in enumerate(graph.node) if node in nodes)
+    for node in nodes:
+        graph.node.remove(node)
+    graph.node.insert(first, onnx.helper.make_node("Split", [row, f"{row}.sizes"], names, f"{row}.parts", axis=1))
+
+
+def _bounds(graph: onnx.GraphProto) -> dict[str, int]:
+    """Whole numbers that the exporter puts down as constants, casts and reshapes of them, by name."""
+    found: dict[str, int] = {}
+    for constant in graph.initializer:
+        if math.prod(constant.dims) == 1 and constant.data_type == onnx.TensorProto.INT64:
+            found[constant.name] = int(onnx.numpy_helper.to_array(constant).item())
+    for node in graph.node:
+        if node.op_type == "Constant":
+            [attribute] = node.attribute
+            value = onnx.helper.get_attribute_value(attribute)
+            tensor = attribute.type == onnx.AttributeProto.TENSOR
+            numbers = np.asarray(onnx.numpy_helper.to_array(value) if tensor else value)
+            if numbers.size == 1 and numbers.dtype.kind == "i":
+                found[node.output[0]] = int(numbers.item())
+        elif node.op_type in ("Cast", "Reshape") and node.input[0] in found:
+            found[node.output[0]] = found[node.input[0]]
+    return found
 
 
 def _shape(info: onnx.ValueInfoProto) -> tuple[int, ...] | None:

@@ -2,7 +2,8 @@
 
 Each quantile other than the median has an offset: its distance to its neighbour towards the median is multiplied by one
 plus it, so quantiles never cross. After the actual, the offset grows where the quantile was passed and shrinks a little
-where it was not, so that each is passed as often as it should be, on this very series. There are offsets for each
+where it was not, so that each is passed as often as it should be, on this very series; part of each such move is shared
+by all offsets, since errors that have grown have grown at every level. There are offsets for each
 anchor, a number of steps ahead, and between anchors they are interpolated. The next step's learn from every actual,
 those of the anchors beyond it from the fan that the last origin keeps.
 
@@ -18,11 +19,11 @@ from torch import Tensor, nn
 
 from models.layout import Field
 
-RATE = 0.06
-"""How far one actual moves an offset, at most.
+OWN, SHARED = 0.002, 0.005
+"""How far an offset moves after an actual that passed quantiles, by the share p of actuals that are to pass each.
 
-Half of it leaves one series of prices in fifty outside of 74 to 86 % for its 80 % interval; twice as much costs 1.5 %
-of their pinball loss where this costs 0.7 %.
+OWN / p by its own quantile, and SHARED / sqrt(p) by every one, its own among them: the rare quantiles learn from all
+when an interval has become too wide or too narrow. What other rates give: see docs/decisions.md.
 """
 
 FURTHER = 2.0
@@ -30,6 +31,9 @@ FURTHER = 2.0
 
 RAMP = 0.2
 """Of a quantile's distance to the median: how wide the ramp around it is."""
+
+INSIDE = 1.0 / RAMP - 0.5
+"""Where the ramp begins: at the distance of an actual to the median over RAMP times the quantile's own."""
 
 SMALLEST, LARGEST = -0.9, 3.0
 """Offsets stay between these."""
@@ -47,10 +51,9 @@ class Calibration(nn.Module):
     """
 
     measures: Tensor
-    least: Tensor
-    most: Tensor
-    shift: Tensor
+    expected: Tensor
     haste: Tensor
+    rates: Tensor
     between: Tensor
     due: Tensor
     always: Tensor
@@ -71,12 +74,12 @@ class Calibration(nn.Module):
         beyond, distance = torch.zeros(2, len(quantiles), self.edges, dtype=torch.float64)
         beyond[side] = distance[side] = signs
         distance[outwards, range(self.edges)] = -signs
+        moving = rates(aims)
         haste = [1.0 if anchor == 1 else FURTHER for anchor in anchors]
         buffers = {
-            "measures": torch.cat([beyond * RATE / RAMP, distance], dim=1),
-            "least": RATE * (aims - 1.0),
-            "most": RATE * aims,
-            "shift": RATE * (aims - 0.5 - 1.0 / RAMP),
+            "measures": torch.cat([beyond / RAMP, distance], dim=1),
+            "rates": moving,
+            "expected": (INSIDE + 1.0 - aims).matmul(moving),
             "haste": torch.tensor(haste, dtype=torch.float64),
             "between": _between(anchors, horizon, self.edges),
             "due": 0.5 ** torch.tensor(anchors, dtype=torch.float64),
@@ -100,8 +103,8 @@ class Calibration(nn.Module):
         """
         by_anchor = errors.reshape(-1, len(self.anchors), self.count)
         beyond, distance = by_anchor.matmul(self.measures).tensor_split(2, dim=2)
-        passed = beyond / torch.maximum(distance, self.tiny) + self.shift
-        moves = torch.minimum(torch.maximum(passed, self.least), self.most)
+        passed = (beyond / torch.maximum(distance, self.tiny)).clamp(INSIDE, INSIDE + 1.0)
+        moves = passed.matmul(self.rates) - self.expected
         arrived = torch.where(self.due == clock, self.haste, self.always)
         moves = (scored * arrived).unsqueeze(2) * moves
         return (state + moves.flatten(1)).clamp(SMALLEST, LARGEST)
@@ -117,6 +120,17 @@ class Calibration(nn.Module):
     def fan_stretches(self, state: Tensor) -> Tensor:
         """(B, H, 2 side) float32: the same at every horizon."""
         return (1.0 + state.matmul(self.between)).float().reshape(-1, self.horizon, self.edges)
+
+
+def rates(aims: Tensor) -> Tensor:
+    """(2 side, 2 side): how far the passes of each quantile move each offset.
+
+    Args:
+        aims: (2 side,) shares of the actuals that are not to pass the quantiles.
+    """
+    passing = 1.0 - aims
+    shared = SHARED * passing.rsqrt().unsqueeze(1)
+    return torch.diag(OWN / passing) + shared.expand(-1, len(aims))
 
 
 def _between(anchors: Sequence[int], horizon: int, edges: int) -> Tensor:

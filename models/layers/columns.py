@@ -28,6 +28,7 @@ class MemoryConfig:
         trends: whether there are experts that follow trends.
         reach: steps ahead over which experts' errors are kept beside the one-step ones; 0 = they are not.
         beside: columns of covariates that the network is shown.
+        oldest: steps after which the network is shown no more of a session's age; 0 = it is shown all.
     """
 
     season: int
@@ -37,6 +38,7 @@ class MemoryConfig:
     trends: bool = False
     reach: int = 0
     beside: int = 0
+    oldest: int = 0
 
     @property
     def experts(self) -> int:

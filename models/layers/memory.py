@@ -78,6 +78,7 @@ class Memory(nn.Module):
         self.inputs = Inputs(columns)
         self.fields = columns.fields
         self.reach, self.longer = config.reach, bool(config.longer)
+        self.oldest = config.oldest or None
         self.visited = visited(config.season)
         turning = slice(columns.index.start + 2 * self.visited, columns.index.start + 2 * self.visited + 2)
         turning_long = slice(columns.long.start + VISITED_LONG, columns.long.start + VISITED_LONG + self.longer)
@@ -165,7 +166,8 @@ class Memory(nn.Module):
         return self._logs(self._ratios([unused], row, row[..., self.columns.seen], scale))
 
     def _ratios(self, parts: list[Tensor], row: Tensor, seen: Tensor, scale: Tensor) -> Tensor:
-        return (torch.cat([*parts, row[..., self.columns.shown], seen * scale], dim=-1) / scale).float()
+        age = seen if self.oldest is None else seen.clamp(max=self.oldest)
+        return (torch.cat([*parts, row[..., self.columns.shown], age * scale], dim=-1) / scale).float()
 
     def _logs(self, sizes: Tensor) -> Tensor:
         """Logarithms of the sizes (..., LOGS) over the smallest one-step expert error.

@@ -21,15 +21,15 @@ from tests.golden.make_golden import FAN_EVERY, HERE, Array, Memory, Network, ca
 
 NAME = "two-seasons"
 DAMPING, SLOPE_RATES = (0.97, 0.85), (0.04, 0.1)
-RATE, RAMP = 0.06, 0.2
+OWN, SHARED, RAMP = 0.002, 0.005, 0.2
 
 
 class SeasonsMemory(Memory):
     """What a session remembers, with a longer season, trends, and an origin."""
 
-    def __init__(self, season: int, longer: int, kept: int, shown: int, horizon: int) -> None:
+    def __init__(self, season: int, longer: int, kept: int, shown: int, horizon: int, oldest: int) -> None:
         super().__init__(season)
-        self.longer, self.kept, self.shown, self.horizon = longer, kept, shown, horizon
+        self.longer, self.kept, self.shown, self.horizon, self.oldest = longer, kept, shown, horizon, oldest
         self.long_index = np.zeros(longer)
         self.very_slow = self.l3 = self.l4 = 0.0
         self.errors, self.signed, self.far = np.zeros(16), np.zeros(16), np.zeros(16)
@@ -102,7 +102,7 @@ class SeasonsMemory(Memory):
         ratios += [self.slow_index[(n + h) % m] - self.slow_index[n % m] for h in phases]
         ratios += list(self.signed)
         speeds = log(max(self.fast_scale, 1e-3 * s) / max(self.slow_scale, 1e-3 * s))
-        logs = [speeds, log(s / (abs(self.slow_level) + s)), log(1 + n)]
+        logs = [speeds, log(s / (abs(self.slow_level) + s)), log(1 + min(n, self.oldest))]
         flags = [min(n / (4 * m), 1.0), 0.0 if known else 1.0]
         return np.concatenate([np.arcsinh(np.array(ratios) / s), logs, self.error_logs()[1], flags, features])
 
@@ -125,13 +125,15 @@ class Intervals:
         """An actual, and by anchor the (Q,) quantiles that were kept for it."""
         outwards = [*range(self.side - 1, -1, -1), *range(self.side + 1, 2 * self.side + 1)]
         for anchor, quantiles in expected.items():
-            row = self.offsets[self.anchors.index(anchor)]
+            row, moves = self.offsets[self.anchors.index(anchor)], np.zeros(2 * self.side)
             for edge, k in enumerate(outwards):
                 aim, away = max(self.q[k], 1 - self.q[k]), abs(quantiles[k] - quantiles[self.side])
                 out = (y - quantiles[self.side]) * (1 if k > self.side else -1)
                 beyond = (out / max(away, 1e-100) - 1) / RAMP - 0.5  # from -1 to 0 over the ramp around the quantile
-                move = RATE * (aim + min(max(beyond, -1.0), 0.0))
-                row[edge] = min(max(row[edge] + move * (1.0 if anchor == 1 else 2.0), -0.9), 3.0)
+                passed = aim + min(max(beyond, -1.0), 0.0)
+                moves[edge] += OWN / (1 - aim) * passed
+                moves += SHARED / (1 - aim) ** 0.5 * passed
+            row[:] = np.clip(row + moves * (1.0 if anchor == 1 else 2.0), -0.9, 3.0)
 
     def stretch(self, h: int) -> Array:
         """(2 side,) of the distances between quantiles at h steps ahead."""
@@ -167,7 +169,7 @@ class SeasonsNetwork(Network):
         super().__init__(folder)
         made = json.loads((folder / "model.json").read_text())["architecture"]
         self.anchors: list[int] = made["anchors"]
-        self.remembered = [made[name] for name in ("season", "longer", "kept", "shown", "horizon")]
+        self.remembered = [made[name] for name in ("season", "longer", "kept", "shown", "horizon", "oldest")]
 
     def quantiles_of(self, memory: Memory, hidden: Array, h: int, stretch: Array) -> Array:
         """(Q,) at h steps ahead."""

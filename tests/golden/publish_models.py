@@ -29,6 +29,7 @@ MODELS = {
         trends=True,
         far=True,
         anchors=(1, 3, 6, 9),
+        oldest=40,
         drift=True,
     ),
 }

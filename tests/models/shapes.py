@@ -3,7 +3,9 @@
 from models.mixture import MixtureConfig
 
 SHAPES = {
-    "daily": MixtureConfig(hidden=8, trends=True, far=True, anchors=(1, 2, 4, 7, 14), drift=True, trust=True),
+    "daily": MixtureConfig(
+        hidden=8, trends=True, far=True, anchors=(1, 2, 4, 7, 14), oldest=40, drift=True, trust=True
+    ),
     "hourly": MixtureConfig(
         hidden=8, season=6, longer=18, kept=3, horizon=9, trends=True, far=True, anchors=(1, 3, 6, 9), drift=True
     ),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.layers.calibration import RAMP, RATE, Calibration
+from models.layers.calibration import OWN, RAMP, SHARED, Calibration
 from models.mixture import QUANTILES, Mixture
 from tests.golden.publish_models import random_module
 from tests.models.sessions import interrupted_series, regular_series, week_features
@@ -29,19 +29,24 @@ def after(layer: Calibration, actual: float, clock: Tensor = NEVER, scored: Tens
     return state.reshape(len(ANCHORS), EDGES)
 
 
-def test_a_quantile_that_is_passed_moves_outwards_and_the_others_a_little_inwards(layer: Calibration) -> None:
+def test_a_quantile_that_is_passed_moves_outwards_more_than_the_others(layer: Calibration) -> None:
     below, above = after(layer, 1.42)[0].tensor_split(2)
-    assert (above[:2] > 0.0).all()  # of 0.75 and 0.9
-    assert (above[2:] < 0.0).all()
-    assert (below < 0.0).all()
-    assert float(above[1]) == pytest.approx(RATE * 0.9)
-    assert float(below[1]) == pytest.approx(-RATE * 0.1)
+    passed = np.array([False, False, False, False, True, True, False, False])  # of 0.75 and 0.9, outwards
+    share = np.tile([0.25, 0.1, 0.05, 0.025], 2)
+    shared = float((SHARED * (passed - share) / np.sqrt(share)).sum())
+    assert shared > 0.0
+    np.testing.assert_allclose(torch.cat([below, above]), OWN * (passed / share - 1.0) + shared)
+
+
+def test_what_passes_no_quantile_draws_all_of_them_inwards(layer: Calibration) -> None:
+    assert (after(layer, 0.1)[0] < 0.0).all()
 
 
 def test_an_update_is_continuous_in_the_actual(layer: Calibration) -> None:
     actuals = np.linspace(-3.0, 3.0, 6001)
     offsets = torch.stack([after(layer, float(actual))[0] for actual in actuals])
-    steepest = torch.tensor([RATE / (RAMP * abs(z)) for z in _edges()])
+    share, edges = np.tile([0.25, 0.1, 0.05, 0.025], 2), np.abs(_edges())
+    steepest = torch.from_numpy(OWN / share / (RAMP * edges) + float((SHARED / np.sqrt(share) / (RAMP * edges)).sum()))
     assert (offsets.diff(dim=0).abs() <= 1.01 * steepest * (actuals[1] - actuals[0])).all()
 
 

@@ -247,3 +247,41 @@ def test_a_future_frame_forecasts_for_what_its_columns_say(
 def test_the_model_tells_which_covariates_it_takes(api: httpx2.Client) -> None:
     described = api.get("/v1/models/shop@1").json()
     assert described["covariates"] == {"past": ["rain"], "known": ["promo"], "static": ["area_km2"]}
+
+
+def test_a_full_history_keeps_covariates_and_folds_all_of_them_again(
+    api: httpx2.Client, name: str, rng: np.random.Generator
+) -> None:
+    days = days_of(rng, 160)
+    put(api, name, days, history="full", static={"area_km2": 1.0})
+    assert [one["covariates"] for one in history(api, name)] == [one["covariates"] for one in days]
+    corrected = api.patch(f"/v1/sessions/{name}/observations/{days[4]['timestamp']}", json={"covariates": {"rain": 9}})
+    assert corrected.json()["observed"]["covariates"]["rain"] == 9.0
+    put(api, f"{name}.anew", _with_rain(days, 4, 9.0), static={"area_km2": 1.0})
+    assert state(api, name) == state(api, f"{name}.anew")
+    assert verified(api, name)["ok"]
+
+
+def _with_rain(days: list[Json], day: int, rain: float) -> list[Json]:
+    wet = {**days[day], "covariates": {**days[day]["covariates"], "rain": rain}}
+    return [*days[:day], wet, *days[day + 1 :]]
+
+
+@pytest.mark.parametrize("kept", [64, "full"])
+def test_a_session_that_changes_its_model_keeps_the_covariates_that_both_take(
+    api: httpx2.Client, name: str, rng: np.random.Generator, kept: int | str
+) -> None:
+    days = days_of(rng, 60)
+    put(api, name, days, history=kept, static={"area_km2": 1.0})
+    changed = api.patch(f"/v1/sessions/{name}", json={"model": "visits@1"})
+    assert (changed.status_code, changed.json()["model"]) == (200, "visits@1"), changed.text
+    rain = [{"rain": one["covariates"]["rain"], "holiday": None} for one in days]
+    assert [one["covariates"] for one in history(api, name)] == rain
+    alone = zip(bare(days), rain, strict=True)
+    put(api, f"{name}.alone", [{**one, "covariates": given} for one, given in alone], model="visits@1", history=kept)
+    assert state(api, name) == state(api, f"{name}.alone")
+    assert verified(api, name)["ok"]
+    refused = post(api, name, {"timestamp": "2025-03-02", "value": 1, "covariates": {"promo": 1}})
+    assert "the model visits@1 takes rain, holiday" in problem(refused, 422, "invalid-request")["detail"]
+    back = api.patch(f"/v1/sessions/{name}", json={"model": "shop@1"})
+    assert (back.status_code, back.json()["static"]) == (200, {"area_km2": 1.0}), "static ones stay with the session"
