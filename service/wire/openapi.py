@@ -64,7 +64,7 @@ HEADERS: dict[str, dict[str, Any]] = {
 }
 RETRY_AFTER = {"description": "Seconds", "required": True, "schema": {"type": "integer", "minimum": 0}}
 TAG = r"""(W/)?("[!#-~]*"|[!#-+\--~]+)"""
-TAGS = f"^{TAG}( ?, ?{TAG})*$"
+TAGS = rf"^{TAG}([ \t]*,[ \t]*{TAG})*$"
 REPLAYED = {"description": "The answer was given before", "schema": {"const": "true"}}
 
 
