@@ -1,5 +1,6 @@
 """Whole records in the store: read, made and replaced."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -36,6 +37,8 @@ from service.wire.session_problems import (
 
 ATTEMPTS = 4
 """A change that finds its session changed meanwhile is computed anew at most three times."""
+AT_ONCE = 1024
+"""Observations whose slots are read or written in a millisecond or two; more of them in a thread."""
 INCARNATION_BYTES = 8
 TOKEN_BYTES = 16
 
@@ -134,7 +137,7 @@ class WholeRecords:
         if whole.full:
             first = max(since, whole.retained_from)
             try:
-                whole.slots = slots_between(record, reading.chunks, first, record.step)
+                whole.slots = await _slots(record, reading.chunks, first, record.step)
                 if first == whole.retained_from > 1:
                     whole.base = parsed_base(reading.base, record)
             except DamagedRecord:
@@ -172,7 +175,7 @@ class WholeRecords:
             whole = Whole.of(session, record, loaded, record.position, reading.now_ms)
             if whole.full and whole.retained_from <= first and last <= record.step:
                 try:
-                    return whole, *_page(whole, slots_between(record, reading.chunks, first, last), descending)
+                    return whole, *_page(whole, await _slots(record, reading.chunks, first, last), descending)
                 except DamagedRecord:
                     raise RecordDamaged(session) from None
         raise ConcurrentUpdate(Standing(session))
@@ -220,7 +223,7 @@ class WholeRecords:
             writes=((0, whole.record.render()),),
             ttl_ms=int(whole.record.head["ttl_ms"]),
             full=whole.full or whole.was_full,
-            history=whole.history(),
+            history=await asyncio.to_thread(whole.history) if len(whole.slots) > AT_ONCE else whole.history(),
         )
         try:
             outcome = await self.commit(change)
@@ -332,3 +335,10 @@ def _record(session: str, blob: bytes, layout: Layout | None) -> Record:
         return Record.taken_apart(blob, layout)
     except DamagedRecord:
         raise RecordDamaged(session) from None
+
+
+async def _slots(record: Record, chunks: Sequence[bytes | None], first: int, last: int) -> Structured:
+    """`slots_between`; many in a thread, as their checksums take a while."""
+    if len(chunks) * record.history > AT_ONCE:
+        return await asyncio.to_thread(slots_between, record, chunks, first, last)
+    return slots_between(record, chunks, first, last)

@@ -6,6 +6,7 @@ not change where other software has indented it, or written 121 for 121.0.
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -106,10 +107,28 @@ class State(Part, frozen=True):
     history: list[Record]
     checksum: str = ""
 
-    def render(self) -> bytes:
-        """The document with its checksum."""
-        checksum = f"sha256:{digest(self).hex()}"
-        return msgspec.json.encode(msgspec.structs.replace(self, checksum=checksum))
+
+class Text:
+    """A document as it is written, its history some records at a time. `state`: the rest of it."""
+
+    def __init__(self, state: State) -> None:
+        empty = msgspec.structs.replace(state, history=[], checksum="")
+        head, _, self._end = msgspec.json.encode(empty).rpartition(b'[],"checksum":"')
+        self._parts = [head + b"["]
+        self._hash = hashlib.sha256(self._parts[0])
+
+    def add(self, records: Sequence[Record]) -> None:
+        """The next records, at least one."""
+        written = msgspec.json.encode(records)[1:-1]
+        part = b"," + written if len(self._parts) > 1 else written
+        self._parts.append(part)
+        self._hash.update(part)
+
+    def whole(self) -> bytes:
+        """All of it, with its checksum."""
+        self._hash.update(b'],"checksum":"' + self._end)
+        checksum = f"sha256:{self._hash.hexdigest()}".encode()
+        return b"".join([*self._parts, b'],"checksum":"', checksum, self._end])
 
 
 _decoder = msgspec.json.Decoder(State)

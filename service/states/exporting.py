@@ -10,7 +10,7 @@ from models.covariates import Encoding
 from service.sessions.records import WholeRecords
 from service.sessions.registry import LoadedModel
 from service.sessions.whole import Whole
-from service.states.document import FORMAT, Array, Kept, Record, Settings, State
+from service.states.document import FORMAT, Array, Kept, Record, Settings, State, Text
 from service.storage.answers import HAS_ORIGINAL, Label, Observed, read_observed
 from service.storage.layout import Bytes, HeadFlag
 from service.wire import render
@@ -46,15 +46,17 @@ class Exporter:
         if whole.full:
             found, _ = await self._records.look(session, whole.retained_from, instead=self._stand_in)
             whole = found or whole
-        history: list[Record] = []
-        observed, label, encoding = read_observed(whole.slots), whole.place.label, whole.loaded.encoding
-        for at in range(0, len(observed), RECORDS_AT_ONCE):
-            history += [_record(label, encoding, one) for one in observed[at : at + RECORDS_AT_ONCE]]
+        label, encoding = whole.place.label, whole.loaded.encoding
+        text = Text(_document(whole))
+        for at in range(0, len(whole.slots), RECORDS_AT_ONCE):
+            observed = read_observed(whole.slots[at : at + RECORDS_AT_ONCE])
+            text.add([_record(label, encoding, one) for one in observed])
             await self._between()
-        return _document(whole, history).render(), render.head_etag(whole.record.head)
+        return text.whole(), render.head_etag(whole.record.head)
 
 
-def _document(whole: Whole, history: list[Record]) -> State:
+def _document(whole: Whole) -> State:
+    """Without its history."""
     head, grid = whole.record.head, whole.place.label.grid
     return State(
         format=FORMAT,
@@ -68,7 +70,7 @@ def _document(whole: Whole, history: list[Record]) -> State:
         arrays=arrays(whole.loaded) if whole.is_readable else [Array("state", "uint8", [len(whole.record.state)])],
         data=_text(whole.record.state),
         kept=_kept(whole),
-        history=history,
+        history=[],
     )
 
 

@@ -1,6 +1,8 @@
 """From the document of a session's state to a record: built in memory, checked as what is read from a store, stored."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import numpy as np
 from pydantic import ValidationError
@@ -13,9 +15,9 @@ from service.sessions.rules import require_match
 from service.sessions.views import Shown, Views
 from service.sessions.whole import Whole
 from service.sessions.work import NO_DIGEST
-from service.states import document, reading
+from service.states import reading
 from service.states.document import State, invalid, unsettled
-from service.states.exporting import RECORDS_AT_ONCE
+from service.states.receiving import LARGE_BYTES, Received, received
 from service.storage.record import Record
 from service.storage.store import Outcome
 from service.wire import parsing
@@ -53,6 +55,8 @@ class Importer:
         self._registry = registry
         self._views = views
         self._between = between
+        self._large = asyncio.Lock()
+        """One large document at a time: read, it takes ten times its bytes."""
 
     async def put(
         self, session: str, body: bytes, if_match: tuple[str, ...] | None
@@ -67,9 +71,10 @@ class Importer:
             ModelUnavailable, ModelMismatch: its model is not here.
             SessionExists, PreconditionFailed: another session is there.
         """
-        state = document.parse(body)
         token = self._records.randomness(TOKEN_BYTES)
-        built = await self._built(session, state, token)
+        turn: AbstractAsyncContextManager[object] = self._large if len(body) >= LARGE_BYTES else nullcontext()
+        async with turn, received(body) as document:
+            built, state = await self._built(session, document, token), document.state
         own = built.record.head["created_digest"].tobytes()
         for _ in range(ATTEMPTS):
             whole, now_ms = await self._records.look(session, instead=self._registry.default)
@@ -86,9 +91,9 @@ class Importer:
                 return await self._views.one(session), whole is None
         raise ConcurrentUpdate(Standing(session))
 
-    async def _built(self, session: str, state: State, token: bytes) -> Whole:
+    async def _built(self, session: str, document: Received, token: bytes) -> Whole:
         """The record of the state, not yet stored. Raises what `put` says of the state and its model."""
-        digest = document.digest(state)
+        state, digest = document.state, document.digest
         is_whole = state.checksum == f"sha256:{digest.hex()}"
         loaded = self._model(session, state, is_whole)
         record = self._record(session, state, loaded)
@@ -96,11 +101,12 @@ class Importer:
         head["created_digest"] = np.frombuffer(digest, np.uint8)
         times = reading.place(record, state)
         reading.put_states(record, state, loaded)
-        slots = reading.empty_slots(record, state)
-        for at in range(0, len(slots), RECORDS_AT_ONCE):
-            reading.put_slots(slots, at, state, times, loaded)
+        slots, at = reading.empty_slots(record, document), 0
+        async for records in document.pieces:
+            reading.put_slots(slots, at, records, state, times, loaded)
+            at += len(records)
             await self._between()
-        head["first"] = reading.first(state)
+        head["first"] = document.first
         record.put_slots(slots)
         record.bump(token)
         reading.require_sound(record, loaded)
@@ -108,7 +114,7 @@ class Importer:
             raise _damaged()
         whole = Whole.of(session, record, loaded, None, 0)
         whole.slots = slots
-        whole.base = reading.base(state, loaded)
+        whole.base = reading.base(document, loaded)
         return whole
 
     def _model(self, session: str, state: State, is_whole: bool) -> LoadedModel:

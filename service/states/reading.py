@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Sequence
 from math import nan
 
 import numpy as np
@@ -11,7 +12,8 @@ from service.sessions import entries
 from service.sessions.registry import LoadedModel
 from service.states import document
 from service.states.document import Forecast, State, invalid
-from service.states.exporting import CARRIED, RECORDS_AT_ONCE, arrays
+from service.states.exporting import CARRIED, arrays
+from service.states.receiving import Received
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, IMPUTED
 from service.storage.layout import NO_TIME, Bytes, Structured, mark, snapshot_every
 from service.storage.record import DamagedRecord, Record
@@ -91,9 +93,9 @@ def _state(text: str, loaded: LoadedModel, step: int, *path: str | int) -> Bytes
     return data
 
 
-def base(state: State, loaded: LoadedModel) -> Bytes | None:
+def base(sent: Received, loaded: LoadedModel) -> Bytes | None:
     """The state before the first retained observation, without which a full history could not be folded again."""
-    begins = first(state)
+    begins, state = sent.first, sent.state
     if begins == 1:
         return loaded.initial_state(state.session.static)
     for index, kept in enumerate(state.kept):
@@ -104,24 +106,20 @@ def base(state: State, loaded: LoadedModel) -> Bytes | None:
     return None
 
 
-def first(state: State) -> int:
-    """The oldest retained step; one after the last if there is none."""
-    return state.history[0].step if state.history else state.step + 1
-
-
-def empty_slots(record: Record, state: State) -> Structured:
+def empty_slots(record: Record, sent: Received) -> Structured:
     """Room for the retained observations, oldest first."""
-    if state.session.history != "full" and len(state.history) > record.history:
+    if sent.state.session.history != "full" and sent.count > record.history:
         raise invalid("is longer than the session's setting of that name", "history")
-    return np.zeros(len(state.history), record.layout.slot)
+    return np.zeros(sent.count, record.layout.slot)
 
 
-def put_slots(slots: Structured, at: int, state: State, on: Grid | None, loaded: LoadedModel) -> None:
+def put_slots(
+    slots: Structured, at: int, records: Sequence[document.Record], state: State, on: Grid | None, loaded: LoadedModel
+) -> None:
     """Read some observations into their slots, from number `at` on, as this import's own commit would write them."""
     before = state.step - len(slots)
     last = NO_TIME if on is None else _instant(on, state.last, "last")
-    for index in range(at, min(at + RECORDS_AT_ONCE, len(slots))):
-        kept = state.history[index]
+    for index, kept in enumerate(records, at):
         if kept.step != before + index + 1:
             raise invalid("is not the step after the one before it", "history", index, "step")
         instant = NO_TIME

@@ -47,9 +47,10 @@ def slots_between(record: Record, chunks: Sequence[bytes | None], first: int, la
 
 
 def rendered(slots: Structured, number: int, ring: int) -> tuple[bytes, bytes]:
-    """The field of a chunk, from slots among which are all of it that are retained."""
+    """The field of a chunk, from slots that follow each other, among which are all of it that are retained."""
     chunk = np.zeros(ring, slots.dtype)
-    own = slots[(slots["step"] > number * ring) & (slots["step"] <= (number + 1) * ring)]
+    begin = number * ring + 1 - int(slots["step"][0])
+    own = slots[max(begin, 0) : max(begin + ring, 0)].copy()
     seal(own)
     chunk[(own["step"].astype(np.int64) - 1) % ring] = own
     return b"%d" % number, chunk.tobytes()

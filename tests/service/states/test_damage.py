@@ -6,6 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.states import receiving
 from tests.service.calls import problem
 from tests.service.days import observation, series
 from tests.service.states.documents import Json, exported, put, sealed
@@ -128,3 +129,31 @@ def test_a_document_that_was_indented_or_had_its_numbers_rewritten_is_the_same(
 ) -> None:
     state["history"][-1]["value"] = 121
     assert put(api, f"{name}.b", state).status_code == 201
+
+
+@pytest.mark.parametrize("where", ["/format", "/history/3/step", "/history/5/timestamp", "/arrays"])
+def test_a_large_document_is_refused_in_the_same_words(
+    api: httpx2.Client, name: str, state: Json, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WRONG[where](state)
+    small = put(api, f"{name}-b", state).json()
+    monkeypatch.setattr(receiving, "LARGE_BYTES", 0)  # all are read as large ones are, by another process
+    large = put(api, f"{name}-b", state).json()
+    assert large == small | {"instance": large["instance"]}
+
+
+def test_a_large_document_that_is_no_json_is_refused(api: httpx2.Client, name: str) -> None:
+    cut = b'{"format": 1, "data": "' + bytes(receiving.LARGE_BYTES)
+    answer = api.put(f"/v1/sessions/{name}/state", content=cut, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-request")
+
+
+def test_a_large_document_is_put_as_a_small_one_is(
+    api: httpx2.Client, name: str, state: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert put(api, f"{name}-small", state).status_code == 201
+    monkeypatch.setattr(receiving, "LARGE_BYTES", 0)
+    assert put(api, f"{name}-large", state).status_code == 201
+    small, large = exported(api, f"{name}-small"), exported(api, f"{name}-large")
+    assert {**large, "session": None, "checksum": ""} == {**small, "session": None, "checksum": ""}
+    assert api.post(f"/v1/sessions/{name}-large:verify").json()["ok"]
