@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, sync_playwright
 
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 EXPECTED = "Failed to load resource"
@@ -36,6 +36,15 @@ class Noted:
     def elsewhere(self, origin: str) -> list[str]:
         """Requests that left the service; pictures that the page itself holds are none."""
         return [url for url in self.requests if not url.startswith((f"{origin}/", "data:"))]
+
+
+def guard(route: Route) -> None:
+    """What a service with keys answers, given to every call of the page that has none; the rest is the real one."""
+    if route.request.headers.get("authorization") == "Bearer secret":
+        route.continue_()
+        return
+    problem = {"type": "/problems/unauthenticated", "title": "Key needed", "detail": "send a key"}
+    route.fulfill(status=401, json=problem, content_type="application/problem+json")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.dashboard.browser import Scheme, page_of
+from tests.dashboard.browser import Scheme, guard, page_of
 from tests.service.calls import history, post
 from tests.service.days import observation
 from tests.service.processes import ServiceProcess
@@ -57,6 +57,68 @@ def test_axe_finds_nothing_serious_in_dialogs_tables_and_refusals(
             expect(page.get_by_role("dialog")).to_be_visible()
             assert violations(page, scheme) == []
             page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+@pytest.mark.parametrize("width", [390, 1200])
+def test_axe_finds_nothing_serious_where_a_session_is_created_or_a_key_is_entered(
+    browser: Browser, service: ServiceProcess, daily: str, scheme: Scheme, width: int
+) -> None:
+    with page_of(browser, service.url, scheme=scheme, width=width) as (page, _):
+        page.goto("/")
+        page.get_by_role("button", name="New session\u2026").first.click()
+        dialog = page.get_by_role("dialog", name="New session")
+        expect(dialog).to_be_visible()
+        assert violations(page, scheme) == []
+        dialog.get_by_label("Name").fill(daily)
+        dialog.get_by_label("History").fill("2026-11-20, many")
+        dialog.get_by_role("button", name="Create").click()
+        expect(dialog.get_by_role("alert")).to_be_visible()
+        assert violations(page, scheme) == []
+    with page_of(browser, service.url, scheme=scheme, width=width) as (page, _):
+        page.route("**/v1/**", guard)
+        page.goto("/")
+        expect(page.get_by_label("Key")).to_be_visible()
+        assert violations(page, scheme) == []
+        page.get_by_label("Key").fill("wrong")
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.get_by_role("alert")).to_be_visible()
+        assert violations(page, scheme) == []
+
+
+def test_the_keyboard_alone_creates_a_session(page: Page, api: httpx2.Client, daily: str, name: str) -> None:
+    created = f"{name}-new"
+    page.goto("/")
+    expect(page.get_by_role("link", name=daily)).to_be_visible()
+    tab_to(page, "New session\u2026")
+    press(page, "Enter")
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+    page.keyboard.type(created)
+    tab_to(page, "observations")
+    page.keyboard.type("2026-11-20, 119")
+    press(page, "Enter")  # a line more, and not yet the end
+    page.keyboard.type("2026-11-21, 121.5")
+    tab_to(page, "Create")
+    press(page, "Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(created)
+    assert [record["value"] for record in history(api, created)] == [119.0, 121.5]
+    page.goto("/#/sessions")
+    tab_to(page, "New session\u2026")
+    press(page, "Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    press(page, "Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert page.evaluate("document.activeElement.innerText") == "New session\u2026"
+
+
+def test_the_keyboard_alone_enters_a_key(page: Page, daily: str) -> None:
+    page.route("**/v1/**", guard)
+    page.goto("/")
+    expect(page.get_by_label("Key")).to_be_visible()
+    tab_to(page, "key")
+    page.keyboard.type("secret")
+    press(page, "Enter")
+    expect(page.get_by_role("row").filter(has_text=daily)).to_be_visible()
 
 
 def test_the_two_schemes_differ_and_each_is_readable(browser: Browser, service: ServiceProcess) -> None:

@@ -1,11 +1,11 @@
 """What can be done from the page: create, observe, correct, reset; and what is said where the service refuses."""
 
-from typing import Any
 
 import httpx2
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from tests.dashboard.browser import guard
 from tests.service.calls import history, post, wait_until
 from tests.service.days import observation, value
 
@@ -157,15 +157,6 @@ def test_a_session_that_requires_if_match_is_written_with_its_etag(page: Page, a
 
 
 def test_the_key_that_a_service_asks_for_is_entered_once_and_sent_with_every_call(page: Page, daily: str) -> None:
-    """What a service with keys answers, given to every call of the page that has none; the rest is the real one."""
-
-    def guard(route: Route) -> None:
-        if route.request.headers.get("authorization") == "Bearer secret":
-            route.continue_()
-            return
-        problem: dict[str, Any] = {"type": "/problems/unauthenticated", "title": "Key needed", "detail": "send a key"}
-        route.fulfill(status=401, json=problem, content_type="application/problem+json")
-
     page.route("**/v1/**", guard)
     page.goto("/")
     page.get_by_label("Key").fill("wrong")
