@@ -6,6 +6,7 @@ WORKDIR /src
 # What pip installs as torch. The package carries CUDA; its CPU build, a tenth of the size, has an address of its own, which
 # PyTorch's installation page gives: docker build --build-arg TORCH=<that address> .
 ARG TORCH=torch==2.13.0
+# hadolint ignore=DL3013
 RUN pip install --no-cache-dir "$TORCH"
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY models models
@@ -20,7 +21,8 @@ ENV PATH=/opt/hiddenstate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HIDDENSTATE_HOST=0.0.0.0 \
     HIDDENSTATE_DATA_DIR=/var/lib/hiddenstate
-USER hiddenstate
+# By its number, so that Kubernetes can see that it is not root.
+USER 10001
 WORKDIR /var/lib/hiddenstate
 VOLUME /var/lib/hiddenstate
 EXPOSE 8000

@@ -203,6 +203,7 @@ CALLS = {
     ("/v1/models/{model}/curve", "get"): Call(
         (404,), answers={"image/png": {"schema": {"type": "string", "contentMediaType": "image/png"}}}, etag=False
     ),
+    ("/metrics", "get"): Call(etag=False),
     ("/health/live", "get"): Call(etag=False),
     ("/health/ready", "get"): Call(etag=False),
     ("/v1/status", "get"): Call(etag=False),

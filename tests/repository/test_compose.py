@@ -53,7 +53,8 @@ def test_the_store_loses_nothing_it_acknowledged_and_evicts_nothing() -> None:
 
 def test_the_image_runs_as_a_user_without_privileges() -> None:
     last_stage = (ROOT / "Dockerfile").read_text().rpartition("\nFROM ")[2]
-    assert "\nUSER hiddenstate\n" in last_stage
+    assert "\nUSER 10001\n" in last_stage
+    assert "--uid 10001 " in last_stage
     assert "slim" in last_stage.splitlines()[0]
 
 
