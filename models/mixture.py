@@ -37,6 +37,10 @@ Past = Mapping[str, Tensor]
 """The state outside of the recurrence, by block."""
 
 
+ROUNDING = 2.0**-24
+"""Relative, of a number in float32."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A folded window as the network and its head see it.
@@ -235,6 +239,15 @@ class Mixture(nn.Module):
         if covariates is not None:
             issued = torch.where(self.beside.same_next(covariates, past), issued, fan[:, 0] * started)
         return torch.cat([issued.unsqueeze(1), later], dim=1)
+
+    def resolution(self, memory: Tensor) -> Tensor:
+        """(..., 1): how far what is forecast from memories (..., M) depends on the rounding of float32.
+
+        Experts are weighed in it, and one may stand far above the last value where the scale has become small: after a
+        single spike, whose place in the season it remembers.
+        """
+        gaps = memory.matmul(self.head.gaps.flatten(1))
+        return ROUNDING * gaps.abs().amax(dim=-1, keepdim=True)
 
     def anchor_weights(self) -> FanWeights | None:
         """What `origin_of` computes with, of the parameters as they are; None where no fan is kept."""

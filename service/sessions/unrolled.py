@@ -47,7 +47,8 @@ def unroll(
     Args:
         state: (S,) where the values begin; values: (T,), NaN where missing; calendar: (T, 5).
     Returns:
-        `issued` (T, Q), the next step's quantiles after each value; `fan` (H, Q) after the last; `scale` (1,).
+        `issued` (T, Q), the next step's quantiles after each value; `fan` (H, Q) after the last; after each value
+        `scale` (T,), the session's, and `resolution` (T,), see `Mixture.resolution`.
     """
     import torch
 
@@ -58,10 +59,15 @@ def unroll(
     layout = StateLayout(module.fields)
     arrays = {field.name: torch.from_numpy(layout.view(state[None], field.name).copy()) for field in layout.fields}
     with torch.no_grad():
-        given = (torch.from_numpy(values[None]), torch.from_numpy(calendar[None]))
-        fan, last = module.unroll(*given, module.state_of(arrays))
-        scale = scale_of(module.arrays(last)["scale"])[0]
-    return {"issued": fan[0, :, 0].numpy(), "fan": fan[0, -1].numpy(), "scale": scale.numpy()}
+        given, begun = (torch.from_numpy(values[None]), torch.from_numpy(calendar[None])), module.state_of(arrays)
+        fan, _ = module.unroll(*given, begun)
+        before = torch.cat([begun["issued"].unsqueeze(1), fan[:, :-1, 0]], dim=1)[..., module.scores.median]
+        known = ~given[0].isnan()
+        window, _ = module.unroll_memory(torch.where(known, given[0], before), known.double(), given[1], begun)
+        scale = scale_of(window.memory[..., module.memory.columns.scale])
+        sizes = {"scale": scale, "resolution": module.resolution(window.memory)}
+    made = {"issued": fan[0, :, 0].numpy(), "fan": fan[0, -1].numpy()}
+    return made | {name: size[0, :, 0].numpy() for name, size in sizes.items()}
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,6 @@ from service.storage.layout import Bytes
 from service.wire import render
 from service.wire.session_problems import SessionNotFound
 
-"""Of the unrolled pass, relative to the forecast or the session's scale, whichever is larger."""
 UNROLLED_AT_ONCE = 4096
 """Steps of one unrolled pass; a longer history is unrolled in several, each from the served state before it."""
 IDLE_S = 60.0
@@ -114,6 +113,7 @@ class Verifier:
 
     async def _verified(self, whole: Whole) -> render.Json:
         observations, identical, difference = 0, True, 0.0
+        tolerance = whole.loaded.spec.tolerance
         first = whole.correctable_from()
         if first <= whole.record.step:
             start, state = whole.state_before(first)
@@ -132,8 +132,8 @@ class Verifier:
                     whole.loaded.folder, state, values[begin:end], context[begin:end]
                 )
                 state = folded.kept[end]
-                difference = max(difference, _difference(whole, state, folded.issued[begin:end], reference))
-        tolerance = whole.loaded.spec.tolerance
+                served = np.concatenate([folded.issued[begin:end], whole.loaded.model.forecast(state[None])[0]])
+                difference = max(difference, furthest(served, reference, tolerance))
         return {
             "session": whole.session,
             "step": whole.record.step,
@@ -145,14 +145,16 @@ class Verifier:
         }
 
 
-def _difference(whole: Whole, state: Bytes, issued: NDArray[np.float64], reference: unrolled.Arrays) -> float:
+def furthest(served: NDArray[np.float64], reference: unrolled.Arrays, tolerance: float) -> float:
     """The largest difference of the unrolled pass, relative to the forecast or, if larger, the session's scale.
 
+    Where the rounding of what is weighed is larger than the tolerance of both, it is the tolerance of that: after a
+    single spike the scale becomes small beside what the session remembers.
+
     Args:
-        state: the served one after the last of the steps that were unrolled.
-        issued: (T, Q) as served after each of them.
+        served: (T + H, Q) as served after each of T steps, then the fan after the last.
     """
-    served = np.concatenate([issued, whole.loaded.model.forecast(state[None])[0]])
     other = np.concatenate([reference["issued"], reference["fan"]])
-    size = np.maximum(np.abs(served), float(reference["scale"][0]))
-    return float(np.max(np.abs(served - other) / size))
+    least = np.maximum(reference["scale"], reference["resolution"] / tolerance)
+    sizes = np.concatenate([least, np.full(len(reference["fan"]), least[-1])])
+    return float(np.max(np.abs(served - other) / np.maximum(np.abs(served), sizes[:, None])))
