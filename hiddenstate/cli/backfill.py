@@ -31,7 +31,8 @@ def backfill(
 ) -> None:
     """Create a session of each series in a file, its history folded here, with one write each.
 
-    The rows of a series stand together, oldest first. A session that exists is left alone; one that was created from
+    The rows of a series stand together, oldest first. Values alone are folded: a file with covariates of the model goes
+    through push. A session that exists is left alone; one that was created from
     the same rows counts as done, so that the same command goes on after an interruption.
     """
     try:
@@ -54,8 +55,6 @@ def backfill(
     began = time.monotonic()
     try:
         file = SeriesFile(data)
-        if file.covariates:
-            output.messages().print(f"left out, no model takes them: {', '.join(file.covariates)}", markup=False)
         with interruptible(), Failures(failures or beside(data)) as refused, rows_done(file.rows) as done:
             filled = asyncio.run(fill(file, settings, asked, prefix=prefix, failures=refused, done=done))
     except TableError as error:
@@ -75,6 +74,8 @@ def backfill(
         f"{filled.created} sessions created, {filled.there} there already, {filled.refused} refused"
         f" ({file.rows / max(time.monotonic() - began, 1e-9):,.0f} rows/s)"
     )
+    if file.covariates:
+        output.messages().print(f"left out, the model does not take them: {', '.join(file.covariates)}", markup=False)
     refused_rows(refused)
 
 

@@ -63,10 +63,11 @@ def versions(models_dir: Path | None) -> dict[tuple[str, int], Path]:
 
 
 def score_table(evaluation: "Evaluation") -> Table:
+    """One row for each forecaster on each collection; alarms are of drift, in 1,000 steps."""
     table = Table(box=None, pad_edge=False)
     for column in ("collection", "forecaster"):
         table.add_column(column)
-    for column in ("series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "MASE of the horizon"):
+    for column in ("series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "alarms", "MASE of the horizon"):
         table.add_column(column, justify="right")
     for row in evaluation.rows:
         stream = row.stream
@@ -79,6 +80,7 @@ def score_table(evaluation: "Evaluation") -> Table:
             output.MISSING if stream.crps is None else f"{stream.crps:.4f}",
             output.percent(stream.coverage.get(80)),
             output.percent(stream.coverage.get(95)),
+            output.MISSING if stream.alarms is None else f"{stream.alarms:.2f}",
             f"{row.horizon.mase:.4f}",
         )
     return table

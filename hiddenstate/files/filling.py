@@ -77,12 +77,23 @@ async def fill(
             created=SessionIndex(store).note,
             randomness=os.urandom,
         )
+        _require_values_alone(file, filling)
         results: AsyncIterator[tuple[Histories, Fates]] = filling.run(histories(file, prefix))
         async for part, fates in results:
             filled.count(fates)
             failures.add(_refused(part, fates, prefix))
             done(len(part.values))
     return filled
+
+
+def _require_values_alone(file: SeriesFile, filling: Backfill) -> None:
+    """Raises TableError: the file has covariates that the model takes; without them its sessions would forecast worse."""
+    taken = [name for name in file.covariates if name in filling.covariates.observed]
+    if taken:
+        raise TableError(
+            f"{file.path}: the model {filling.model} takes {', '.join(taken)}, and a backfill folds values alone; "
+            "use hiddenstate push, which sends them, or take these columns out of the file"
+        )
 
 
 def _refused(part: Histories, fates: Fates, prefix: str) -> Iterator[Refused]:

@@ -96,7 +96,8 @@ class Model:
         self._origin = _session(folder / "origin.onnx") if "origin" in names else None
         self._given_origin, self._made_origin = _places(self._origin, names) if self._origin else ([], [])
         self._seen = spec.layout.offsets["seen"] // 8
-        self._alarms = "drift" in names
+        self.raises_alarms = "drift" in names
+        """Whether its sessions notice drift."""
 
     def initial_state(self, batch: int, static: Doubles | None = None) -> Bytes:
         """(B, state_bytes): the state of sessions that have seen nothing.
@@ -178,10 +179,9 @@ class Model:
 
     def alarmed(self, states: Bytes) -> Integers:
         """(B,): steps that a session's drift alarm has lasted, the one that raised it included; 0 = there is none."""
-        if not self._alarms:
+        if not self.raises_alarms:
             return np.zeros(len(states), np.int64)
-        left, lasted = self.spec.layout.view(states, "drift.alarm").T
-        return np.where(left >= 1.0, np.maximum(lasted, 1.0), 0.0).round().astype(np.int64)
+        return alarmed(self.spec.layout.view(states, "drift.alarm"))
 
     def finite(self, states: Bytes) -> npt.NDArray[np.bool_]:
         """(B,): whether every number in a state is finite."""
@@ -261,6 +261,12 @@ class Running:
     def keep(self, count: int) -> None:
         """Go on with the first ones only."""
         self._blocks = [block[..., :count, :] for block in self._blocks]
+
+
+def alarmed(alarm: Doubles) -> Integers:
+    """(B,): as `Model.alarmed`, of what states keep of their alarms (B, 2), see `layers.drift`."""
+    left, lasted = alarm.T
+    return np.where(left >= 1.0, np.maximum(lasted, 1.0), 0.0).round().astype(np.int64)
 
 
 def _blocks(step: ort.InferenceSession, state_bytes: int) -> tuple[np.dtype[Any], list[bool]]:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.artifacts.runtime import alarmed
 from models.data import Series
 from models.evaluation.scoring import Issued, last_known
 from models.mixture import Mixture, MixtureConfig
@@ -40,6 +41,7 @@ class Unserved:
 
     def __init__(self, module: Mixture) -> None:
         self.module = module.eval()
+        self.raises_alarms = module.drift is not None
 
     @classmethod
     def without_network(cls, config: MixtureConfig) -> "Unserved":
@@ -63,6 +65,12 @@ class Unserved:
         with torch.no_grad():
             issued, after = self.module.step((torch.from_numpy(values), torch.from_numpy(calendar)), states)
         return after, issued.numpy()
+
+    def alarmed(self, states: dict[str, Tensor]) -> NDArray[np.int64]:
+        """As `Model.alarmed`."""
+        if not self.raises_alarms:
+            return np.zeros(len(states["memory"]), np.int64)
+        return alarmed(states["drift"][:, -2:].numpy())
 
     def forecast(self, states: dict[str, Tensor]) -> NDArray[np.float64]:
         """The fan (B, H, Q)."""

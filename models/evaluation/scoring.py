@@ -25,11 +25,13 @@ class Issued:
         stream: (K, Q) quantiles of each test step, issued when all steps before it were known.
         fan: (H, Q) quantiles of the first H test steps, issued at the end of the training part.
         quantiles: the Q probabilities, 0.5 in the middle; only 0.5 for a forecaster without intervals.
+        alarms: steps of the test part that raised an alarm of drift; None for a forecaster that raises none.
     """
 
     stream: Array
     fan: Array
     quantiles: tuple[float, ...] = (0.5,)
+    alarms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class StreamScores:
         crps: twice the mean pinball loss over the quantiles, over the same scale as `mase`; None without intervals.
         coverage: share of the actuals inside the interval, by its level in percent.
         width: mean width of the interval, over the same scale, by level.
+        alarms: of drift, in 1,000 steps of the test parts; None for a forecaster that raises none.
     """
 
     series: int
@@ -54,6 +57,7 @@ class StreamScores:
     crps: float | None
     coverage: dict[int, float]
     width: dict[int, float]
+    alarms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,14 @@ def stream_scores(series: Sequence[Series], issued: Sequence[Issued]) -> StreamS
         crps=_crps(cases, probabilities, scale),
         coverage={level: _coverage(cases, *bounds) for level, bounds in intervals(probabilities).items()},
         width={level: _width(cases, scale, *bounds) for level, bounds in intervals(probabilities).items()},
+        alarms=_alarms(issued),
     )
+
+
+def _alarms(issued: Sequence[Issued]) -> float | None:
+    counted = [(its.alarms, len(its.stream)) for its in issued if its.alarms is not None]
+    steps = sum(count for _, count in counted)
+    return 1000.0 * sum(alarms for alarms, _ in counted) / steps if steps else None
 
 
 def horizon_scores(series: Sequence[Series], issued: Sequence[Issued], season: int) -> HorizonScores:

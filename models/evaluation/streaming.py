@@ -48,11 +48,15 @@ States = TypeVar("States")
 class Forecaster(Protocol[States]):
     """A fold that forecasts: a served model, or a baseline that can be stepped like one."""
 
+    raises_alarms: bool
+
     def initial_state(self, batch: int, static: Array | None = None) -> States: ...
 
     def step(self, states: States, values: Array, calendar: NDArray[np.float32]) -> tuple[States, Array]: ...
 
     def forecast(self, states: States) -> Array: ...
+
+    def alarmed(self, states: States) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +215,17 @@ def _lockstep(
         context[k, span - length :] = context_of(one, encoding)[-length:]
     states = forecaster.initial_state(len(series), static_of(series, encoding))
     one_step = np.empty((len(series), test, len(quantiles)))
-    fan = np.empty(0)
-    for t in range(span - 1):
+    fan, alarms = np.empty(0), np.zeros(len(series), np.int64)
+    for t in range(span):
         states, upcoming = forecaster.step(states, values[:, t].copy(), np.ascontiguousarray(context[:, t]))
-        if t >= known - 1:
+        if known - 1 <= t < span - 1:
             one_step[:, t - known + 1] = upcoming
         if t == known - 1:
             fan = forecaster.forecast(states)
-    return [Issued(one_step[k], fan[k], quantiles) for k in range(len(series))]
+        if t >= known:
+            alarms += forecaster.alarmed(states) == 1
+    raised: list[Any] = alarms.tolist() if forecaster.raises_alarms else [None] * len(series)
+    return [Issued(one_step[k], fan[k], quantiles, raised[k]) for k in range(len(series))]
 
 
 def write(folder: Path, collection: str, series: Sequence[Series], issued: Sequence[Issued]) -> list[Path]:

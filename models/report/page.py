@@ -41,7 +41,7 @@ def page(evaluation: Evaluation, findings: Findings, verdict: Verdict, notes: Se
         "<h2>Beside other forecasts</h2>",
         "<p>One step ahead over the test part, predict then observe. relMAE: error over that of repeating the last "
         "value, geometric mean over series. MASE of the horizon: all steps ahead from the end of the training part, "
-        "over the seasonal step.</p>",
+        "over the seasonal step. Alarms: of drift, in 1,000 steps of the test part.</p>",
         _scores(evaluation.rows),
         *_rivals(findings),
         "<h2>Error by horizon, and coverage</h2>",
@@ -66,7 +66,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def _scores(rows: Iterable[Row]) -> str:
-    head = ("forecaster", "series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "MASE of the horizon")
+    head = ("forecaster", "series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "alarms", "MASE of the horizon")
     return _table(head, [_score(row) for row in rows])
 
 
@@ -74,7 +74,8 @@ def _score(row: Row) -> Cells:
     stream = row.stream
     crps = "" if stream.crps is None else f"{stream.crps:.4f}"
     inside = [f"{100 * stream.coverage[level]:.1f} %" if level in stream.coverage else "" for level in (80, 95)]
-    figures = [f"{stream.relative_mae:.4f}", f"{stream.mase:.4f}", crps, *inside, f"{row.horizon.mase:.4f}"]
+    alarms = "" if stream.alarms is None else f"{stream.alarms:.2f}"
+    figures = [f"{stream.relative_mae:.4f}", f"{stream.mase:.4f}", crps, *inside, alarms, f"{row.horizon.mase:.4f}"]
     return (f"{row.forecaster}, {row.collection}", str(stream.series), *figures)
 
 

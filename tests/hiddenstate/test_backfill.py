@@ -13,9 +13,12 @@ import pytest
 
 from hiddenstate import Client
 from hiddenstate.cli.faults import ExitCode
-from models.artifacts.artifact import SHIPPED
+from models.artifacts.artifact import SHIPPED, Description, publish
+from models.covariates import Covariates
+from models.mixture import MixtureConfig
 from service.sessions.registry import Registry
 from tests.deployments import deployment
+from tests.golden.publish_models import random_module
 from tests.hiddenstate.command import COMMAND, Result, environment, run
 from tests.hiddenstate.files import sales
 from tests.service.conftest import serving
@@ -155,3 +158,21 @@ def test_a_store_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert result.code == ExitCode.UNREACHABLE
     assert "goes on where it was" in result.err
     assert not list(tmp_path.glob("*.failures*"))
+
+
+def test_a_file_with_covariates_that_the_model_takes_is_left_to_push(
+    store_url: str, prefix: str, tmp_path: Path
+) -> None:
+    taken = Covariates(("rain",), (), (), (2.0,), (1.0,))
+    module = random_module(MixtureConfig(hidden=8, covariates=taken), seed=4)
+    publish(module, Description("visits", 1, ["D"], 28, "# visits\n"), tmp_path / "models")
+    frame = sales(2).assign(rain=1.0, snow=0.0)
+    options = ("--models-dir", str(tmp_path / "models"), "--model", "visits")
+    frame.to_csv(tmp_path / "with.csv", index=False)
+    result = backfill(tmp_path / "with.csv", store_url, prefix, *options)
+    assert result.code == ExitCode.USAGE
+    assert "the model visits@1 takes rain, and a backfill folds values alone" in " ".join(result.lines)
+    frame.drop(columns="rain").to_csv(tmp_path / "without.csv", index=False)
+    result = backfill(tmp_path / "without.csv", store_url, prefix, *options)
+    assert (result.code, "2 sessions created" in result.out) == (ExitCode.DONE, True), result.lines
+    assert "left out, the model does not take them: snow" in " ".join(result.lines)

@@ -77,9 +77,13 @@ def test_a_model_is_converted_and_can_be_evaluated(sales: Path, tmp_path: Path) 
     assert json.loads(evaluated.out)["model"] == "half@1"
 
 
-def test_the_shipped_model_is_evaluated_as_a_table(sales: Path) -> None:
-    evaluated = run("evaluate", str(sales))
+def test_the_shipped_model_is_evaluated_as_a_table_and_as_a_page(sales: Path, tmp_path: Path) -> None:
+    evaluated = run("evaluate", str(sales), "--report", str(tmp_path / "report.html"))
     assert evaluated.code == ExitCode.DONE, evaluated.err
+    assert "alarms" in evaluated.out.splitlines()[0]
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") >= 2
+    assert "daily@2 is better than repeating the last value" in page
     forecasters = [line.split()[1] for line in evaluated.out.splitlines()[1:]]
     assert forecasters == ["daily@2", "without", "mixture", "seasonal", "naive"]
 

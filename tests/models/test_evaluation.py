@@ -4,9 +4,11 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from models.artifacts.artifact import SHIPPED, load
 from models.artifacts.runtime import Model
-from models.data import DataError, calendar_of, digest, read
-from models.evaluation.baselines import NAIVE, NO_NETWORK, SEASONAL_NAIVE
+from models.data import DataError, Series, calendar_of, digest, read
+from models.evaluation.baselines import NAIVE, NO_NETWORK, SEASONAL_NAIVE, naive
+from models.evaluation.scoring import stream_scores
 from models.evaluation.streaming import EvaluateOptions, evaluate, stream
 from tests.models.collection import TEST_STEPS, write_collection
 
@@ -66,3 +68,15 @@ def test_a_file_without_a_test_part_is_refused(model: Model, tmp_path: Path) -> 
     path.write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     with pytest.raises(DataError, match="no test part"):
         evaluate(model, EvaluateOptions([path]))
+
+
+def test_alarms_of_drift_in_the_test_part_are_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    steady = 10.0 + rng.standard_normal(300)
+    moved = np.where(np.arange(300) < 280, steady, steady + 12.0 * np.where(np.arange(300) % 2, 1.0, -1.0))
+    series = [Series(name, values, np.zeros(300, bool), None, 40) for name, values in (("a", steady), ("b", moved))]
+    model = load(SHIPPED / "daily" / "2")
+    issued = stream(model, series, model.spec.quantiles, None)
+    assert (issued[0].alarms, issued[1].alarms) == (0, 1)
+    assert stream_scores(series, issued).alarms == 1000 / 80
+    assert stream_scores(series, naive(series, 14)).alarms is None

@@ -92,3 +92,13 @@ def test_a_huge_or_constant_series_keeps_every_number_finite(name: str) -> None:
         assert all(torch.isfinite(block).all() for block in states[-1].values())
         assert (fan.diff(dim=2) >= 0.0).all()
         assert (scale_of(module.arrays(states[-1])["scale"]) > 0.0).all()
+
+
+def test_the_network_takes_no_session_for_older_than_the_oldest() -> None:
+    limited, unlimited = (Mixture(MixtureConfig(hidden=8, oldest=oldest)).memory for oldest in (40, 0))
+    row = torch.rand(1, limited.columns.width, dtype=torch.float64)
+    rows = row.repeat(3, 1)
+    rows[:, limited.columns.seen] = torch.tensor([[39.0], [40.0], [4000.0]], dtype=torch.float64)
+    assert torch.equal(limited.logs(rows[1]), limited.logs(rows[2]))
+    assert not torch.equal(limited.logs(rows[0]), limited.logs(rows[1]))
+    assert not torch.equal(unlimited.logs(rows[1]), unlimited.logs(rows[2]))

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.artifacts.runtime import Running
+from models.covariates import Covariates
 from service.sessions import entries
 from service.sessions.creation import Creator
 from service.sessions.histories import Batch, Histories, Planned
@@ -104,6 +105,16 @@ class Backfill:
         creator.settle_expiry(self._template, asked)
         place = Places([""], head.reshape(1)).place(0, self._loaded)
         self._place = replace(place, max_gap=None if place.max_gap is None else gap_limit)
+
+    @property
+    def model(self) -> str:
+        """Of the sessions that it makes."""
+        return self._loaded.spec.label
+
+    @property
+    def covariates(self) -> Covariates:
+        """What that model takes; none of it is folded."""
+        return self._loaded.encoding.covariates
 
     async def run(self, source: Iterator[Histories]) -> AsyncIterator[tuple[Histories, Fates]]:
         """Fold and store, and tell what became of each series.
