@@ -87,7 +87,7 @@ async def fill(
 
 
 def _require_values_alone(file: SeriesFile, filling: Backfill) -> None:
-    """Raises TableError: the file has covariates that the model takes; without them its sessions would forecast worse."""
+    """Raises TableError: the file has covariates that the model takes: sessions are to know them."""
     taken = [name for name in file.covariates if name in filling.covariates.observed]
     if taken:
         raise TableError(
