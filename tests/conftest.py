@@ -19,7 +19,11 @@ LONGEST = [
         "docs/test_pages.py",
         "simulation/test_seeds.py",
         "simulation/test_mutants.py",
+        "faults/test_client.py",
+        "faults/test_failover.py",
+        "service/api/test_supervisor.py",
         "hiddenstate/test_modelling.py",
+        "hiddenstate/test_push.py",
     )
 ]
 """Files of a minute or more, the longest first. A file is run by one process, so none of them may come last."""
