@@ -108,6 +108,7 @@ def _metadata(core: Core, loaded: LoadedModel) -> Response:
             "inputs": [
                 {"name": "value", "datatype": "FP64", "shape": [1, -1]},
                 {"name": "timestamp", "datatype": "BYTES", "shape": [1, -1]},
+                *({"name": one, "datatype": "FP64", "shape": [1, -1]} for one in loaded.encoding.covariates.observed),
             ],
             "outputs": [
                 {"name": "forecast", "datatype": "FP64", "shape": [1, 1]},

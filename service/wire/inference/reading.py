@@ -28,7 +28,7 @@ EXACT = 2**53
 """Above it a float64 names several integers."""
 FLOATS: dict[str, np.dtype[np.float64] | np.dtype[np.float32]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
 
-OBSERVED = re.compile(r"(?:/(?P<index>\d+))?(?:/(?P<member>value|timestamp))?")
+OBSERVED = re.compile(r"(?:/(?P<index>\d+))?(?:/(?P<member>value|timestamp)|/covariates/(?P<covariate>[^/]+))?")
 """Where an observation, or a member of it, stands in a request that has nothing else."""
 
 Where = tuple[str | int, ...]
@@ -78,6 +78,9 @@ class Inference:
         found = OBSERVED.fullmatch(fault.pointer or "-")
         if found is None:
             return fault
+        if (covariate := found["covariate"]) is not None:
+            named = covariate.replace("~1", "/").replace("~0", "~")
+            return fault._replace(pointer=f"{self.inputs.get(named, pointer('inputs'))}/name")
         at = self.inputs.get(found["member"] or "value", pointer("inputs"))
         return fault._replace(pointer=f"{at}/data/{found['index']}" if found["index"] else at)
 
@@ -97,17 +100,29 @@ def read(body: bytes, header_length: str | None) -> Inference:
     tensors = _tensors(asked.inputs, behind)
     if "value" not in tensors:
         raise InvalidRequest([Fault("must hold the tensor value", pointer("inputs"))])
-    values = _numbers(tensors["value"])
-    times: list[str] | list[None] = [None] * len(values)
-    if "timestamp" in tensors:
-        times = _texts(tensors["timestamp"])
-        if len(times) != len(values):
-            raise InvalidRequest([Fault("timestamp and value must have the same shape", pointer("inputs"))])
-    observations = [
-        Observation(None if isnan(value) else value, time) for value, time in zip(values, times, strict=True)
-    ]
     inputs: dict[str, str] = {tensor.name: pointer("inputs", index) for index, tensor in enumerate(asked.inputs)}
+    observations = _observations(tensors)
     return Inference(asked.id, _session(asked.parameters), asked.parameters, observations, _outputs(asked), inputs)
+
+
+def _observations(tensors: Mapping[str, _Tensor]) -> list[Observation]:
+    """What was observed, with the covariates of each."""
+    value = tensors["value"]
+    for name, tensor in tensors.items():
+        if tensor.size != value.size:
+            raise InvalidRequest([Fault(f"{name} and value must have the same shape", pointer("inputs"))])
+    values = _known(value)
+    times: Sequence[str | None] = _texts(tensors["timestamp"]) if "timestamp" in tensors else [None] * len(values)
+    beside = {name: _known(tensor) for name, tensor in tensors.items() if name not in ("value", "timestamp")}
+    rows = [{name: numbers[row] for name, numbers in beside.items()} or None for row in range(len(values))]
+    return [
+        Observation(number, time, covariates=row) for number, time, row in zip(values, times, rows, strict=True)
+    ]
+
+
+def _known(tensor: _Tensor) -> list[float | None]:
+    """The elements; None = missing."""
+    return [None if isnan(number) else number for number in _numbers(tensor)]
 
 
 def _parted(body: bytes, header_length: str | None) -> tuple[bytes, bytes]:

@@ -14,6 +14,9 @@ SEQUENCE_LIMIT = 2**64 - 1
 VALUES_LIMIT = 50_000
 """Observations in one request."""
 
+INPUTS_LIMIT = 64
+"""Tensors in one request: values, timestamps, and covariates."""
+
 SCALAR: dict[str, Any] = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}
 ROW: dict[str, Any] = {"type": "array", "items": SCALAR}
 Elements = Annotated[
@@ -40,9 +43,12 @@ class TensorParameters(Request):
 
 
 class InputTensor(Request):
-    """`value`: observations, oldest first, null or NaN = missing; `timestamp`: when, where the session has a freq."""
+    """`value`: observations, oldest first, null or NaN = missing; `timestamp`: when, where the session has a freq.
 
-    name: Literal["value", "timestamp"]
+    Any other is a covariate of the model, by its name.
+    """
+
+    name: str = Field(min_length=1, max_length=128, examples=["value"])
     shape: Annotated[list[Annotated[Whole, Field(ge=1)]], Field(min_length=2, max_length=2, examples=[[1, 1]])]
     """1, then the number of observations."""
     datatype: Literal["FP64", "FP32", "BYTES"] = Field(examples=["FP64"])
@@ -82,7 +88,7 @@ class InferenceRequest(Request):
 
     id: str = Field(default="", max_length=255)
     """The same id and request again give the same answer, and nothing is folded twice."""
-    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=2)]
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=INPUTS_LIMIT)]
     outputs: list[RequestedOutput] = Field(default=[], max_length=2)
     """Those to answer with; default all."""
     parameters: InferenceParameters = InferenceParameters()

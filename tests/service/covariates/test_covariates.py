@@ -285,3 +285,29 @@ def test_a_session_that_changes_its_model_keeps_the_covariates_that_both_take(
     assert "the model visits@1 takes rain, holiday" in problem(refused, 422, "invalid-request")["detail"]
     back = api.patch(f"/v1/sessions/{name}", json={"model": "shop@1"})
     assert (back.status_code, back.json()["static"]) == (200, {"area_km2": 1.0}), "static ones stay with the session"
+
+
+def test_the_inference_protocol_takes_covariates_as_tensors(
+    api: httpx2.Client, name: str, rng: np.random.Generator
+) -> None:
+    days = [{key: one[key] for key in ("timestamp", "value", "covariates")} for one in days_of(rng, 20)]
+    put(api, f"{name}.put", days)
+
+    def asked(sequence: str, *covariates: str, path: str = "shop", **parameters: object) -> httpx2.Response:
+        given = {"value": [one["value"] for one in days]}
+        given |= {key: [one["covariates"][key] for one in days] for key in covariates if key in ("promo", "rain")}
+        given |= {key: [0.0] * len(days) for key in covariates if key not in given}
+        tensors = [{"name": key, "shape": [1, 20], "datatype": "FP64", "data": row} for key, row in given.items()]
+        times = [one["timestamp"] for one in days]
+        tensors.append({"name": "timestamp", "shape": [1, 20], "datatype": "BYTES", "data": times})
+        parameters |= {"sequence_id": sequence, "sequence_start": True, "freq": "D"}
+        return api.post(f"/v2/models/{path}/infer", json={"inputs": tensors, "parameters": parameters})
+
+    told = asked(f"{name}.tensors", "promo", "rain")
+    assert told.status_code == 200, told.text
+    assert told.json()["outputs"][0]["data"] == medians(api, f"{name}.put", 1)
+    assert state(api, f"{name}.tensors") == state(api, f"{name}.put")
+    [fault] = problem(asked(f"{name}.snow", "rain", "snow"), 422, "invalid-request")["errors"][:1]
+    assert (fault["pointer"], fault["detail"]) == ("/inputs/2/name", "the model shop@1 takes rain, promo")
+    described = api.get("/v2/models/shop").json()["inputs"]
+    assert [one["name"] for one in described] == ["value", "timestamp", "rain", "promo"]
