@@ -18,6 +18,7 @@ LONGEST = [
         "faults/test_kills.py",
         "docs/test_pages.py",
         "simulation/test_seeds.py",
+        "models/test_fold.py",
         "simulation/test_mutants.py",
         "faults/test_client.py",
         "faults/test_failover.py",
