@@ -240,6 +240,8 @@ def _join_slices(proto: onnx.ModelProto) -> None:
         given = [bounds[name] for name in node.input[1:] if name in bounds]
         if shape and len(shape) == 2 and len(given) == 4 and given[2:] == [1, 1]:
             start, stop, _ = slice(*given[:2]).indices(shape[1])
+            if start >= stop:
+                continue  # a part that this architecture does not have
             first = cut.setdefault(node.input[0], {}).setdefault((start, stop), node)
             same[node.output[0]] = first.output[0]
     for node in graph.node:
