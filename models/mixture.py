@@ -37,8 +37,8 @@ Past = Mapping[str, Tensor]
 """The state outside of the recurrence, by block."""
 
 
-ROUNDING = 2.0**-24
-"""Relative, of a number in float32."""
+ROUNDING = 2.0**-20
+"""Relative, of what is weighed in float32: sixteen roundings of a number, one after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,8 +243,8 @@ class Mixture(nn.Module):
     def resolution(self, memory: Tensor) -> Tensor:
         """(..., 1): how far what is forecast from memories (..., M) depends on the rounding of float32.
 
-        Experts are weighed in it, and one may stand far above the last value where the scale has become small: after a
-        single spike, whose place in the season it remembers.
+        What is forecast is the last value and, in it, a distance; an expert may stand many scales away from that value:
+        at a spike, and long after it, when its place in the season is remembered and the scale has become small.
         """
         gaps = memory.matmul(self.head.gaps.flatten(1))
         return ROUNDING * gaps.abs().amax(dim=-1, keepdim=True)

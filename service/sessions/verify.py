@@ -148,8 +148,8 @@ class Verifier:
 def furthest(served: NDArray[np.float64], reference: unrolled.Arrays, tolerance: float) -> float:
     """The largest difference of the unrolled pass, relative to the forecast or, if larger, the session's scale.
 
-    Where the rounding of what is weighed is larger than the tolerance of both, it is the tolerance of that: after a
-    single spike the scale becomes small beside what the session remembers.
+    Where the rounding of what is weighed is larger than the tolerance of both, it is the tolerance of that: at and
+    after a spike the scale becomes small beside what the session remembers.
 
     Args:
         served: (T + H, Q) as served after each of T steps, then the fan after the last.

@@ -65,14 +65,29 @@ def difference(given: npt.NDArray[Any], expected: npt.NDArray[Any], scale: npt.N
     return float((np.abs(given - expected) / np.maximum(np.abs(expected), scale)).max())
 
 
-def served(model: Model, values: Doubles, calendar: Floats) -> tuple[Doubles, Doubles, Bytes]:
-    """Step B sessions one observation at a time: what was issued (B, T, Q), the scales (B, T, 1), the last states."""
+def resolutions(model: Model, module: Mixture, states: Bytes) -> Doubles:
+    """(B, 1): see `Mixture.resolution`."""
+    layout = model.spec.layout
+    arrays = {field.name: torch.from_numpy(layout.view(states, field.name).copy()) for field in layout.fields}
+    found: Doubles = module.resolution(module.state_of(arrays)["memory"]).numpy()
+    return found
+
+
+def served(
+    model: Model, values: Doubles, calendar: Floats, module: Mixture | None = None
+) -> tuple[Doubles, Doubles, Bytes]:
+    """Step B sessions one observation at a time: what was issued (B, T, Q), the scales (B, T, 1), the last states.
+
+    Args:
+        module: of the model; with it, a scale is at least what makes the tolerance as much as the rounding.
+    """
     states = model.initial_state(len(values))
     issued, sizes = [], []
     for t in range(values.shape[1]):
         states, quantiles = model.step(states, np.ascontiguousarray(values[:, t]), calendar[:, t])
         issued.append(quantiles)
-        sizes.append(scales(model, states))
+        rounding = 0.0 if module is None else resolutions(model, module, states) / model.spec.tolerance
+        sizes.append(np.maximum(scales(model, states), rounding))
     return np.stack(issued, axis=1), np.stack(sizes, axis=1), states
 
 

@@ -159,6 +159,6 @@ def test_a_forecast_that_is_not_finite_breaks_the_law(copy: Path, name: str, out
 def served_against_unrolled(model: Model, module: Mixture) -> float:
     values = law.difficult_series(np.random.default_rng(3), 12, 40)
     calendar = week_features(*values.shape)
-    issued, sizes, states = served(model, values, calendar)
+    issued, sizes, states = served(model, values, calendar, module)
     expected, fan = unrolled(module, values, calendar)
     return max(difference(issued, expected, sizes), difference(model.forecast(states), fan, sizes[:, -1:]))
