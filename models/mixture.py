@@ -28,30 +28,17 @@ from models.layers.quantiles import FanWeights, MixtureHead, NextWeights
 from models.layers.scale import scale_of
 from models.layers.scores import RunningScores
 from models.layers.trust import RIVALS, Trust
+from models.layers.window import Window
 from models.layout import Field
 
-__all__ = ["QUANTILES", "STATE_DTYPES", "Mixture", "MixtureConfig", "Window"]
+__all__ = ["QUANTILES", "STATE_DTYPES", "Mixture", "MixtureConfig"]
 
 Recurrent = TypeVar("Recurrent")
 Past = Mapping[str, Tensor]
 """The state outside of the recurrence, by block."""
 
-
 ROUNDING = 2.0**-20
 """Relative, of what is weighed in float32: sixteen roundings of a number, one after another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A folded window as the network and its head see it.
-
-    Args:
-        memory: (B, P, M) float64, the memory's row after each of the steps that were asked for.
-        inputs: (B, T, width) float32, the row of inputs of every step.
-    """
-
-    memory: Tensor
-    inputs: Tensor
 
 
 @dataclass(frozen=True, slots=True)

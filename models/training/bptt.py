@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from models.data import Series, digest
 from models.layers.scale import scale_of
-from models.mixture import Mixture, Window
+from models.layers.window import Window
+from models.mixture import Mixture
 from models.synthetic import series as synthetic
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
