@@ -317,8 +317,9 @@ def test_a_service_that_is_not_there_is_said(prefix: str, tmp_path: Path) -> Non
 
 
 def test_the_lines_of_the_readme_work(client: Client, service: Running, tmp_path: Path) -> None:
-    shown = README.split("## Your own file")[1].split("```")[1]
+    shown = README.split("## Your own file")[1].split("\n## ")[0]
     lines = [line.partition("#")[0] for line in shown.splitlines() if line.startswith("hiddenstate")]
+    assert len(lines) == 3
     frame = sales(3, 40)
     frame["unique_id"] = f"store-{os.urandom(3).hex()}-" + frame["unique_id"]
     frame.to_csv(tmp_path / "sales.csv", index=False)
