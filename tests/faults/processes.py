@@ -82,9 +82,17 @@ class Service:
         self._process.wait()
 
     def kill_worker(self, chance: Random) -> None:
-        """kill -9 of one of several workers, which the service replaces."""
-        workers = [process.pid for process in self.processes if _is_worker(process.pid)]
-        os.kill(chance.choice(sorted(workers)), signal.SIGKILL)
+        """kill -9 of one of several workers, which the service replaces.
+
+        It is one that many connections lead to: on a busy machine another may have taken them all.
+        """
+        files = {
+            process.pid: len(os.listdir(f"/proc/{process.pid}/fd"))
+            for process in self.processes
+            if _is_worker(process.pid)
+        }
+        most = max(files.values())
+        os.kill(chance.choice(sorted(pid for pid, count in files.items() if 2 * count >= most)), signal.SIGKILL)
 
     def stop(self) -> int:
         """End it as an operator does, and wait; its exit status."""
