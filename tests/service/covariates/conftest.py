@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import numpy as np
 import pytest
 
@@ -52,12 +51,6 @@ def _publish_visits(root: Path) -> None:
 def service(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     with EmbeddedStore(tmp_path_factory.mktemp("store")) as store, serving(registry, store.url) as running:
         yield running
-
-
-@pytest.fixture
-def api(service: Service) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=service.url, timeout=60.0) as client:
-        yield client
 
 
 @pytest.fixture
