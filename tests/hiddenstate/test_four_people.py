@@ -13,10 +13,13 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 
-from models.artifacts.artifact import SHIPPED
+from models.artifacts.artifact import SHIPPED, Description, publish
+from models.covariates import Covariates
+from models.mixture import MixtureConfig
 from service.sessions.registry import Registry
 from service.storage.embedded import EmbeddedStore
 from service.storage.store import SessionStore
+from tests.golden.publish_models import random_module
 from tests.hiddenstate.command import Result, run
 from tests.service.calls import wait_until
 from tests.service.conftest import Service, serving
@@ -29,7 +32,11 @@ DAYS = 120
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    registry = Registry.load([SHIPPED], "daily")
+    own = tmp_path_factory.mktemp("models")
+    taken = Covariates((), ("rain", "temp"), ("area_km2",), (3.0, 8.0, 2000.0), (4.0, 6.0, 1000.0))
+    config = MixtureConfig(hidden=8, horizon=7, far=True, anchors=(1, 3, 7), covariates=taken)
+    publish(random_module(config, seed=4), Description("runoff", 1, ["D"], 28, "# runoff\n"), own)
+    registry = Registry.load([SHIPPED, own], "daily")
     with (
         EmbeddedStore(tmp_path_factory.mktemp("store")) as store,
         serving(registry, store.url, default_model="daily") as running,
@@ -118,15 +125,34 @@ def test_the_hydrologist_moves_a_gauge_to_another_environment(
     service: Service, api: httpx2.Client, tmp_path: Path
 ) -> None:
     path = "/v1/sessions/01013500.q"
-    settings: dict[str, Any] = {"freq": "D", "timezone": "Etc/GMT+5", "minimum": 0, "history": "full", "ttl_s": None}
-    past = [{"timestamp": f"1980-10-{number:02}", "value": 12.4 + number % 3} for number in range(1, 32)]
+    settings: dict[str, Any] = {"model": "runoff@1", "freq": "D", "timezone": "Etc/GMT+5"}
+    settings |= {"static": {"area_km2": 2252.7}, "minimum": 0, "history": "full", "ttl_s": None}
+    past = [
+        {"timestamp": f"1980-10-{number:02}", "value": 12.4 + number % 3, "covariates": {"rain": 3.1, "temp": 8.0}}
+        for number in range(1, 32)
+    ]
     assert api.put(path, json={**settings, "observations": past}).status_code == 201
-    missing = api.post(f"{path}/observations", json={"timestamp": "1980-11-01", "value": None}).json()
+
+    # each day: what fell, and what is forecast to; the gauge itself is late
+    coming = [{"rain": 1.0 + number, "temp": 4.1} for number in range(7)]
+    today = {"timestamp": "1980-11-01", "value": None, "covariates": {"rain": 7.2, "temp": 3.5}, "future": coming}
+    missing = api.post(f"{path}/observations", json=today).json()
     assert (missing["step"], missing["observed"]["value"]) == (32, None)
-    members = api.post(f"{path}:forecast", json={"horizon": 7, "levels": [80], "future": [{}] * 7}).json()
-    assert [len(members["forecasts"]), members["step"]] == [7, 32]
+    assert missing["observed"]["covariates"] == {"rain": 7.2, "temp": 3.5}
+
+    # 50 members commit nothing, and each has a fan of its own
+    before = api.get(path).json()["etag"]
+    fans = []
+    for member in range(50):
+        future = [{"rain": 0.2 * member, "temp": 4.1}] * 7
+        answer = api.post(f"{path}:forecast", json={"horizon": 7, "levels": [80], "future": future}).json()
+        fans.append([forecast["value"] for forecast in answer["forecasts"]])
+    assert len({tuple(fan) for fan in fans}) == 50
+    assert api.get(path).json()["etag"] == before
     late = api.patch(f"{path}/observations/1980-11-01", json={"value": 8.4}).json()
     assert (late["corrected"], late["observed"]["value"]) == (1, 8.4)
+
+    # another environment
     wait_until(lambda: "01013500" in api.get("/v1/sessions?prefix=01013500").text)  # lists lag a little
     gauges = command(service, "export", "--prefix", "01013500", cwd=tmp_path)
     (tmp_path / "gauges.jsonl").write_text(gauges.out)
