@@ -15,7 +15,7 @@ COPY hiddenstate hiddenstate
 RUN pip install --no-cache-dir -c constraints.txt '.[server,tracing]'
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /var/lib/hiddenstate --create-home hiddenstate
+RUN useradd --uid 10001 --home-dir /var/lib/hiddenstate --create-home --skel /dev/null --shell /usr/sbin/nologin hiddenstate
 COPY --from=build /opt/hiddenstate /opt/hiddenstate
 ENV PATH=/opt/hiddenstate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
