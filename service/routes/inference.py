@@ -1,5 +1,7 @@
 """The Open Inference Protocol, version 2, with the extension for sequences. A sequence is a session."""
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -105,11 +107,7 @@ def _metadata(core: Core, loaded: LoadedModel) -> Response:
             "name": name,
             "versions": [str(other.spec.version) for other in core.registry.models if other.spec.name == name],
             "platform": "onnxruntime_onnx",
-            "inputs": [
-                {"name": "value", "datatype": "FP64", "shape": [1, -1]},
-                {"name": "timestamp", "datatype": "BYTES", "shape": [1, -1]},
-                *({"name": one, "datatype": "FP64", "shape": [1, -1]} for one in loaded.encoding.covariates.observed),
-            ],
+            "inputs": _inputs(loaded.encoding.covariates.observed),
             "outputs": [
                 {"name": "forecast", "datatype": "FP64", "shape": [1, 1]},
                 {
@@ -123,6 +121,18 @@ def _metadata(core: Core, loaded: LoadedModel) -> Response:
     )
 
 
+def _inputs(columns: Sequence[str]) -> list[dict[str, object]]:
+    """What the tensors of a request are; `columns` are the model's covariates."""
+    inputs: list[dict[str, object]] = [
+        {"name": schemas.VALUE, "datatype": "FP64", "shape": [1, -1]},
+        {"name": schemas.TIMESTAMP, "datatype": "BYTES", "shape": [1, -1]},
+    ]
+    if columns:
+        shape, told = [1, -1, len(columns)], {"columns": columns}
+        inputs.append({"name": schemas.COVARIATES, "datatype": "FP64", "shape": shape, "parameters": told})
+    return inputs
+
+
 async def _infer(request: Request, core: Core, loaded: LoadedModel, model: str) -> Response:
     """Args: model: the name, or `name@version`, that the sequence's model must have."""
     given, settings = given_headers(request.scope["headers"]), core.settings
@@ -133,7 +143,9 @@ async def _infer(request: Request, core: Core, loaded: LoadedModel, model: str) 
         timeout_s=settings.deadline_s,
         codings=GZIP_OR_DEFLATE,
     )
-    asked = inference_reading.read(body, text(given, HEADER_LENGTH.lower().encode()))
+    asked = inference_reading.read(
+        body, text(given, HEADER_LENGTH.lower().encode()), loaded.encoding.covariates.observed
+    )
     key = asked.id or headers.idempotency_key(text(given, b"idempotency-key"))
     observe = _observing(asked, model, key, if_match(request))
     work = End(asked.session, last=observe) if asked.parameters.sequence_end else observe

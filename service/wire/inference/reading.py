@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan, nan
+from math import isnan, nan, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,10 @@ from pydantic import ValidationError
 
 from service.wire import parsing
 from service.wire.inference.schemas import (
+    COVARIATES,
     SEQUENCE_LIMIT,
+    TIMESTAMP,
+    VALUE,
     VALUES_LIMIT,
     InferenceParameters,
     InferenceRequest,
@@ -28,19 +31,28 @@ EXACT = 2**53
 """Above it a float64 names several integers."""
 FLOATS: dict[str, np.dtype[np.float64] | np.dtype[np.float32]] = {"FP64": np.dtype("<f8"), "FP32": np.dtype("<f4")}
 
-OBSERVED = re.compile(r"(?:/(?P<index>\d+))?(?:/(?P<member>value|timestamp)|/covariates/(?P<covariate>[^/]+))?")
+OBSERVED = re.compile(r"(?:/(?P<index>\d+))?(?:/(?P<member>value|timestamp|covariates)(?P<name>/[^/]+)?)?")
 """Where an observation, or a member of it, stands in a request that has nothing else."""
 
 Where = tuple[str | int, ...]
 
 
 class _Tensor(NamedTuple):
-    """An input, its bytes behind the JSON (None = it is in there), its place in the request, its number of elements."""
+    """An input, its bytes behind the JSON (None = it is in there), its place in the request."""
 
     sent: InputTensor
     raw: bytes | None
     where: Where
-    size: int
+
+    @property
+    def rows(self) -> int:
+        """Of observations."""
+        return self.sent.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Of elements."""
+        return prod(self.sent.shape)
 
     def fault(self, detail: str, *member: str | int) -> InvalidRequest:
         """The refusal of it, or of a member of it."""
@@ -78,16 +90,16 @@ class Inference:
         found = OBSERVED.fullmatch(fault.pointer or "-")
         if found is None:
             return fault
-        if (covariate := found["covariate"]) is not None:
-            named = covariate.replace("~1", "/").replace("~0", "~")
-            return fault._replace(pointer=f"{self.inputs.get(named, pointer('inputs'))}/name")
-        at = self.inputs.get(found["member"] or "value", pointer("inputs"))
-        return fault._replace(pointer=f"{at}/data/{found['index']}" if found["index"] else at)
+        at = self.inputs.get(found["member"] or VALUE, pointer("inputs"))
+        is_one = found["index"] and found["member"] != COVARIATES
+        return fault._replace(pointer=f"{at}/data/{found['index']}" if is_one else at)
 
 
-def read(body: bytes, header_length: str | None) -> Inference:
+def read(body: bytes, header_length: str | None, covariates: Sequence[str]) -> Inference:
     """A request, by its body and the header that says how much of that is JSON.
 
+    Args:
+        covariates: names of the columns of the tensor `covariates`, as the model's metadata lists them.
     Raises:
         MalformedRequest: it cannot be taken apart, or it names no sequence.
         InvalidRequest: something in it must be mended.
@@ -98,25 +110,37 @@ def read(body: bytes, header_length: str | None) -> Inference:
     except ValidationError as error:
         raise InvalidRequest(parsing.faults(error, InferenceRequest)) from None
     tensors = _tensors(asked.inputs, behind)
-    if "value" not in tensors:
-        raise InvalidRequest([Fault("must hold the tensor value", pointer("inputs"))])
+    if VALUE not in tensors:
+        raise InvalidRequest([Fault(f"must hold the tensor {VALUE}", pointer("inputs"))])
     inputs: dict[str, str] = {tensor.name: pointer("inputs", index) for index, tensor in enumerate(asked.inputs)}
-    observations = _observations(tensors)
+    observations = _observations(tensors, covariates)
     return Inference(asked.id, _session(asked.parameters), asked.parameters, observations, _outputs(asked), inputs)
 
 
-def _observations(tensors: Mapping[str, _Tensor]) -> list[Observation]:
+def _observations(tensors: Mapping[str, _Tensor], names: Sequence[str]) -> list[Observation]:
     """What was observed, with the covariates of each."""
-    value = tensors["value"]
+    value = tensors[VALUE]
     for name, tensor in tensors.items():
-        if tensor.size != value.size:
-            raise InvalidRequest([Fault(f"{name} and value must have the same shape", pointer("inputs"))])
+        if tensor.rows != value.rows:
+            raise InvalidRequest([Fault(f"{name} and {VALUE} must hold as many observations", pointer("inputs"))])
     values = _known(value)
-    times: Sequence[str | None] = _texts(tensors["timestamp"]) if "timestamp" in tensors else [None] * len(values)
-    beside = {name: _known(tensor) for name, tensor in tensors.items() if name not in ("value", "timestamp")}
-    rows = [{name: numbers[row] for name, numbers in beside.items()} or None for row in range(len(values))]
+    times: Sequence[str | None] = _texts(tensors[TIMESTAMP]) if TIMESTAMP in tensors else [None] * len(values)
+    rows: Sequence[dict[str, float | None] | None] = [None] * len(values)
+    if COVARIATES in tensors:
+        rows = _rows(tensors[COVARIATES], names)
     return [
         Observation(number, time, covariates=row) for number, time, row in zip(values, times, rows, strict=True)
+    ]
+
+
+def _rows(tensor: _Tensor, names: Sequence[str]) -> list[dict[str, float | None]]:
+    """The covariates of each observation."""
+    if tensor.sent.shape[2] != len(names):
+        columns = f"the columns {', '.join(names)}" if names else "none: the model takes no covariates"
+        raise tensor.fault(f"must be {columns}", "shape", 2)
+    numbers = _known(tensor)
+    return [
+        dict(zip(names, numbers[at : at + len(names)], strict=True)) for at in range(0, len(numbers), len(names))
     ]
 
 
@@ -189,7 +213,7 @@ def _tensors(sent: Sequence[InputTensor], behind: bytes) -> dict[str, _Tensor]:
             raise MalformedRequest(f"{fault.pointer} {fault.detail}", errors=[fault])
         raw = None if size is None else behind[at : at + size]
         at += size or 0
-        found[tensor.name] = _checked(_Tensor(tensor, raw, where, tensor.shape[1]), again=tensor.name in found)
+        found[tensor.name] = _checked(_Tensor(tensor, raw, where), again=tensor.name in found)
     if at < len(behind):
         raise MalformedRequest(f"{len(behind) - at} bytes follow the last tensor; binary_data_size accounts for each")
     return found
@@ -199,12 +223,13 @@ def _checked(tensor: _Tensor, *, again: bool) -> _Tensor:
     sent = tensor.sent
     if again:
         raise tensor.fault("given twice", "name")
-    if sent.shape[0] != 1:
-        raise tensor.fault("must be 1, and then the number of observations", "shape")
-    if tensor.size > VALUES_LIMIT:
+    if sent.shape[0] != 1 or len(sent.shape) != (3 if sent.name == COVARIATES else 2):
+        columns = ", and of columns" if sent.name == COVARIATES else ""
+        raise tensor.fault(f"must be 1, and then the number of observations{columns}", "shape")
+    if tensor.rows > VALUES_LIMIT:
         raise tensor.fault(f"must be at most {VALUES_LIMIT} observations; send the others after them", "shape")
-    if (sent.datatype == "BYTES") != (sent.name == "timestamp"):
-        kinds = "BYTES" if sent.name == "timestamp" else " or ".join(FLOATS)
+    if (sent.datatype == "BYTES") != (sent.name == TIMESTAMP):
+        kinds = "BYTES" if sent.name == TIMESTAMP else " or ".join(FLOATS)
         raise tensor.fault(f"must be {kinds} for {sent.name}", "datatype")
     if (sent.data is None) == (tensor.raw is None):
         raise tensor.fault("must have either data, or binary_data_size in its parameters")
@@ -214,10 +239,10 @@ def _checked(tensor: _Tensor, *, again: bool) -> _Tensor:
 def _numbers(tensor: _Tensor) -> list[float]:
     """The elements; NaN = missing."""
     dtype = FLOATS[tensor.sent.datatype]
-    where: Where = ()
+    places: list[Where] = []
     if tensor.raw is None:
-        given, where = _elements(tensor)
-        floats = [_number(tensor, element, *where, index) for index, element in enumerate(given)]
+        places, given = _elements(tensor)
+        floats = [_number(tensor, element, where) for where, element in zip(places, given, strict=True)]
         with np.errstate(over="ignore"):  # it is infinite then, and refused
             numbers = np.array(floats).astype(dtype)
     else:
@@ -226,38 +251,42 @@ def _numbers(tensor: _Tensor) -> list[float]:
             raise tensor.fault(detail, "parameters", "binary_data_size")
         numbers = np.frombuffer(tensor.raw, dtype)
     if infinite := np.flatnonzero(np.isinf(numbers)).tolist():
-        raise tensor.fault("must be finite", *(*where, infinite[0]) if where else ())
+        raise tensor.fault("must be finite", *(places[infinite[0]] if places else ()))
     found: list[float] = numbers.astype(np.float64).tolist()
     return found
 
 
-def _number(tensor: _Tensor, element: object, *member: str | int) -> float:
+def _number(tensor: _Tensor, element: object, where: Where) -> float:
     if element is None:
         return nan
     if isinstance(element, bool) or not isinstance(element, int | float):
-        raise tensor.fault("must be a number, or null where it is missing", *member)
+        raise tensor.fault("must be a number, or null where it is missing", *where)
     return float(element)
 
 
 def _texts(tensor: _Tensor) -> list[str]:
     if tensor.raw is not None:
         return _packed(tensor, tensor.raw)
-    given, where = _elements(tensor)
-    for index, element in enumerate(given):
+    places, given = _elements(tensor)
+    for where, element in zip(places, given, strict=True):
         if not isinstance(element, str):
-            raise tensor.fault("must be text", *where, index)
+            raise tensor.fault("must be text", *where)
     return [str(element) for element in given]
 
 
-def _elements(tensor: _Tensor) -> tuple[list[object], Where]:
-    """What is given in the JSON, nested as its shape or flat, and where the elements stand."""
+def _elements(tensor: _Tensor) -> tuple[list[Where], list[object]]:
+    """Where each element stands in the JSON, nested as the shape or flat, and what it is."""
     given: list[object] = tensor.sent.data or []
-    where: Where = ("data",)
-    if len(given) == 1 and isinstance(given[0], list):
-        given, where = given[0], ("data", 0)
-    if len(given) != tensor.size:
-        raise tensor.fault(f"must hold {tensor.size} elements, as the shape says", "data")
-    return given, where
+    places: list[Where] = [("data",)]
+    level: list[object] = [given]
+    is_nested = bool(given) and isinstance(given[0], list)
+    for size in tensor.sent.shape if is_nested else [tensor.size]:
+        for where, inner in zip(places, level, strict=True):
+            if not isinstance(inner, list) or len(inner) != size:
+                raise tensor.fault(f"must hold {size} elements, as the shape says", *where)
+        places = [(*where, index) for where in places for index in range(size)]
+        level = [element for inner in level if isinstance(inner, list) for element in inner]
+    return places, level
 
 
 def _packed(tensor: _Tensor, raw: bytes) -> list[str]:

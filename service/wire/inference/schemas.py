@@ -14,14 +14,20 @@ SEQUENCE_LIMIT = 2**64 - 1
 VALUES_LIMIT = 50_000
 """Observations in one request."""
 
-INPUTS_LIMIT = 64
-"""Tensors in one request: values, timestamps, and covariates."""
+VALUE, TIMESTAMP, COVARIATES = "value", "timestamp", "covariates"
+"""Tensors of a request."""
 
 SCALAR: dict[str, Any] = {"anyOf": [{"type": "number"}, {"type": "string"}, {"type": "null"}]}
 ROW: dict[str, Any] = {"type": "array", "items": SCALAR}
+
+
+def _one_of(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": 1}
+
+
 Elements = Annotated[
     list[Any],
-    WithJsonSchema({"anyOf": [ROW, {"type": "array", "items": ROW, "minItems": 1, "maxItems": 1}]}),
+    WithJsonSchema({"anyOf": [ROW, _one_of(ROW), _one_of({"type": "array", "items": ROW})]}),
 ]
 SequenceId = Annotated[
     Any,
@@ -43,14 +49,13 @@ class TensorParameters(Request):
 
 
 class InputTensor(Request):
-    """`value`: observations, oldest first, null or NaN = missing; `timestamp`: when, where the session has a freq.
-
-    Any other is a covariate of the model, by its name.
+    """`value`: observations, oldest first, null or NaN = missing; `timestamp`: when, where the session has a freq;
+    `covariates`: those of each observation, in the columns that the model's metadata lists, null or NaN = missing.
     """
 
-    name: str = Field(min_length=1, max_length=128, examples=["value"])
-    shape: Annotated[list[Annotated[Whole, Field(ge=1)]], Field(min_length=2, max_length=2, examples=[[1, 1]])]
-    """1, then the number of observations."""
+    name: Literal["value", "timestamp", "covariates"] = Field(examples=["value"])
+    shape: Annotated[list[Annotated[Whole, Field(ge=1)]], Field(min_length=2, max_length=3, examples=[[1, 1]])]
+    """1, then the number of observations; of `covariates`, then that of columns."""
     datatype: Literal["FP64", "FP32", "BYTES"] = Field(examples=["FP64"])
     parameters: TensorParameters = TensorParameters()
     data: Elements | None = Field(default=None, examples=[[121.5]])
@@ -88,7 +93,7 @@ class InferenceRequest(Request):
 
     id: str = Field(default="", max_length=255)
     """The same id and request again give the same answer, and nothing is folded twice."""
-    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=INPUTS_LIMIT)]
+    inputs: Annotated[list[InputTensor], Field(min_length=1, max_length=3)]
     outputs: list[RequestedOutput] = Field(default=[], max_length=2)
     """Those to answer with; default all."""
     parameters: InferenceParameters = InferenceParameters()
@@ -127,12 +132,14 @@ class InferenceAnswer(BaseModel):
 
 
 class TensorMetadata(BaseModel):
-    """-1 in a shape is any number. `parameters.quantiles` are those of the output `quantiles`, in their order."""
+    """-1 in a shape is any number. `parameters.quantiles` are those of the output `quantiles`, in their order, and
+    `parameters.columns` those of the input `covariates`.
+    """
 
     name: str
     datatype: str
     shape: list[int]
-    parameters: dict[str, list[float]] = {}
+    parameters: dict[str, list[float] | list[str]] = {}
 
 
 class ModelMetadata(BaseModel):

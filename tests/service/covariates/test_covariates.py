@@ -1,6 +1,8 @@
 """Covariates over HTTP: taken, kept, told again, and used; names that the model does not take are refused."""
 
 import base64
+from collections.abc import Sequence
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -287,27 +289,35 @@ def test_a_session_that_changes_its_model_keeps_the_covariates_that_both_take(
     assert (back.status_code, back.json()["static"]) == (200, {"area_km2": 1.0}), "static ones stay with the session"
 
 
-def test_the_inference_protocol_takes_covariates_as_tensors(
-    api: httpx2.Client, name: str, rng: np.random.Generator
+@pytest.mark.parametrize("is_flat", [True, False])
+def test_the_inference_protocol_takes_covariates_as_one_tensor(
+    api: httpx2.Client, name: str, rng: np.random.Generator, *, is_flat: bool
 ) -> None:
     days = [{key: one[key] for key in ("timestamp", "value", "covariates")} for one in days_of(rng, 20)]
     put(api, f"{name}.put", days)
+    described = {one["name"]: one for one in api.get("/v2/models/shop").json()["inputs"]}
+    assert described["covariates"]["shape"] == [1, -1, 2]
+    columns = described["covariates"]["parameters"]["columns"]
+    assert columns == ["rain", "promo"]
 
-    def asked(sequence: str, *covariates: str, path: str = "shop", **parameters: object) -> httpx2.Response:
-        given = {"value": [one["value"] for one in days]}
-        given |= {key: [one["covariates"][key] for one in days] for key in covariates if key in ("promo", "rain")}
-        given |= {key: [0.0] * len(days) for key in covariates if key not in given}
-        tensors = [{"name": key, "shape": [1, 20], "datatype": "FP64", "data": row} for key, row in given.items()]
-        times = [one["timestamp"] for one in days]
-        tensors.append({"name": "timestamp", "shape": [1, 20], "datatype": "BYTES", "data": times})
-        parameters |= {"sequence_id": sequence, "sequence_start": True, "freq": "D"}
-        return api.post(f"/v2/models/{path}/infer", json={"inputs": tensors, "parameters": parameters})
+    def asked(sequence: str, columns: Sequence[str], model: str = "shop") -> httpx2.Response:
+        rows = [[one["covariates"].get(column) for column in columns] for one in days]
+        nested = [number for row in rows for number in row] if is_flat else [rows]
+        tensors = [
+            tensor("value", "FP64", [1, 20], [one["value"] for one in days]),
+            tensor("timestamp", "BYTES", [1, 20], [one["timestamp"] for one in days]),
+            tensor("covariates", "FP64", [1, 20, len(columns)], nested),
+        ]
+        parameters = {"sequence_id": sequence, "sequence_start": True, "freq": "D"}
+        return api.post(f"/v2/models/{model}/infer", json={"inputs": tensors, "parameters": parameters})
 
-    told = asked(f"{name}.tensors", "promo", "rain")
+    told = asked(f"{name}.tensor", columns)
     assert told.status_code == 200, told.text
     assert told.json()["outputs"][0]["data"] == medians(api, f"{name}.put", 1)
-    assert state(api, f"{name}.tensors") == state(api, f"{name}.put")
-    [fault] = problem(asked(f"{name}.snow", "rain", "snow"), 422, "invalid-request")["errors"][:1]
-    assert (fault["pointer"], fault["detail"]) == ("/inputs/2/name", "the model shop@1 takes rain, promo")
-    described = api.get("/v2/models/shop").json()["inputs"]
-    assert [one["name"] for one in described] == ["value", "timestamp", "rain", "promo"]
+    assert state(api, f"{name}.tensor") == state(api, f"{name}.put")
+    [fault] = problem(asked(f"{name}.snow", [*columns, "snow"]), 422, "invalid-request")["errors"]
+    assert (fault["pointer"], fault["detail"]) == ("/inputs/2/shape/2", "must be the columns rain, promo")
+
+
+def tensor(name: str, datatype: str, shape: list[int], data: list[Any]) -> dict[str, Any]:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
