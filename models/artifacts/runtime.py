@@ -27,6 +27,9 @@ Of the larger of |forecast| and the session's scale. Two numbers that differ in 
 neighbours in float16, 1/2048 apart.
 """
 
+FAMILIES = {"X86_V4": "-avx512", "X86_V3": "-avx2", "SVE": "-sve"}
+"""What the runtime chooses its code by: the first of these that the processor has, as numpy names them."""
+
 ALL = slice(None)
 _DTYPES = {"tensor(double)": "<f8", "tensor(float)": "<f4", "tensor(float16)": "<f2"}
 
@@ -303,4 +306,7 @@ def _session(path: Path) -> ort.InferenceSession:
 
 def describe() -> str:
     """The runtime that forecasts' bits depend on: engine, version and processor family."""
-    return f"onnxruntime {ort.__version__} {platform.machine().replace('_', '-')}"
+    machine = platform.machine().replace("_", "-")
+    found = np.show_config(mode="dicts")["SIMD Extensions"]["found"]
+    family = next((name for feature, name in FAMILIES.items() if feature in found), "")
+    return f"onnxruntime {ort.__version__} {machine}{family}"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from service.listing.index import SessionIndex
 from service.storage.connection import StoreUnavailable
@@ -11,6 +12,8 @@ PAUSE_S = 2.0
 """Between two updates while commits go on; the first after a pause is made at once."""
 PAUSE_FACTOR = 4.0
 """A pause lasts at least this many times what the update took: where writes wait for a slow disk, commits go first."""
+SETTLE_S = 1.0
+"""Whoever lists sessions waits no longer than this for what was just committed here."""
 SLICE = 256
 """Sessions that are noted at once. Of a thousand, the store's and this process's next answers would come 10 ms late."""
 
@@ -25,6 +28,9 @@ class Bookkeeping:
         self._updated: dict[str, int] = {}
         self._gone: set[str] = set()
         self._news = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._begun, self._ended = 0, 0
+        self._ending = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
     def committed(self, sessions: Sequence[str], now_ms: int) -> None:
@@ -40,6 +46,16 @@ class Bookkeeping:
             self._updated.pop(session, None)
         self._gone.update(sessions)
         self._news.set()
+
+    async def settle(self) -> None:
+        """Wait, for a moment at most, until the index has what was committed here: who writes and then lists finds it."""
+        expected = self._begun + bool(self._updated or self._gone)
+        if self._ended >= expected:
+            return
+        self._wanted.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S), self._ending:
+                await self._ending.wait_for(lambda: self._ended >= expected)
 
     def start(self) -> None:
         self._task = asyncio.get_running_loop().create_task(self._run(), name="bookkeeping")
@@ -65,10 +81,21 @@ class Bookkeeping:
                 whole = True
                 await self._news.wait()
                 began = clock()
-                await self._update(SLICE)
+                await self._round()
             except StoreUnavailable:
                 whole = False  # a store that comes back may have come back empty
-            await asyncio.sleep(max(PAUSE_S - (clock() - began), PAUSE_FACTOR * (clock() - began)))
+                self._begun = self._ended
+            pause = max(PAUSE_S - (clock() - began), PAUSE_FACTOR * (clock() - began))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wanted.wait(), pause)
+            self._wanted.clear()
+
+    async def _round(self) -> None:
+        self._begun += 1
+        await self._update(SLICE)
+        async with self._ending:
+            self._ended = self._begun
+            self._ending.notify_all()
 
     async def _update(self, at_once: int) -> None:
         """Note all that is known now, so many sessions at once."""

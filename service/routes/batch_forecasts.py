@@ -96,6 +96,7 @@ async def _sessions(core: Core, asked: ForecastBatch) -> AsyncIterator[Sequence[
             yield asked.sessions[at : at + SESSIONS_AT_ONCE]
         return
     after = ""
+    await core.bookkeeping.settle()
     while True:
         page = await core.index.by_name(prefix=asked.prefix or "", after=after, limit=SESSIONS_AT_ONCE)
         if page:

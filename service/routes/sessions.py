@@ -130,6 +130,7 @@ async def purge_sessions(request: Request, core: CoreDep) -> Response:
 async def list_sessions(query: Annotated[ListQuery, Query()], core: CoreDep) -> Response:
     """Sessions, page by page. Order and total may lag a few seconds."""
     size = min(query.page_size or core.settings.page_size, core.settings.page_size_limit)
+    await core.bookkeeping.settle()
     names, token = await _page(core, query, size)
     views = await core.views.many(names)
     core.bookkeeping.gone([name for name, view in zip(names, views, strict=True) if view is None])

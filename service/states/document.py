@@ -87,6 +87,7 @@ class State(Part, frozen=True):
 
     Attributes:
         first: time of the first observation, the phase of the grid.
+        runtime: what folded it; another one's forecasts may differ by their rounding.
         flags: what else the session remembers of itself, such as "short_rebuild".
         arrays: of the state; where the model was not at hand, one of unknown bytes.
         data: the state's bytes, base64.
@@ -101,6 +102,7 @@ class State(Part, frozen=True):
     flags: list[str]
     model: str
     fingerprint: str
+    runtime: str
     arrays: list[Array]
     data: str
     kept: list[Kept]

@@ -6,6 +6,7 @@ from math import isnan
 
 import msgspec
 
+from models.artifacts.runtime import describe
 from models.covariates import Encoding
 from service.sessions.records import WholeRecords
 from service.sessions.registry import LoadedModel
@@ -67,6 +68,7 @@ def _document(whole: Whole) -> State:
         flags=[str(flag.name).lower() for flag in CARRIED if int(head["flags"]) & flag],
         model=whole.place.label.model,
         fingerprint=f"sha256:{whole.fingerprint.hex()}",
+        runtime=describe(),
         arrays=arrays(whole.loaded) if whole.is_readable else [Array("state", "uint8", [len(whole.record.state)])],
         data=_text(whole.record.state),
         kept=_kept(whole),

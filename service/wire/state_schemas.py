@@ -55,6 +55,8 @@ class State(BaseModel):
     flags: list[str]
     model: str
     fingerprint: str
+    runtime: str
+    """What folded it; another one's forecasts may differ by their rounding."""
     arrays: list[StateArray]
     data: str
     kept: list[StateKept]

@@ -174,6 +174,15 @@ def test_delete_forgets_and_may_be_repeated(api: httpx2.Client, name: str) -> No
     assert api.get(f"/v1/sessions/{name}").status_code == 404
 
 
+def test_who_writes_and_then_lists_finds_what_was_written(api: httpx2.Client, name: str) -> None:
+    for number in range(5):
+        assert api.put(f"/v1/sessions/{name}.{number}", json={"observations": [{"value": 1}]}).status_code == 201
+        listed = api.get("/v1/sessions", params={"prefix": f"{name}."}).json()["sessions"]
+        assert [one["session"] for one in listed] == [f"{name}.{before}" for before in range(number + 1)]
+        outcomes = api.post("/v1/forecasts:batch", json={"prefix": f"{name}.{number}"}).json()["outcomes"]
+        assert [one["status"] for one in outcomes] == [200]
+
+
 def test_the_list_pages_through_the_sessions_of_a_prefix(api: httpx2.Client, name: str) -> None:
     names = [f"{name[:90]}.{number:02d}" for number in range(7)]
     for one in names:

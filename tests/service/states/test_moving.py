@@ -157,3 +157,8 @@ def test_a_state_is_read_again_only_where_it_changed(api: httpx2.Client, name: s
     begin(api, name, LIVES["a tail"])
     etag = api.get(f"/v1/sessions/{name}/state").headers["etag"]
     assert api.get(f"/v1/sessions/{name}/state", headers={"If-None-Match": etag}).status_code == 304
+
+
+def test_a_state_names_the_runtime_that_folded_it(api: httpx2.Client, name: str) -> None:
+    begin(api, name, LIVES["counted steps"], 10)
+    assert exported(api, name)["runtime"] == api.get("/v1/status").json()["store"]["runtime"]
