@@ -17,12 +17,13 @@ ARGS ?=
 
 setup: $(STAMP)
 
-# torch comes first: it is the largest part, and everything after it agrees with its version.
+# torch comes first: it is the largest part, and everything after it agrees with its version. In the mode "compat" a
+# folder named hiddenstate beside a script, such as this checkout, does not hide the package.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install torch==2.13.0
-	$(BIN)/pip install -c constraints.txt -e '.[server,tracing,dev]'
+	$(BIN)/pip install -c constraints.txt --config-settings editable_mode=compat -e '.[server,tracing,dev]'
 	@touch $@
 
 run: setup

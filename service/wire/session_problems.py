@@ -40,6 +40,10 @@ class ObservationNotFound(ServiceError):
     status, slug, title = 404, "observation-not-found", "Observation not found"
 
 
+UNCHANGING = {"freq", "timezone", "static"}
+"""Settings that a session keeps for its life."""
+
+
 class SessionExists(ServiceError):
     """`differences` are the names of the settings that differ, "observations", or, of a state to import, "state"."""
 
@@ -48,6 +52,8 @@ class SessionExists(ServiceError):
     def __init__(
         self, at: Standing, differences: Sequence[str], cure: str = "PATCH changes settings, POST adds observations"
     ) -> None:
+        if fixed := [name for name in differences if name in UNCHANGING]:
+            cure = f"{' and '.join(fixed)} cannot change, so take another id, or DELETE this session first"
         super().__init__(
             f"session {at.session} exists and differs in {', '.join(differences)}: {cure}",
             at=at,

@@ -18,7 +18,7 @@ import pytest
 from tests.hiddenstate.command import environment
 
 DOCS = Path(__file__).parents[2] / "docs"
-BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:\s*[^`]*?^```json\n(.*?)^```\n)?", re.M | re.S)
+BLOCK = re.compile(r"^```sh\n(.*?)^```\n(?:(?:(?!```)[^\n]*\n)*?```json\n(.*?)^```\n)?", re.M | re.S)
 END = "--- end of block"
 REFUSED = '{"type":"/problems/'
 """A problem document begins so."""

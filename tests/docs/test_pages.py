@@ -34,8 +34,7 @@ def test_the_page_about_training_is_true(tmp_path: Path) -> None:
     """With one update, which makes no good model: so it is published whatever it is worth."""
     train = "hiddenstate train sales.csv --from daily"
     short = f"{train} --updates 1 --chunks 1 --synthetic-series 20 --threads 1 --publish-anyway"
-    serve = f"hiddenstate serve --data-dir {tmp_path / 'data'}"
-    places = {train: short, "hiddenstate serve": serve, "8001": str(free_port())}
+    places = {train: short, "8001": str(free_port())}
     run("how-to/train-your-own-model.md", tmp_path, places)
     assert (tmp_path / "trained" / "sales" / "1" / "report.html").exists()
 

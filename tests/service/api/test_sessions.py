@@ -52,6 +52,7 @@ def test_another_put_is_refused_and_says_what_differs(
     assert refused.status_code == 409
     assert refused.json()["type"] == "/problems/session-exists"
     assert refused.json()["differences"] == [named]
+    assert ("take another id" in refused.json()["detail"]) == (named in ("freq", "timezone"))
 
 
 def test_a_long_history_is_folded_whole(api: httpx2.Client, name: str) -> None:

@@ -37,7 +37,8 @@ function fault({ pointer, parameter, detail }) {
   return h("li", {}, h("code", {}, pointer ?? parameter ?? "the request"), ` ${detail}`);
 }
 
-/** Show a failure in an element, or nothing. */
+/** Show a failure in an element, where it can be seen, or nothing. */
 export function showProblem(element, error, retry = null) {
   fill(element, error ? problemBox(error, retry) : null);
+  if (error) element.scrollIntoView({ block: "nearest" });
 }

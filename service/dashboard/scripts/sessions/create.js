@@ -60,7 +60,8 @@ function observationOf(line) {
   const timestamp = parts.length > 1 ? parts[0] : undefined;
   const value = parts.at(-1);
   if (parts.length > 2 || Number.isNaN(Number(value))) {
-    throw new TypeError(`\u201c${line}\u201d is no observation: write the time, a comma, and the value with a point, such as 2026-11-20, 119.5.`);
+    const text = `\u201c${line}\u201d is no observation: write the time, a comma, and the value with a point, such as 2026-11-20, 119.5.`;
+    throw Object.assign(new TypeError(text), { title: "A line of the history cannot be read" });
   }
   return { timestamp, value: value === "" ? null : Number(value) };
 }
