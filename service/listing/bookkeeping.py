@@ -48,7 +48,7 @@ class Bookkeeping:
         self._news.set()
 
     async def settle(self) -> None:
-        """Wait, for a moment at most, until the index has what was committed here: who writes and then lists finds it."""
+        """Wait, for a moment at most, until the index has what was committed here: who then lists finds it."""
         expected = self._begun + bool(self._updated or self._gone)
         if self._ended >= expected:
             return

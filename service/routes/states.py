@@ -14,6 +14,9 @@ from service.routes.exchange import (
     within,
 )
 from service.wire import schemas, state_schemas
+from service.wire.problems import TooLarge
+
+LARGER = "after decompression the state is larger than"
 
 router = APIRouter(tags=["sessions"], responses=PROBLEMS)
 PATH = "/v1/sessions/{session}/state"
@@ -32,7 +35,11 @@ async def put_state(session: SessionDep, request: Request, core: CoreDep) -> Res
 
     Over another session it is put only with If-Match. A state that was changed or damaged is refused.
     """
-    body = await json_body(request, core, limit=core.settings.state_limit_bytes)
+    limit = core.settings.state_limit_bytes
+    try:
+        body = await json_body(request, core, limit=limit)
+    except TooLarge:
+        raise TooLarge(limit, f"{LARGER} {limit} bytes, the service's setting HIDDENSTATE_STATE_LIMIT_BYTES") from None
     work = core.importer.put(session, body, if_match(request))
     view, created = await within(core.settings.long_deadline_s, work)
     answer = view.body(core.registry)

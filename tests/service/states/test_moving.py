@@ -162,3 +162,15 @@ def test_a_state_is_read_again_only_where_it_changed(api: httpx2.Client, name: s
 def test_a_state_names_the_runtime_that_folded_it(api: httpx2.Client, name: str) -> None:
     begin(api, name, LIVES["counted steps"], 10)
     assert exported(api, name)["runtime"] == api.get("/v1/status").json()["store"]["runtime"]
+
+
+def test_a_state_larger_than_the_service_reads_is_refused_and_the_setting_named(
+    api: httpx2.Client, service: Service, name: str
+) -> None:
+    begin(api, name, LIVES["counted steps"], 10)
+    state = exported(api, name)
+    running = serving(service.registry, service.store_url, state_limit_bytes=1024)
+    with running as other, httpx2.Client(base_url=other.url, timeout=60) as client:
+        refused = problem(put(client, f"{name}.b", state), 413, "too-large")
+    assert refused["limit"] == 1024
+    assert "HIDDENSTATE_STATE_LIMIT_BYTES" in refused["detail"]
