@@ -201,7 +201,7 @@ class TooLarge(ServiceError):
     def __init__(self, limit: int, detail: str | None = None) -> None:
         whole = (
             f"the body is larger than {limit} bytes after decompression; send it in parts: of a long history the first "
-            "by PUT and the rest by POST, for the same forecasts to the bit; batches as JSON Lines or Arrow, of any length"
+            "by PUT and the rest by POST, for the same forecasts to the bit; batches as JSON Lines or Arrow"
         )
         super().__init__(detail or whole, limit=limit)
 
