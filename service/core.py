@@ -196,6 +196,7 @@ def _joined(
         alone,
         clock=clock,
         origin=None if monitor.tracing is None else monitor.tracing.current,
+        again=lambda work: work.again,
         max_waiting=settings.queue_limit,
         max_waiting_per_session=settings.session_queue_limit,
     )

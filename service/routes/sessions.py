@@ -114,7 +114,8 @@ async def rewind_session(session: SessionDep, request: Request, core: CoreDep) -
 async def verify_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
     """Fold the retained observations again: step by step against the live state, and unrolled within the tolerance."""
     await require_no_members(request, core)
-    return reply(await within(core.settings.long_deadline_s, core.verifier.verify(session)))
+    body, etag = await within(core.settings.long_deadline_s, core.verifier.verify(session))
+    return reply(body, etag=etag)
 
 
 @router.post("/v1/sessions:purge", response_model=schemas.Purged)

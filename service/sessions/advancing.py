@@ -163,7 +163,7 @@ async def committed(
         events.append(drift.event(label, whole.record.head, answer, step))
     if isinstance(work, Observe) and work.anew and whole.expected is not None:
         events.insert(0, Happened(work.session, "reset", 0, None))
-    outcome = await records.replace(whole, token, work.digest, *events)
+    outcome = await records.replace(whole, token, work.digest, *events, recognised=work.is_recognised)
     if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
         return Reply.of(label, answer)
     if outcome is Outcome.REPLAYED:

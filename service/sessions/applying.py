@@ -15,6 +15,7 @@ from service.sessions.rules import Plan
 from service.sessions.whole import Whole
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, IMPUTED, Answer, read_answers
 from service.storage.layout import AnswerKind, Bytes, HeadFlag, Structured, mark
+from service.wire.problems import pointer
 from service.wire.session_problems import ResultNotFinite
 
 
@@ -39,15 +40,15 @@ class Applying:
         values = np.concatenate([again["value"], plan.values])
         instants = [*again["timestamp"].tolist(), *plan.instants]
         numbers = np.concatenate([again["covariates"], _numbers(plan, loaded)])
-        folded = await self._folding.fold(
-            loaded,
-            state,
-            values,
-            lambda begin, end: entries.context(loaded, plan.label.grid, instants[begin:end], numbers[begin:end]),
-            keep=[step - start for step in record.snapshot_steps(start, plan.step)],
-        )
+
+        def context(begin: int, end: int) -> NDArray[np.float32]:
+            return entries.context(loaded, plan.label.grid, instants[begin:end], numbers[begin:end])
+
+        keep = [step - start for step in record.snapshot_steps(start, plan.step)]
+        folded = await self._folding.fold(loaded, state, values, context, keep)
         if not loaded.model.finite(np.stack([folded.state, *folded.kept.values()])).all():
-            raise ResultNotFinite(plan.place.standing())
+            bad = start + await self._folding.first_not_finite(loaded, state, values, context)
+            raise ResultNotFinite.after(plan.place.standing(), pointer(*plan.source(bad)))
         record.state[:] = folded.state
         for number, kept in folded.kept.items():
             record.keep_snapshot(start + number, kept)

@@ -20,6 +20,8 @@ STEPS_TOGETHER = 3
 """Steps of a slice where many fold together."""
 TOGETHER = 64
 """Most sessions in a slice."""
+LOOKED_AT = 256
+"""States of a fold that are kept at once, to find the first that is not finite."""
 
 Calendar = Callable[[int, int], NDArray[np.float32]]
 """Calendar features (n, 5) of the steps from the first to before the second number."""
@@ -105,6 +107,22 @@ class Folding:
                 self._jobs.remove(job)
         return Folded(job.state, job.issued, job.kept)
 
+    async def first_not_finite(
+        self, loaded: LoadedModel, state: Bytes, values: NDArray[np.float64], calendar: Calendar
+    ) -> int:
+        """The first step, counted from 1, after which the state is not finite; a fold found that there is one."""
+        begin, end = 0, len(values)
+        while True:
+            stride = -(-(end - begin) // LOOKED_AT)
+            stops = [*range(stride, end - begin, stride), end - begin]
+            folded = await self.fold(loaded, state, values[begin:end], _later(calendar, begin), stops)
+            number = int(np.argmin(loaded.model.finite(np.stack([folded.kept[stop] for stop in stops]))))
+            if stride == 1:
+                return begin + stops[number]
+            if number:
+                state = folded.kept[stops[number - 1]]
+            begin, end = begin + (stops[number - 1] if number else 0), begin + stops[number]
+
     async def _work(self) -> None:
         while self._drop_those_done():
             loaded = self._jobs[0].loaded
@@ -118,6 +136,11 @@ class Folding:
         """The jobs that are left. One that was cancelled may stand there yet: its caller has not run again."""
         self._jobs = [job for job in self._jobs if not job.done.done()]
         return self._jobs
+
+
+def _later(calendar: Calendar, steps: int) -> Calendar:
+    """The features of the steps after the first ones."""
+    return lambda first, last: calendar(steps + first, steps + last)
 
 
 def _fold_on(loaded: LoadedModel, sharing: Sequence[_Job]) -> None:

@@ -111,6 +111,14 @@ class Planned:
             yield self._batch(taken[at : at + together])
             at += together
 
+    def where(self, series: int, step: int) -> tuple[str | int, ...]:
+        """Path, as in a PUT, to the observation that the state after a step ceased to be finite for."""
+        if (plan := self._plans.get(series)) is not None:
+            return plan.source(step)
+        rows = slice(int(self._histories.starts[series]), int(self._histories.ends[series]))
+        seen = self._histories.values[rows][self._numbers[rows] < step]
+        return "observations", int(np.nan_to_num(np.abs(seen)).argmax())
+
     def _numbered(self, readable: NDArray[np.bool_]) -> tuple[Integers, NDArray[np.bool_]]:
         """(R,) steps before each row in its series, and (N,) whether that is plainly so."""
         histories, starts = self._histories, self._histories.starts
@@ -147,7 +155,8 @@ class Planned:
             if is_plain:
                 return
             self._require_finite(series)
-            plan = Plan(replace(self._place, label=self._place.label._replace(session=session)))
+            place = replace(self._place, label=self._place.label._replace(session=session))
+            plan = Plan(place, is_history=True)
             for index, observation in enumerate(self._histories.observations(series)):
                 plan.add(observation, ("observations", index))
         except ServiceError as refused:

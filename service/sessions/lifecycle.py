@@ -21,21 +21,20 @@ from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Plan, require_match
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
-from service.sessions.work import NO_DIGEST, Delete, End, Observe, Reply, Reset, Resettle, Write
+from service.sessions.work import NO_DIGEST, Delete, End, Reply, Reset, Resettle, Write
 from service.settings import Settings
 from service.storage.endings import Endings
 from service.storage.store import Change, Kind, Outcome
 from service.storage.store import StoreUnavailable as Unanswered
 from service.wire import render
 from service.wire.parsing import Observation
-from service.wire.problems import AGAIN, DeadlineExceeded, ServiceError, Standing
+from service.wire.problems import DeadlineExceeded, ServiceError, Standing
 from service.wire.schemas import SessionPatch, SessionSettings
 from service.wire.session_problems import (
     ConcurrentUpdate,
     IdempotencyKeyReused,
     ModelMismatch,
     ModelUnavailable,
-    PreconditionFailed,
     RecordDamaged,
     SessionExists,
     SessionNotFound,
@@ -131,7 +130,7 @@ class Sessions:
         return await self._changed(work, at_step_0)
 
     async def delete(self, work: Delete, over: Callable[[], bool]) -> Reply:
-        """Forget a session. One that is not there is deleted already, unless If-Match names a state of it.
+        """Forget a session. One that is not there is deleted already, whatever state of it If-Match names.
 
         Args:
             over: whether nobody waits for it any more.
@@ -157,17 +156,18 @@ class Sessions:
         try:
             reply = await self._advancing.observe(last)
         except SessionNotFound:
-            return await self._ended(last)
+            return await self._ended(work)
         assert reply.told is not None, "an observation is answered by an Advance"
         if last.token is not None:
-            with _settled_later():
+            with _settled_later(work):
                 await self._endings.keep(*reply.told, last.token, last.digest)
         await self._forget(work.session, reply.told[1].incarnation)
         return reply
 
-    async def _ended(self, last: Observe) -> Reply:
+    async def _ended(self, work: End) -> Reply:
         """The answer that was given to these last observations. Raises SessionNotFound or IdempotencyKeyReused."""
-        with _settled_later():
+        last = work.last
+        with _settled_later(work):
             ending = None if last.token is None else await self._endings.find(last.session)
         if ending is None or ending.token != last.token:
             raise SessionNotFound(last.session)
@@ -199,8 +199,6 @@ class Sessions:
             require_match(whole.place, if_match)
             # The position that was read: a command that comes late must not delete what was made since.
             return whole.expected, whole.full
-        if if_match is not None:
-            raise PreconditionFailed(Standing(session), None)
         return NOWHERE, False
 
     async def _created(self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation]) -> bool:
@@ -209,7 +207,7 @@ class Sessions:
         place = whole.place
         if place.max_gap is not None:  # long closures are ordinary in a history
             place = replace(place, max_gap=self._settings.warm_up_gap_limit)
-        plan = Plan(place)
+        plan = Plan(place, is_history=True)
         await self._advancing.plan(plan, observations, lambda index: ("observations", index))
         if plan.values:
             await self._applying.apply(whole, plan, token=token, digest=NO_DIGEST, status=200)
@@ -296,12 +294,12 @@ class Sessions:
 
 
 @contextmanager
-def _settled_later() -> Iterator[None]:
+def _settled_later(work: End) -> Iterator[None]:
     """Raises DeadlineExceeded where the store does not answer: what was folded before is."""
     try:
         yield
     except Unanswered as error:
-        raise DeadlineExceeded(f"{error}; {AGAIN}") from None
+        raise DeadlineExceeded(f"{error}; {work.again}") from None
 
 
 def digest_of(observations: Sequence[Observation] | None) -> bytes:

@@ -52,7 +52,7 @@ class Rebuilding:
         begin = start if full else max(start, whole.record.step - ring)
         made = await self._folded(whole, loaded, start, state, begin=begin, ring=ring, full=full)
         if not loaded.model.finite(made.record.state[None])[0]:
-            raise ResultNotFinite(whole.place.standing())
+            raise ResultNotFinite(whole.place.standing(), "what is retained by this model")
         mark(made.record.head, HeadFlag.SHORT_REBUILD, on=start > 0)
         return made
 

@@ -20,6 +20,7 @@ from service.storage.record import DamagedRecord, Record, find_damage, heads_of
 from service.storage.store import Change, Found, HistoryReading, Kind, Outcome, SessionStore
 from service.wire.problems import (
     AGAIN,
+    LOOK_FIRST,
     DeadlineExceeded,
     DurabilityUnconfirmed,
     ServiceError,
@@ -204,11 +205,14 @@ class WholeRecords:
         """Give a new session its time to live, once its freq is known."""
         self._creator.settle_expiry(whole.record, asked)
 
-    async def replace(self, whole: Whole, token: bytes, digest: bytes, *events: Event) -> Outcome:
+    async def replace(
+        self, whole: Whole, token: bytes, digest: bytes, *events: Event, recognised: bool = True
+    ) -> Outcome:
         """Store the record, changed and with its revision raised; anything but APPLIED and REPLAYED was not stored.
 
         Args:
             events: what is told of it, once it is stored.
+            recognised: whether the same request again would change nothing more.
         Raises:
             StoreUnavailable: it was not stored.
             DeadlineExceeded: perhaps it was.
@@ -226,7 +230,7 @@ class WholeRecords:
             history=await asyncio.to_thread(whole.history) if len(whole.slots) > AT_ONCE else whole.history(),
         )
         try:
-            outcome = await self.commit(change)
+            outcome = await self.commit(change, recognised=recognised)
         except DurabilityUnconfirmed:
             self._committed([whole.session], whole.now_ms)
             self.tell(*events)
@@ -240,10 +244,10 @@ class WholeRecords:
             self._committed([whole.session], whole.now_ms)
         return outcome
 
-    async def commit(self, change: Change) -> Outcome:
+    async def commit(self, change: Change, *, recognised: bool = True) -> Outcome:
         """One change. Raises what `replace` raises."""
         [outcome] = await self._store.commit([change])
-        return _settled(change.session, outcome)
+        return _settled(change.session, outcome, recognised)
 
     def tell(self, *events: Event) -> None:
         """These things were committed."""
@@ -267,15 +271,15 @@ class WholeRecords:
         return _settled(whole.session, outcome) is Outcome.APPLIED
 
 
-def _settled(session: str, outcome: Outcome) -> Outcome:
+def _settled(session: str, outcome: Outcome, recognised: bool = True) -> Outcome:
     """An outcome of the script. Raises what the others mean to a client."""
     match outcome:
         case Outcome.UNAVAILABLE:
             raise StoreUnavailable("the store did not take the change; nothing was changed")
         case Outcome.UNKNOWN:
-            raise DeadlineExceeded(f"the store did not confirm in time; {AGAIN}")
+            raise DeadlineExceeded(f"the store did not confirm in time; {AGAIN if recognised else LOOK_FIRST}")
         case Outcome.UNCONFIRMED:
-            raise DurabilityUnconfirmed(session)
+            raise DurabilityUnconfirmed(session, recognised=recognised)
     return outcome
 
 

@@ -152,13 +152,14 @@ class Plan:
         corrections: other values for steps that were folded before; NaN = missing.
         beside: by step, other covariates: by their place among the numbers.
         again: the steps of those observations that were folded before, with the same value.
+        sources: by step, the observation of the request that it was taken from.
         step, last: where the session stands after the steps to fold.
     """
 
     __slots__ = (
         *("again", "beside", "corrections", "covariates", "imputed", "instants", "label", "last", "place"),
-        *("step", "undecided", "values"),
-        *("_correctable_from", "_correcting", "_overwritten", "_retained"),
+        *("sources", "step", "undecided", "values"),
+        *("_correctable_from", "_correcting", "_is_history", "_overwritten", "_retained"),
     )
 
     def __init__(
@@ -168,6 +169,7 @@ class Plan:
         *,
         correcting: bool = False,
         correctable_from: int = 0,
+        is_history: bool = False,
     ) -> None:
         """A plan for a session that stands at `place`.
 
@@ -175,11 +177,13 @@ class Plan:
             retained: looks an observation up by its step; None = the history is not at hand.
             correcting: another value for a retained step corrects it; else it is refused.
             correctable_from: the oldest step that can be corrected, where the history is at hand.
+            is_history: the observations are those that a session is created with.
         """
         self.place = place
         self._retained = retained
         self._correcting = correcting
         self._correctable_from = correctable_from
+        self._is_history = is_history
         self._overwritten = 0
         self.corrections: dict[int, float] = {}
         self.beside: dict[int, Given] = {}
@@ -192,6 +196,7 @@ class Plan:
         self.values: list[float] = []
         self.imputed: list[bool] = []
         self.again: list[int] = []
+        self.sources: dict[int, Where] = {}
 
     def add(self, observation: Observation, where: Where) -> None:
         """Take up the next observation of the request.
@@ -217,6 +222,7 @@ class Plan:
         if ahead > 1:
             self._impute(ahead - 1, where)
         self._fold(instant, value, self._numbers(given), imputed=False)
+        self.sources[self.step] = where
 
     @property
     def corrected(self) -> int:
@@ -244,7 +250,17 @@ class Plan:
             before.taken,
         )
 
-    def correct(self, step: int, value: float, too_old: Fault, given: Given | None = None) -> None:
+    def source(self, step: int) -> Where:
+        """Path to the observation of the request that the state after a step ceased to be finite for.
+
+        It is the largest up to there: a state may bear it, and not the next, ordinary one.
+        """
+        seen = [at for at in self.sources if at <= step]
+        return self.sources[max(seen or self.sources, key=self._size)]
+
+    def correct(
+        self, step: int, value: float, too_old: Fault, given: Given | None = None, where: Where = ()
+    ) -> None:
         """Give a step that was folded before another value, and other covariates where some are given.
 
         Raises:
@@ -256,6 +272,7 @@ class Plan:
             self._overwritten += not self.imputed[planned]
             self.values[planned], self.imputed[planned] = value, False
             self.covariates[planned] = changed(self.covariates[planned], given or {})
+            self.sources[step] = where
             return
         if self._retained is None:
             raise NeedsHistory
@@ -269,6 +286,12 @@ class Plan:
         else:
             self.corrections[step] = value
             self.beside[step] = {**self.beside.get(step, {}), **(given or {})}
+            self.sources[step] = where
+
+    def _size(self, step: int) -> float:
+        planned = step - self.place.step - 1
+        value = self.values[planned] if planned >= 0 else self.corrections.get(step, nan)
+        return 0.0 if isnan(value) else abs(value)
 
     def _fold(self, instant: int, value: float, numbers: tuple[float, ...], *, imputed: bool) -> None:
         self.instants.append(instant)
@@ -309,18 +332,24 @@ class Plan:
         if max_gap is None:
             raise GapRejected(at, missing=missing, errors=fault)
         if missing > max_gap:
-            raise GapTooLong(at, missing=missing, max_gap=max_gap, errors=fault)
+            raise GapTooLong(at, missing=missing, max_gap=max_gap, than=self._allowed(max_gap), errors=fault)
         grid = self.label.grid
         for _ in range(missing):
             self._fold(NO_TIME if grid is None else grid.next(self.last), nan, self._numbers({}), imputed=True)
 
+    def _allowed(self, max_gap: int) -> str:
+        """What a gap is longer than, and what can be done about it."""
+        if self._is_history:
+            return f"the {max_gap} that {GapTooLong.HISTORY}"
+        return GapTooLong.SESSION if self.place.revision else GapTooLong.NEW
+
     def _take_again(self, step: int, instant: int, value: float, given: Given, where: Where) -> None:
         """An observation of a step that was folded before: a replay where it is the same one, else refused."""
-        stored = self._folded(step)
+        stored, at = self._folded(step), pointer(*where)
         if stored is not None and _is_same(stored, value, given):
             self.again.append(step)
         elif self._correcting and step >= 1:
-            self.correct(step, value, Fault("is too old to be corrected", pointer(*where)), given)
+            self.correct(step, value, Fault("is too old to be corrected", at), given, where)
         elif stored is not None and step == self.step:
             grid = self.label.grid
             key = str(step) if grid is None else grid.format(instant)
@@ -328,8 +357,9 @@ class Plan:
             held = None if step > self.place.step else render.record(self.label, stored)
             raise ObservationConflict(self._standing(), key, held, fault)
         else:
-            fault = [Fault("is older than the last observation", pointer(*where))]
-            raise OutOfOrder(self._standing(), fault, listed=step > self.place.step)
+            is_listed = step > self.place.step or not self.place.step
+            fault = [Fault("is not later than those before it" if is_listed else "is older than the last observation", at)]
+            raise OutOfOrder(self._standing(), fault, listed=at if is_listed else None)
 
     def _folded(self, step: int) -> Observed | None:
         """An observation that this request or an earlier one had folded, if it is retained."""

@@ -101,13 +101,13 @@ class Verifier:
     folding: Folding
     unroller: Unroller
 
-    async def verify(self, session: str) -> render.Json:
-        """A Verification. Raises what `WholeRecords.existing` raises."""
+    async def verify(self, session: str) -> tuple[render.Json, str]:
+        """A Verification, and the ETag of the state that it proves. Raises what `WholeRecords.existing` raises."""
 
-        async def verified(whole: Whole | None, _: int) -> render.Json | None:
+        async def verified(whole: Whole | None, _: int) -> tuple[render.Json, str] | None:
             if whole is None:
                 raise SessionNotFound(session)
-            return await self._verified(whole)
+            return await self._verified(whole), render.head_etag(whole.record.head)
 
         return await self.records.work(session, verified)
 

@@ -98,7 +98,7 @@ class View:
             raise SessionEmpty(self.standing)
         fan = model.issued(states) if horizon == 1 and not future else self._fan(horizon, direct, future)
         if not np.isfinite(fan).all():
-            raise ResultNotFinite(self.standing)
+            raise ResultNotFinite(self.standing, "what the session holds")
         return entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
 
     def answer(self, quantiles: NDArray[np.float64], levels: Sequence[int]) -> bytes:

@@ -9,6 +9,7 @@ import msgspec
 from service.storage.answers import Answer, Label
 from service.wire import render, schemas
 from service.wire.parsing import Observation
+from service.wire.problems import AGAIN, LOOK_FIRST
 from service.wire.schemas import Correction, SessionPatch, SessionSettings
 
 NO_DIGEST = bytes(8)
@@ -38,6 +39,16 @@ class Write(msgspec.Struct, frozen=True):  # made ten times as fast as a frozen 
     if_match: tuple[str, ...] | None = None
     stored: bool = False
 
+    @property
+    def is_recognised(self) -> bool:
+        """Whether the same request again changes nothing more."""
+        return True
+
+    @property
+    def again(self) -> str:
+        """What a client can do that does not know what became of it."""
+        return AGAIN if self.is_recognised else LOOK_FIRST
+
 
 class Observe(Write, frozen=True, kw_only=True):
     """Observations of one session, as one request sent them.
@@ -65,6 +76,10 @@ class Observe(Write, frozen=True, kw_only=True):
         placed = (one.timestamp is not None or one.step is not None for one in self.observations)
         return self.if_match is not None or any(placed)
 
+    @property
+    def is_recognised(self) -> bool:
+        return self.token is not None or self.is_placed
+
     def where(self, index: int) -> tuple[int, ...]:
         """Path to an observation in the body."""
         return (index,) if self.listed else ()
@@ -74,6 +89,10 @@ class End(Write, frozen=True, kw_only=True):
     """The last observations of a session: once they are folded, and the answer is known, it is forgotten."""
 
     last: Observe
+
+    @property
+    def is_recognised(self) -> bool:
+        return self.last.is_recognised
 
 
 class Correct(Write, frozen=True, kw_only=True):

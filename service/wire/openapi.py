@@ -162,7 +162,7 @@ CALLS = {
     (SESSION, "delete"): Call((409, 412, 422, 428), conditional=True),
     (SESSION + ":reset", "post"): Call((*WRITE, 415), conditional=True, keyed=True),
     (SESSION + ":rewind", "post"): Call(WRITE, body="Rewind", conditional=True, keyed=True),
-    (SESSION + ":verify", "post"): Call((404, 409, 415, 422), etag=False),
+    (SESSION + ":verify", "post"): Call((404, 409, 415, 422)),
     (SESSION + ":forecast", "post"): Call((404, 409, 422), body="WhatIf", etag=False),
     (SESSION + "/state", "get"): Call((304, 404, 409, 422), reads=True),
     (SESSION + "/state", "put"): Call((409, 412, 422), body="State", conditional=True),

@@ -185,7 +185,8 @@ PAGES = _pages(
     Page(
         s.GapTooLong(AT, missing=365, max_gap=32),
         "More observations are missing before this one than the session imputes. Often the year is mistyped.",
-        "Check the date. Send the missing ones, or raise <code>max_gap</code> with PATCH.",
+        "Check the date. Send the missing ones, or raise <code>max_gap</code> with PATCH. Of a session that is not there "
+        "yet, PUT the whole history: within it, longer gaps are imputed.",
     ),
     Page(
         s.IdempotencyKeyReused(AT),
@@ -199,7 +200,8 @@ PAGES = _pages(
     ),
     Page(
         s.ResultNotFinite(AT),
-        "From this value no finite forecast follows. Nothing was stored.",
+        "From this value no finite forecast follows. Nothing was stored. Of a list, <code>errors</code> points to the "
+        "first such value.",
         "Check the value and its unit.",
     ),
     Page(

@@ -14,11 +14,13 @@ INFERENCE = "/v2"
 """Where the Open Inference Protocol is spoken."""
 TIME_SERIES = "/v1/timeseries/forecast"
 """Where histories are sent in KServe's shape."""
-AGAIN = (
-    "the same request again settles it (a bare value, without timestamp, step, Idempotency-Key or If-Match, would be "
-    "folded twice: give it one, or look at the session's step first)"
-)
+AGAIN = "the same request again settles it"
 """What a client can do that does not know what became of its request."""
+LOOK_FIRST = (
+    "look at the session's step before you send this again: a bare value, without timestamp, step, Idempotency-Key or "
+    "If-Match, would be folded twice; give the next one a key"
+)
+"""The same where the request could not be recognised."""
 OVERLOADED = "too many requests wait; send this one again later"
 NAME_LIMIT = 64
 """Characters of a client's own key or id that a problem repeats."""
@@ -250,10 +252,10 @@ class DurabilityUnconfirmed(Retryable):
 
     status, slug, title = 503, "durability-unconfirmed", "Applied, durability not confirmed"
 
-    def __init__(self, session: str) -> None:
+    def __init__(self, session: str, *, recognised: bool = True) -> None:
+        again = f"{AGAIN}, once it is confirmed" if recognised else "do not send it again: it would be folded twice"
         super().__init__(
-            "the change was applied, and it is not confirmed yet that it survives what it must; "
-            f"{AGAIN}, once it is confirmed",
+            f"the change was applied, and it is not confirmed yet that it survives what it must; {again}",
             at=Standing(session),
         )
 

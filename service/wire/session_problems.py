@@ -87,16 +87,16 @@ class OutOfOrder(ServiceError):
     """The observation is older than the last one folded, and equals none that is retained.
 
     Args:
-        listed: the one that it should have stood before is of the same request.
+        listed: JSON pointer to it, where the one that it should have stood before is of the same request.
     """
 
     status, slug, title = 409, "out-of-order", "Observation out of order"
 
-    def __init__(self, at: Standing, errors: Sequence[Fault] = (), *, listed: bool = False) -> None:
+    def __init__(self, at: Standing, errors: Sequence[Fault] = (), *, listed: str | None = None) -> None:
         held = at.last if at.last is not None else f"step {at.step}"
         super().__init__(
-            "the request gives a later observation before it; send them oldest first"
-            if listed
+            f"the observation {listed} is not later than those before it in the list; send them oldest first"
+            if listed is not None
             else f"session {at.session} already holds {held}; correct it with PATCH, or send a later one",
             at=at,
             errors=errors,
@@ -262,14 +262,25 @@ class GapRejected(ServiceError):
 
 
 class GapTooLong(ServiceError):
-    """More steps are missing than the session imputes."""
+    """More steps are missing than are imputed: in a session, in one that is not there yet, or within one PUT."""
 
     status, slug, title = 422, "gap-too-long", "Too many observations are missing before this one"
 
-    def __init__(self, at: Standing, *, missing: int, max_gap: int, errors: Sequence[Fault] = ()) -> None:
+    SESSION = "max_gap; check the date, send them, or raise max_gap with PATCH"
+    NEW = (
+        "the max_gap of a new session; check the date, send them, or create the session with PUT and these "
+        "observations, between which longer gaps are imputed"
+    )
+    HISTORY = (
+        "may be imputed within one PUT (the server's setting warm_up_gap_limit); check the date, or send them, with "
+        '"value": null where there is none'
+    )
+
+    def __init__(
+        self, at: Standing, *, missing: int, max_gap: int, than: str = SESSION, errors: Sequence[Fault] = ()
+    ) -> None:
         super().__init__(
-            f"{missing} observations are missing before this one, more than max_gap; check the date, send them, or "
-            "raise max_gap with PATCH",
+            f"{missing} observations are missing before this one, more than {than}",
             at=at,
             errors=errors,
             missing=missing,
@@ -301,7 +312,13 @@ class ResultNotFinite(ServiceError):
 
     status, slug, title = 422, "result-not-finite", "No finite forecast follows"
 
-    def __init__(self, at: Standing, errors: Sequence[Fault] = ()) -> None:
+    def __init__(self, at: Standing, source: str = "this value", errors: Sequence[Fault] = ()) -> None:
         super().__init__(
-            "no finite forecast follows from this value, and nothing was stored; check its unit", at=at, errors=errors
+            f"no finite forecast follows from {source}, and nothing was stored; check its unit", at=at, errors=errors
         )
+
+    @classmethod
+    def after(cls, at: Standing, where: str) -> "ResultNotFinite":
+        """The refusal of an observation of a request, by its JSON pointer."""
+        source = f"the observation {where}" if where else "this value"
+        return cls(at, source, [Fault("no finite forecast follows from it", where)])

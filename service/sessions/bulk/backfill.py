@@ -19,6 +19,7 @@ from models.artifacts.runtime import Running
 from models.covariates import Covariates
 from service.sessions import entries
 from service.sessions.creation import Creator
+from service.sessions.folding import Folding
 from service.sessions.histories import Batch, Histories, Planned
 from service.sessions.lifecycle import digest_of
 from service.sessions.places import Places
@@ -30,7 +31,7 @@ from service.storage.fresh import FreshRecords
 from service.storage.layout import HEAD_BYTES, HeadFlag, Structured, mark, snapshot_every
 from service.storage.record import Record, bump, heads_of
 from service.storage.store import Change, Found, Kind, Outcome, SessionStore
-from service.wire.problems import ServiceError, Standing
+from service.wire.problems import ServiceError, Standing, pointer
 from service.wire.schemas import SessionSettings
 from service.wire.session_problems import ResultNotFinite, SessionExists
 
@@ -63,6 +64,7 @@ class _Part:
     digests: list[bytes]
     fates: dict[int, Fate | ServiceError]
     now_ms: int
+    planned: Planned | None = None
     folded: list["_Folded"] = field(default_factory=list)
 
     def name(self, series: int) -> str:
@@ -96,6 +98,7 @@ class Backfill:
         self._store = store
         self._created = created
         self._randomness = randomness
+        self._folding = Folding(_no_others)
         self._template, self._loaded = creator.record("", asked, incarnation=bytes(INCARNATION_BYTES), now_ms=0)
         head = self._template.head
         if dated and not head["freq"]:
@@ -176,21 +179,30 @@ class Backfill:
 
     def _fold(self, part: _Part) -> None:
         """Fold what is to be created."""
-        planned = Planned(part.histories, self._place, frozenset(part.fates))
+        part.planned = planned = Planned(part.histories, self._place, frozenset(part.fates))
         part.fates |= planned.refused
         part.folded = [_Folded(self._loaded, batch, self._template.history) for batch in planned.batches(TOGETHER)]
 
     async def _write(self, part: _Part) -> tuple[Histories, Fates]:
         """Create the sessions."""
         for folded in part.folded:
+            await self._refuse(part, folded)
             changes = await asyncio.to_thread(self._changes, part, folded)
             await self._commit(part, changes)
         created = {part.name(series): part.now_ms for series, fate in part.fates.items() if fate is Fate.CREATED}
         await self._created(created)
         return part.histories, [part.fates[series] for series in range(len(part.histories.sessions))]
 
+    async def _refuse(self, part: _Part, folded: "_Folded") -> None:
+        """Of a batch, those that are not finite."""
+        for row in np.flatnonzero(~folded.are_finite()).tolist():
+            series, step = folded.batch.series[row], await folded.first_not_finite(row, self._folding)
+            assert part.planned is not None, "what was folded had been planned"
+            where = pointer(*part.planned.where(series, step))
+            part.fates[series] = ResultNotFinite.after(Standing(part.name(series), 0), where)
+
     def _changes(self, part: _Part, folded: "_Folded") -> dict[int, Change]:
-        """What creates each session of a batch; those that are not finite are refused."""
+        """What creates each session of a batch that is not refused."""
         batch, count = folded.batch, len(folded.batch.series)
         tokens = self._randomness(TOKEN_BYTES * count)
         incarnations = np.frombuffer(self._randomness(INCARNATION_BYTES * count), np.uint8).reshape(count, -1)
@@ -202,13 +214,10 @@ class Backfill:
         ttl_ms = int(self._template.head["ttl_ms"])
         keys = [tokens[at : at + TOKEN_BYTES] for at in range(0, len(tokens), TOKEN_BYTES)]
         changes = {}
-        rows = zip(batch.series, keys, records.render(), folded.are_finite().tolist(), strict=True)
-        for series, token, blob, is_finite in rows:
-            if is_finite:
+        for series, token, blob in zip(batch.series, keys, records.render(), strict=True):
+            if series not in part.fates:
                 writes = ((0, blob),)
                 changes[series] = Change(part.name(series), token, NO_DIGEST, None, Kind.REPLACE, writes, ttl_ms)
-            else:
-                part.fates[series] = ResultNotFinite(Standing(part.name(series), 0))
         return changes
 
     async def _commit(self, part: _Part, changes: dict[int, Change]) -> None:
@@ -230,6 +239,10 @@ class Backfill:
             changes = {series: change for series, change in changes.items() if series not in part.fates}
         if changes:
             raise StoreUnavailable("the store does not take what is written")
+
+
+async def _no_others() -> None:
+    """There are no waves that a fold could delay."""
 
 
 class _Folded:
@@ -287,6 +300,14 @@ class _Folded:
         for place in range(2):
             finite &= self._loaded.model.finite(self.snapshots[:, place])
         return finite
+
+    async def first_not_finite(self, row: int, folding: Folding) -> int:
+        """The first step of one session, counted from 1, after which its state is not finite."""
+        batch, loaded, length = self.batch, self._loaded, int(self.batch.lengths[row])
+        instants = batch.instants[row, :length].tolist()
+        context = entries.context(loaded, batch.grids[row], instants)
+        state, values = loaded.model.initial_state(1)[0], batch.values[row, :length].copy()
+        return await folding.first_not_finite(loaded, state, values, lambda begin, end: context[begin:end])
 
     def records(self, template: Record, incarnations: NDArray[np.uint8], tokens: NDArray[np.uint8]) -> FreshRecords:
         """The records, their settings those of the template."""

@@ -157,6 +157,7 @@ class Forecaster:
         begun = perf_counter()
         advances = [Stepped(loaded, group, rows, self._randomness) for loaded, group in groups.items()]
         self._monitor.stepped(begun)
+        handed_on += [one.entry for advance in advances for one in advance.not_finite]
         changes = [change for advance in advances for change in advance.changes]
         if not changes:
             return []

@@ -18,8 +18,7 @@ from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import Bytes, HeadFlag, Structured, positions
 from service.storage.record import Writes, bump, live_of, wave_writes
 from service.storage.store import Change, Kind, Outcome
-from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
-from service.wire.session_problems import ResultNotFinite
+from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
 
 Waiting = Entry[Observe, Reply]
 COMMITTED = (Outcome.APPLIED, Outcome.REPLAYED, Outcome.UNCONFIRMED)
@@ -45,6 +44,7 @@ class Stepped:
 
     Attributes:
         committed: the answers to all that was committed, once it is settled.
+        not_finite: those whose states did not stay so; by themselves it is found out from which value on.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Stepped:
         self._slots: list[tuple[NDArray[np.int64], Structured]] = []
         self._snapshots: list[tuple[NDArray[np.int64], Structured]] = []
         self._drifting = self._drifts()
+        self.not_finite: list[Planned] = []
         self._fold()
         self._drop_what_is_not_finite()
         self.changes = self._encode(randomness) if self._planned else []
@@ -105,9 +106,7 @@ class Stepped:
         finite = self._loaded.model.finite(self._live["state"])
         if finite.all():
             return
-        for row in np.flatnonzero(~finite).tolist():
-            one = self._planned[row]
-            one.entry.fail(ResultNotFinite(one.plan.place.standing()))
+        self.not_finite = [self._planned[row] for row in np.flatnonzero(~finite).tolist()]
         self._live, self._drifting = self._live[finite], self._drifting[finite]
         self._planned = [one for one, sound in zip(self._planned, finite.tolist(), strict=True) if sound]
         numbers = np.cumsum(finite) - 1
@@ -242,11 +241,11 @@ class Stepped:
                 entry.settle(Reply.of(one.plan.label, answer))
             elif outcome is Outcome.UNCONFIRMED:
                 committed.append((one.plan.label, answer))
-                entry.fail(DurabilityUnconfirmed(entry.session))
+                entry.fail(DurabilityUnconfirmed(entry.session, recognised=entry.work.is_recognised))
             elif outcome is Outcome.UNAVAILABLE:
                 entry.fail(StoreUnavailable("the store did not take the observation; nothing was changed"))
             elif outcome is Outcome.UNKNOWN:
-                entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))
+                entry.fail(DeadlineExceeded(f"the store did not confirm in time; {entry.work.again}"))
             else:
                 assert change.expected is not None, "a wave advances what is there"
                 entry.work = replace(entry.work, stored=outcome is Outcome.REPLAYED)

@@ -47,6 +47,7 @@ class Waves(Generic[WorkT, AnswerT]):
         alone: does the work of one entry and settles it, beside the waves.
         clock: seconds, monotonic; the event loop's.
         origin: what a request that is entered now is known as, see Entry; None = nobody asks.
+        again: what can be done that settles whether a work was done, once its deadline has passed.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Waves(Generic[WorkT, AnswerT]):
         max_waiting_per_session: int = 64,
         max_wave: int = MOST_IN_A_WAVE,
         origin: Callable[[], object] | None = None,
+        again: Callable[[WorkT], str] = lambda _: AGAIN,
     ) -> None:
         self._wave = wave
         self._alone = alone
@@ -67,6 +69,7 @@ class Waves(Generic[WorkT, AnswerT]):
         self._max_waiting_per_session = max_waiting_per_session
         self._max_wave = max_wave
         self._origin = origin
+        self._again = again
         self._lines: dict[str, list[Entry[WorkT, AnswerT]]] = {}
         """By session; the first of each is ready, or is being worked on."""
         self._ready: deque[Entry[WorkT, AnswerT]] = deque()
@@ -177,7 +180,7 @@ class Waves(Generic[WorkT, AnswerT]):
             self._ready.append(entry)
         self._waiting += 1
         if timeout_s not in self._deadlines:
-            self._deadlines[timeout_s] = _Deadlines(self._clock)
+            self._deadlines[timeout_s] = _Deadlines(self._clock, self._again)
         self._deadlines[timeout_s].watch(entry)
         if self._asleep and self._next_size():
             self._wake_up()
@@ -327,8 +330,9 @@ class Waves(Generic[WorkT, AnswerT]):
 class _Deadlines(Generic[WorkT, AnswerT]):
     """Answers at their deadline the requests of one time limit, also while a wave hangs; one timer serves all."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], again: Callable[[WorkT], str]) -> None:
         self._clock = clock
+        self._again = again
         self._entries: deque[Entry[WorkT, AnswerT]] = deque()  # in the order of their deadlines
         self._timer: asyncio.TimerHandle | None = None
 
@@ -351,7 +355,8 @@ class _Deadlines(Generic[WorkT, AnswerT]):
         self._timer = None
         now = self._clock()
         while self._entries and (self._entries[0].over or self._entries[0].deadline <= now):
-            error = DeadlineExceeded(f"the answer did not come in time; {AGAIN}")
-            self._entries.popleft().fail(error)
+            entry = self._entries.popleft()
+            if not entry.over:
+                entry.fail(DeadlineExceeded(f"the answer did not come in time; {self._again(entry.work)}"))
         if self._entries:
             self._arm()

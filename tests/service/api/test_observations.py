@@ -232,11 +232,35 @@ def test_covariates_that_the_model_does_not_take_are_refused(api: httpx2.Client,
 def test_nothing_that_is_not_finite_is_stored(api: httpx2.Client, daily: str) -> None:
     post(api, daily, observation(11, value=1.3e308))
     before = api.get(f"/v1/sessions/{daily}").json()
-    problem(post(api, daily, observation(12, value=-1.3e308)), 422, "result-not-finite")
+    single = problem(post(api, daily, observation(12, value=-1.3e308)), 422, "result-not-finite")
+    assert single["detail"].startswith("no finite forecast follows from this value, ")
+    assert [fault["pointer"] for fault in single["errors"]] == [""]
     many = [observation(number, value=(-1) ** number * 1.3e308) for number in range(12, 120)]
     problem(post(api, daily, many), 422, "result-not-finite")
     problem(api.get(f"/v1/sessions/{daily}/forecast?horizon=140"), 422, "result-not-finite")
     assert api.get(f"/v1/sessions/{daily}").json() == before
+
+
+SPIKED = [{"value": 1}, {"value": 1e308}, {"value": 2}]
+
+
+def test_of_a_list_the_value_that_no_finite_forecast_follows_from_is_named(api: httpx2.Client, name: str) -> None:
+    begun = [{"value": 1}] * 3000 + SPIKED
+    body = problem(api.put(f"/v1/sessions/{name}", json={"observations": begun}), 422, "result-not-finite")
+    assert body["errors"][0]["pointer"] == "/observations/3001"
+    assert api.get(f"/v1/sessions/{name}").status_code == 404
+    created = api.post(f"/v1/sessions/{name}/observations?create=true", json=SPIKED)
+    assert problem(created, 422, "result-not-finite")["errors"][0]["pointer"] == "/1"
+
+
+def test_of_observations_of_a_session_the_one_that_is_not_finite_is_named(api: httpx2.Client, daily: str) -> None:
+    few = [observation(11), observation(13, value=1e308), observation(14)]
+    refused = problem(post(api, daily, few), 422, "result-not-finite")
+    assert refused["errors"][0]["pointer"] == "/1"
+    late = [observation(9, value=1e308), observation(11)]
+    answer = api.post(f"/v1/sessions/{daily}/observations?on_conflict=correct", json=late)
+    assert problem(answer, 422, "result-not-finite")["errors"][0]["pointer"] == "/0"
+    assert api.get(f"/v1/sessions/{daily}").json()["step"] == 10
 
 
 def test_the_history_is_paged_both_ways(api: httpx2.Client, daily: str) -> None:
@@ -273,7 +297,7 @@ def test_two_values_for_one_time_in_a_list_are_told_as_what_they_are(api: httpx2
 
 def test_a_list_in_another_order_is_told_so(api: httpx2.Client, daily: str) -> None:
     body = problem(post(api, daily, [observation(13), observation(12)]), 409, "out-of-order")
-    assert body["detail"] == "the request gives a later observation before it; send them oldest first"
+    assert body["detail"] == "the observation /1 is not later than those before it in the list; send them oldest first"
     assert (body["last"], body["errors"][0]["pointer"]) == (day(10), "/1")
 
 

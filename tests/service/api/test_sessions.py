@@ -7,6 +7,7 @@ import pytest
 
 from service.wire import schemas
 from tests.service.calls import Json, post, problem, wait_until
+from tests.service.conftest import Service, serving
 from tests.service.days import day, observation, series
 
 
@@ -171,6 +172,7 @@ def test_delete_forgets_and_may_be_repeated(api: httpx2.Client, name: str) -> No
     etag = api.put(f"/v1/sessions/{name}", json={"freq": "D"}).headers["etag"]
     assert api.delete(f"/v1/sessions/{name}", headers={"If-Match": '"0000000000000000-9"'}).status_code == 412
     assert api.delete(f"/v1/sessions/{name}", headers={"If-Match": etag}).status_code == 204
+    assert api.delete(f"/v1/sessions/{name}", headers={"If-Match": etag}).status_code == 204
     assert api.delete(f"/v1/sessions/{name}").status_code == 204
     assert api.get(f"/v1/sessions/{name}").status_code == 404
 
@@ -182,6 +184,48 @@ def test_who_writes_and_then_lists_finds_what_was_written(api: httpx2.Client, na
         assert [one["session"] for one in listed] == [f"{name}.{before}" for before in range(number + 1)]
         outcomes = api.post("/v1/forecasts:batch", json={"prefix": f"{name}.{number}"}).json()["outcomes"]
         assert [one["status"] for one in outcomes] == [200]
+
+
+def test_a_deletion_sent_again_leaves_the_session_made_since_alone(api: httpx2.Client, name: str) -> None:
+    etag = api.put(f"/v1/sessions/{name}", json={"freq": "D"}).headers["etag"]
+    api.delete(f"/v1/sessions/{name}", headers={"If-Match": etag})
+    made = api.put(f"/v1/sessions/{name}", json={"freq": "D"}).headers["etag"]
+    problem(api.delete(f"/v1/sessions/{name}", headers={"If-Match": etag}), 412, "precondition-failed")
+    assert api.get(f"/v1/sessions/{name}").headers["etag"] == made
+
+
+def test_a_history_out_of_order_names_the_observation_that_is(api: httpx2.Client, name: str) -> None:
+    body = problem(
+        api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": [observation(2), observation(1)]}),
+        *(409, "out-of-order"),
+    )
+    where = "/observations/1"
+    told = f"the observation {where} is not later than those before it in the list; send them oldest first"
+    assert (body["detail"], body["errors"][0]["pointer"]) == (told, where)
+
+
+def test_a_gap_too_long_for_a_session_that_is_not_there_is_not_cured_by_patch(api: httpx2.Client, name: str) -> None:
+    history = [observation(1), {"timestamp": "2102-01-01", "value": 1}]
+    put = problem(api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": history}), 422, "gap-too-long")
+    assert "the 10000 that may be imputed within one PUT (the server's setting warm_up_gap_limit)" in put["detail"]
+    path = f"/v1/sessions/{name}/observations?create=true&freq=D"
+    posted = problem(api.post(path, json=history), 422, "gap-too-long")
+    assert "create the session with PUT and these observations" in posted["detail"]
+    assert "PATCH" not in put["detail"] + posted["detail"]
+
+
+def test_the_proof_of_a_session_names_the_state_that_was_proved(api: httpx2.Client, name: str) -> None:
+    etag = api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 5)}).headers["etag"]
+    assert api.post(f"/v1/sessions/{name}:verify").headers["etag"] == etag
+
+
+def test_a_put_that_took_too_long_says_that_the_same_again_settles_it(service: Service) -> None:
+    with (
+        serving(service.registry, service.store_url, long_deadline_s=0.001) as hasty,
+        httpx2.Client(base_url=hasty.url) as client,
+    ):
+        answer = client.put("/v1/sessions/long-history", json={"freq": "D", "observations": series(1, 3000)})
+    assert problem(answer, 504, "deadline-exceeded")["detail"] == "the work took too long; the same request again settles it"
 
 
 def test_the_list_pages_through_the_sessions_of_a_prefix(api: httpx2.Client, name: str) -> None:
