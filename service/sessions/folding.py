@@ -114,7 +114,7 @@ class Folding:
         begin, end = 0, len(values)
         while True:
             stride = -(-(end - begin) // LOOKED_AT)
-            stops = [*range(stride, end - begin, stride), end - begin]
+            stops: list[int] = [*range(stride, end - begin, stride), end - begin]
             folded = await self.fold(loaded, state, values[begin:end], _later(calendar, begin), stops)
             number = int(np.argmin(loaded.model.finite(np.stack([folded.kept[stop] for stop in stops]))))
             if stride == 1:

@@ -358,7 +358,8 @@ class Plan:
             raise ObservationConflict(self._standing(), key, held, fault)
         else:
             is_listed = step > self.place.step or not self.place.step
-            fault = [Fault("is not later than those before it" if is_listed else "is older than the last observation", at)]
+            detail = "is not later than those before it" if is_listed else "is older than the last observation"
+            fault = [Fault(detail, at)]
             raise OutOfOrder(self._standing(), fault, listed=at if is_listed else None)
 
     def _folded(self, step: int) -> Observed | None:

@@ -185,8 +185,8 @@ PAGES = _pages(
     Page(
         s.GapTooLong(AT, missing=365, max_gap=32),
         "More observations are missing before this one than the session imputes. Often the year is mistyped.",
-        "Check the date. Send the missing ones, or raise <code>max_gap</code> with PATCH. Of a session that is not there "
-        "yet, PUT the whole history: within it, longer gaps are imputed.",
+        "Check the date. Send the missing ones, or raise <code>max_gap</code> with PATCH. Of a session that is not "
+        "there yet, PUT the whole history: within it, longer gaps are imputed.",
     ),
     Page(
         s.IdempotencyKeyReused(AT),
