@@ -43,9 +43,13 @@ def migrate(
 
 def _told(prospect: Prospect, label: str) -> list[str]:
     better, worse = prospect.better, prospect.worse
+    lines = []
+    if prospect.left_alone:
+        lines.append(f"{prospect.left_alone} sessions are left alone: they retain nothing that {label} could fold")
     if not prospect.changes:
-        return [f"no session to switch to {label}"]
-    lines = [f"{len(better)} sessions get better with {label}, {len(worse)} worse, {prospect.unknown} stay as they are"]
+        return [*lines, f"no session to switch to {label}"]
+    same = prospect.unknown
+    lines += [f"{len(better)} sessions get better with {label}, {len(worse)} worse, {same} stay as they are"]
     if prospect.typical is not None:
         lines.append(f"recent error of the typical session: {_percent(prospect.typical)}")
     lines += [f"  better  {_line(change)}" for change in better[:SHOWN]]

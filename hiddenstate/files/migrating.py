@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hiddenstate.answers.sessions import Session
 from hiddenstate.client import Client
-from hiddenstate.errors import ProblemError
+from hiddenstate.errors import NotRetained, ProblemError
 from hiddenstate.files.moving import Refusals, refused_or, side_by_side
 
 
@@ -25,9 +25,14 @@ class Change(NamedTuple):
 
 @dataclass(slots=True)
 class Prospect:
-    """What another model would do to all of them."""
+    """What another model would do to all of them.
+
+    Attributes:
+        left_alone: sessions that retain nothing which the model could fold; they stay with the one that they have.
+    """
 
     changes: list[Change] = field(default_factory=list)
+    left_alone: int = 0
 
     @property
     def errors(self) -> list[float]:
@@ -73,6 +78,7 @@ def ask(
         done(1)
         if isinstance(after, ProblemError):
             refusals.add(before.session, None, after.slug, after.detail)
+            prospect.left_alone += isinstance(after, NotRetained)
         else:
             prospect.changes.append(Change(before.session, _relative(before, after)))
     return prospect

@@ -1,12 +1,19 @@
-"""What an observation says of covariates, as the numbers that are kept with it."""
+"""What an observation says of covariates, as the numbers that are kept with it.
+
+A record tells their names itself, so that a session can be read and moved where its model is not.
+"""
 
 from collections.abc import Sequence
 from math import nan
 
+from models.covariates import Covariates as Taken
 from models.covariates import Encoding
+from service.storage.record import Record
 from service.wire.parsing import FAULT_LIMIT, Covariates
 from service.wire.problems import Fault, InvalidRequest, pointer
 
+NAMES = "covariates"
+"""Member of a record's tail."""
 Given = dict[int, float]
 """Covariates, NaN = missing, by their place among the numbers that are kept with an observation."""
 
@@ -45,6 +52,26 @@ def given_of(
 
 def _listed(names: Sequence[str], ahead: int) -> str:
     return (", ".join(names) or "no covariates") + (" in advance" if ahead and names else "")
+
+
+def tell(record: Record, encoding: Encoding) -> None:
+    """Write into a record's tail the names of the covariates that its model takes, if there are any."""
+    record.tail.pop(NAMES, None)
+    if encoding.covariates.names:
+        record.tail[NAMES] = {kind: list(names) for kind, names in encoding.covariates.by_kind.items()}
+
+
+def told(record: Record) -> Encoding | None:
+    """The covariates of a record whose model is not here; None where it keeps numbers and does not tell their names.
+
+    Only their names and places: without its model, nothing is computed from them.
+    """
+    kinds = record.tail.get(NAMES, {})
+    past, known, static = (tuple(kinds.get(kind, ())) for kind in ("past", "known", "static"))
+    count, named = record.layout.covariates, len(past) + len(known) + len(static)
+    horizon = (count - len(past) - len(known)) // max(len(known), 1)
+    encoding = Encoding(Taken(past, known, static, (0.0,) * named, (1.0,) * named), max(horizon, 0))
+    return encoding if encoding.numbers == count else None
 
 
 def changed(numbers: tuple[float, ...], given: Given) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import nan
 
 from models.dates.frequencies import frequency
+from service.sessions.covariates import tell
 from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
 from service.storage.layout import HeadFlag, Structured, mark
@@ -48,6 +49,7 @@ class Creator:
         )
         if static := {name: number for name, number in asked.static.items() if number is not None}:
             record.tail = {"static": static}
+        tell(record, loaded.encoding)
         head = record.head
         head["freq"] = (asked.freq or "").encode()
         head["timezone"] = asked.timezone.encode()

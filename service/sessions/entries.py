@@ -99,9 +99,14 @@ def with_covariates(
     return np.concatenate([features, rows], axis=-1)
 
 
-def converted(slots: Structured, before: LoadedModel, after: LoadedModel) -> Structured:
-    """(N,) slots as another model keeps them: of the covariates, those that both take."""
-    if before is after or (slots.dtype == after.layout.slot == before.layout.slot and not after.takes_covariates):
+def converted(slots: Structured, before: Encoding | None, after: LoadedModel) -> Structured:
+    """(N,) slots as another model keeps them: of the covariates, those that both take.
+
+    Args:
+        before: of the numbers that are kept; None = what they are is not known.
+    """
+    known = [] if before is None else places(before)
+    if slots.dtype == after.layout.slot and known == places(after.encoding):
         return slots
     array = np.zeros(len(slots), after.layout.slot)
     for name in array.dtype.names or ():
@@ -109,7 +114,7 @@ def converted(slots: Structured, before: LoadedModel, after: LoadedModel) -> Str
             array[name] = slots[name]
     array["covariates"] = np.nan
     for place, key in enumerate(places(after.encoding)):
-        if key in (known := places(before.encoding)):
+        if key in known:
             array["covariates"][:, place] = slots["covariates"][:, known.index(key)]
     return array
 

@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 from service.sessions import entries
+from service.sessions.covariates import tell
 from service.sessions.folding import Folding
 from service.sessions.registry import LoadedModel
 from service.sessions.whole import Whole
 from service.storage.layout import Bytes, HeadFlag, Structured, mark
 from service.storage.record import Record
-from service.wire.session_problems import ResultNotFinite
+from service.wire.problems import Fault, pointer
+from service.wire.session_problems import NotRetained, ResultNotFinite
 
 KEPT = (
     *("incarnation", "revision", "step", "last", "anchor", "created_ms", "created_digest", "freq", "timezone", "gaps"),
@@ -45,8 +47,11 @@ class Rebuilding:
         The window of outcomes begins anew: what was answered bears the name of the model before.
 
         Raises:
+            NotRetained: there have been observations, and none is: the model would know nothing of them.
             ResultNotFinite: the model's answer would not be.
         """
+        if whole.retained_from > whole.record.step > 0:
+            raise _nothing_to_fold(whole, loaded)
         start = whole.retained_from - 1
         state = loaded.initial_state(whole.record.tail.get("static", {}))
         begin = start if full else max(start, whole.record.step - ring)
@@ -60,7 +65,8 @@ class Rebuilding:
         self, whole: Whole, loaded: LoadedModel, start: int, state: Bytes, *, begin: int, ring: int, full: bool
     ) -> Whole:
         """A record of the observations after step `begin`, whose state is that of `state`, after `start`, folded on."""
-        slots, step = entries.converted(whole.slots_from(start + 1), whole.loaded, loaded), whole.record.step
+        before, step = whole.encoding, whole.record.step
+        slots = entries.converted(whole.slots_from(start + 1), before, loaded)
         record = _empty(whole, loaded, ring, full, state)
         instants = slots["timestamp"].tolist()
         keep = {at - start for at in (begin, *record.snapshot_steps(begin, step)) if at > start}
@@ -74,6 +80,7 @@ class Rebuilding:
             keep=sorted(keep),
         )
         record.state[:] = folded.state
+        is_same = before is not None and entries.places(before) == entries.places(loaded.encoding)
         base = state if begin == start else folded.kept[begin - start]
         record.begin_at(begin, base)
         for number, kept in folded.kept.items():
@@ -87,8 +94,18 @@ class Rebuilding:
             loaded=loaded,
             slots=retained,
             base=base,
-            stored=whole.stored if full and whole.was_full and begin == whole.retained_from - 1 else 0,
+            stored=whole.stored if is_same and full and whole.was_full and begin == whole.retained_from - 1 else 0,
         )
+
+
+def _nothing_to_fold(whole: Whole, loaded: LoadedModel) -> NotRetained:
+    session = whole.session
+    cure = (
+        f"from none of its {whole.record.step} observations can {loaded.spec.label} be folded. Stay with the model, "
+        f"POST /v1/sessions/{session}:reset first and then PATCH, or DELETE the session and PUT it with its history"
+    )
+    fault = Fault("cannot change: nothing is retained for it to fold", pointer("model"))
+    return NotRetained(whole.place.standing(), None, [fault], cure)
 
 
 def _empty(whole: Whole, loaded: LoadedModel, ring: int, full: bool, state: Bytes) -> Record:
@@ -105,5 +122,6 @@ def _empty(whole: Whole, loaded: LoadedModel, ring: int, full: bool, state: Byte
     for name in KEPT:
         record.head[name] = old.head[name]
     mark(record.head, HeadFlag.FULL, on=full)
-    record.tail = old.tail
+    record.tail = dict(old.tail)
+    tell(record, loaded.encoding)
     return record

@@ -165,7 +165,15 @@ class Stranded:
 
     label: Label
     head: Structured
+    static: Mapping[str, float]
     refused: ServiceError
+
+    @classmethod
+    def of(cls, whole: Whole, refused: ServiceError) -> "Stranded":
+        given: Mapping[str, float] = whole.record.tail.get("static", {})
+        taken = () if whole.encoding is None else whole.encoding.covariates.static
+        static = {name: given[name] for name in taken if name in given}
+        return cls(whole.place.label, whole.record.head, static, refused)
 
     @property
     def etag(self) -> str:
@@ -181,7 +189,7 @@ class Stranded:
             scores_all=None,
             scores_recent=None,
             drifting_since=None,
-            static={},
+            static=self.static,
             warnings=[{"type": self.refused.slug, "detail": self.refused.detail}],
         )
 
@@ -263,7 +271,7 @@ class Views:
                 views.append(damaged)
                 continue
             whole = Whole.of(session, record, loaded, record.position, reading.now_ms)
-            views.append(View.of(whole) if whole.is_readable else Stranded(whole.place.label, record.head, refused))
+            views.append(View.of(whole) if whole.is_readable else Stranded.of(whole, refused))
         return views
 
     def _view(self, places: Places, row: int, data: Bytes, loaded: LoadedModel) -> View:

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 
+from models.covariates import Encoding
+from service.sessions.covariates import told
 from service.sessions.places import Places
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Place
@@ -73,7 +76,22 @@ class Whole:
 
     @property
     def place(self) -> Place:
-        return Places([self.session], self.record.head.reshape(1)).place(0, self.loaded)
+        place = Places([self.session], self.record.head.reshape(1)).place(0, self.loaded)
+        if self._is_of_model:
+            return place
+        names = () if self.encoding is None else self.encoding.covariates.observed
+        return replace(place, label=place.label._replace(covariates=names), taken=self.encoding)
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """Of the covariates that the record keeps; None where only its model knows them, which is not here."""
+        return self.loaded.encoding if self._is_of_model else told(self.record)
+
+    @property
+    def _is_of_model(self) -> bool:
+        """Whether the model at hand is that of the record as it is in memory."""
+        fingerprint: bytes = self.record.head["fingerprint"].tobytes()
+        return fingerprint == self.loaded.spec.fingerprint
 
     def answers(self) -> list[Answer]:
         """Those of the last outcomes that belong to this life of the session, in no order."""

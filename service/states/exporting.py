@@ -15,6 +15,7 @@ from service.states.document import FORMAT, Array, Kept, Record, Settings, State
 from service.storage.answers import HAS_ORIGINAL, Label, Observed, read_observed
 from service.storage.layout import Bytes, HeadFlag
 from service.wire import render
+from service.wire.session_problems import ModelUnavailable
 
 RECORDS_AT_ONCE = 128
 """Records of one slice of work: about a millisecond."""
@@ -41,13 +42,16 @@ class Exporter:
         """The document of a session as it stands, and its ETag. Its model need not be here.
 
         Raises:
+            ModelUnavailable: the record keeps covariates, and only its model, which is not here, knows their names.
             SessionNotFound, and what `WholeRecords.look` raises.
         """
         whole = await self._records.existing(session, instead=self._stand_in)
         if whole.full:
             found, _ = await self._records.look(session, whole.retained_from, instead=self._stand_in)
             whole = found or whole
-        label, encoding = whole.place.label, whole.loaded.encoding
+        label, encoding = whole.place.label, whole.encoding
+        if encoding is None:
+            raise ModelUnavailable(whole.place.standing(), label.model)
         text = Text(_document(whole))
         for at in range(0, len(whole.slots), RECORDS_AT_ONCE):
             observed = read_observed(whole.slots[at : at + RECORDS_AT_ONCE])

@@ -107,8 +107,10 @@ PAGES = _pages(
     ),
     Page(
         s.NotRetained(AT, "2026-09-19"),
-        "The observation was folded, but is too old to be changed: the session retains a tail of its history.",
-        "Create the session again with the right history, or raise <code>history</code> for the future.",
+        "The observation was folded, but is too old to be changed: the session retains a tail of its history. Or the "
+        "session was to get another model, and retains nothing that it could fold.",
+        "Create the session again with the right history, or raise <code>history</code> for the future. For another "
+        "model, reset the session first, or create it again.",
     ),
     Page(
         s.StateRegressed(AT),

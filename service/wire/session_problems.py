@@ -104,14 +104,23 @@ class OutOfOrder(ServiceError):
 
 
 class NotRetained(ServiceError):
-    """Folded, but too old to be changed; `retained_from` is the oldest that can be (written form or step)."""
+    """Folded, but too old to be changed; `retained_from` is the oldest that can be (written form or step).
+
+    Or nothing is retained that another model could fold.
+    """
 
     status, slug, title = 409, "not-retained", "Observation no longer retained"
 
-    def __init__(self, at: Standing, retained_from: str | int | None, errors: Sequence[Fault] = ()) -> None:
+    def __init__(
+        self,
+        at: Standing,
+        retained_from: str | int | None,
+        errors: Sequence[Fault] = (),
+        cure: str = "a longer `history` retains more",
+    ) -> None:
         retained = "none" if retained_from is None else f"those from {retained_from} on"
         super().__init__(
-            f"session {at.session} retains {retained}; a longer `history` retains more",
+            f"session {at.session} retains {retained}; {cure}",
             at=at,
             errors=errors,
             retained_from=retained_from,

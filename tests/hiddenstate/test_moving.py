@@ -109,6 +109,23 @@ def test_a_migration_says_what_would_change_and_changes_it_when_told_to(
     assert (again.code, again.out) == (0, "no session to switch to daily@2\n")
 
 
+def test_a_migration_leaves_alone_what_retains_nothing_to_fold(
+    service: Running, client: Client, tmp_path: Path
+) -> None:
+    name = f"keeps-nothing-{os.urandom(3).hex()}"
+    history: list[Any] = series(1, 31)
+    client.put_session(name, history, freq="D", model="daily@1", history=0)
+    while not client.sessions_page(prefix=name).sessions:
+        pass
+    done = run(
+        *("migrate", "--model", "daily@2", "--prefix", name, "--yes"), cwd=tmp_path, HIDDENSTATE_URL=service.url
+    )
+    told = "1 sessions are left alone: they retain nothing that daily@2 could fold\nno session to switch to daily@2\n"
+    assert (done.code, done.out) == (ExitCode.REFUSED, told)
+    assert "not-retained" in (tmp_path / "migrate.failures.csv").read_text()
+    assert client.session(name).model == "daily@1"
+
+
 async def test_the_client_moves_a_session_and_asks_what_if(service: Running, client: Client, prefix: str) -> None:
     name = f"{prefix}00"
     state = client.state(name)

@@ -53,6 +53,18 @@ async def test_another_model_folds_all_of_a_full_history(api: httpx2.Client, ser
     assert api.post(f"/v1/sessions/{full}:verify").json()["ok"]
 
 
+def test_a_session_that_retains_nothing_keeps_its_model_and_what_it_learned(api: httpx2.Client, name: str) -> None:
+    body = {"model": "tiny@1", "freq": "D", "history": 0, "observations": series(1, 31)}
+    stood = api.put(f"/v1/sessions/{name}", json=body).json()
+    for query in ("?validate_only=true", ""):
+        refused = problem(patch(api, name, query, model="tiny@2", history="full"), 409, "not-retained")
+        assert refused["errors"][0]["pointer"] == "/model"
+        assert f"POST /v1/sessions/{name}:reset first" in refused["detail"]
+    assert api.get(f"/v1/sessions/{name}").json() == stood
+    api.post(f"/v1/sessions/{name}:reset")
+    assert patch(api, name, model="tiny@2").json()["model"] == "tiny@2"
+
+
 async def test_another_model_folds_the_tail_that_is_retained_and_says_so(
     api: httpx2.Client, service: Service, daily: str
 ) -> None:
@@ -201,7 +213,8 @@ async def test_a_session_whose_model_is_gone_is_folded_again_by_one_that_is_here
     """The new model's state has another size and other arrays, and the whole of a full history is read."""
     name = request.getfixturevalue(start)
     others = Registry.load([SHIPPED], "daily")
-    with serving(others, service.store_url, default_model="daily") as other, httpx2.Client(base_url=other.url) as api:
+    running = serving(others, service.store_url, default_model="daily")
+    with running as other, httpx2.Client(base_url=other.url, timeout=60) as api:
         problem(patch(api, name, minimum=0), 409, "model-unavailable")
         stale = {"If-Match": "0000000000000000-1"}
         problem(api.patch(f"/v1/sessions/{name}", json={"model": "daily"}, headers=stale), 412, "precondition-failed")
