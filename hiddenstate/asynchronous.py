@@ -60,19 +60,21 @@ class AsyncClient(Connected[asyncio.Lock]):
     async def session(self, session: str) -> Session:
         return self._seen(await self._call(calls.session(session)))
 
-    async def sessions(self, *, prefix: str = "", order_by: str = "") -> AsyncIterator[Session]:
-        page = await self.sessions_page(prefix=prefix, order_by=order_by)
+    async def sessions(self, *, prefix: str = "", model: str = "", order_by: str = "") -> AsyncIterator[Session]:
+        page = await self.sessions_page(prefix=prefix, model=model, order_by=order_by)
         for one in page.sessions:
             yield one
         while page.next_page_token:
-            page = await self.sessions_page(prefix=prefix, order_by=order_by, page_token=page.next_page_token)
+            page = await self.sessions_page(
+                prefix=prefix, model=model, order_by=order_by, page_token=page.next_page_token
+            )
             for one in page.sessions:
                 yield one
 
     async def sessions_page(
-        self, *, prefix: str = "", order_by: str = "", page_size: int = 100, page_token: str = ""
+        self, *, prefix: str = "", model: str = "", order_by: str = "", page_size: int = 100, page_token: str = ""
     ) -> SessionPage:
-        return await self._call(calls.sessions_page(prefix, page_size, page_token, order_by))
+        return await self._call(calls.sessions_page(prefix, model, page_size, page_token, order_by))
 
     async def patch_session(
         self, session: str, *, validate_only: bool = False, **settings: Unpack[Settings]

@@ -81,19 +81,25 @@ class Client(Connected[threading.Lock]):
         """Its settings, where it stands, and its scores so far."""
         return self._seen(self._call(calls.session(session)))
 
-    def sessions(self, *, prefix: str = "", order_by: str = "") -> Iterator[Session]:
-        """All sessions whose id starts with `prefix`, fetched page by page; `order_by` such as "mase desc"."""
-        page = self.sessions_page(prefix=prefix, order_by=order_by)
+    def sessions(self, *, prefix: str = "", model: str = "", order_by: str = "") -> Iterator[Session]:
+        """All sessions whose id starts with `prefix`, of a `model` (name, or name@version), fetched page by page.
+
+        Args:
+            order_by: such as "mase desc".
+        """
+        page = self.sessions_page(prefix=prefix, model=model, order_by=order_by)
         yield from page.sessions
         while page.next_page_token:
-            page = self.sessions_page(prefix=prefix, order_by=order_by, page_token=page.next_page_token)
+            page = self.sessions_page(
+                prefix=prefix, model=model, order_by=order_by, page_token=page.next_page_token
+            )
             yield from page.sessions
 
     def sessions_page(
-        self, *, prefix: str = "", order_by: str = "", page_size: int = 100, page_token: str = ""
+        self, *, prefix: str = "", model: str = "", order_by: str = "", page_size: int = 100, page_token: str = ""
     ) -> SessionPage:
-        """One page of the sessions whose id starts with `prefix`, and how many there are."""
-        return self._call(calls.sessions_page(prefix, page_size, page_token, order_by))
+        """One page of the sessions whose id starts with `prefix`, of a `model`, and how many there are."""
+        return self._call(calls.sessions_page(prefix, model, page_size, page_token, order_by))
 
     def patch_session(
         self, session: str, *, validate_only: bool = False, **settings: Unpack[Settings]

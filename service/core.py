@@ -11,6 +11,7 @@ from service.listing.census import Census
 from service.listing.index import SessionIndex
 from service.listing.purging import Purging
 from service.listing.ranking import Ranking
+from service.listing.selecting import Selecting
 from service.live.hub import Hub
 from service.live.log import EventLog
 from service.live.streams import EventStreams
@@ -63,6 +64,7 @@ class Core:
     bookkeeping: Bookkeeping
     census: Census
     ranking: Ranking
+    selecting: Selecting
     waves: Waves[Work, Reply]
     bulk: Bulk
     forecasting: Forecasting
@@ -122,6 +124,7 @@ def _joined(
 ) -> Core:
     index = SessionIndex(store)
     bookkeeping = Bookkeeping(index)
+    census = Census(store, index, registry, clock)
     creator = Creator(registry, settings)
     cache = StateCache(registry.live_bytes)
     streams = EventStreams(store)
@@ -208,8 +211,9 @@ def _joined(
         store=store,
         index=index,
         bookkeeping=bookkeeping,
-        census=Census(store, index, registry, clock),
+        census=census,
         ranking=Ranking(store, registry, index, clock),
+        selecting=Selecting(store, index, census, clock),
         waves=waves,
         bulk=Bulk(parts),
         forecasting=Forecasting(views, between),

@@ -103,12 +103,13 @@ def verify(session: SessionId, as_json: AsJson = False) -> None:
 
 def sessions(
     prefix: Annotated[str, typer.Option(help="Only sessions whose id starts so.")] = "",
+    model: Annotated[str, typer.Option(help="Only sessions of this model, NAME or NAME@VERSION.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="At most so many.")] = 100,
     as_json: AsJson = False,
 ) -> None:
     """List sessions: where each stands, and how well it is forecast."""
     with connected(as_json) as client:
-        page = client.sessions_page(prefix=prefix, page_size=limit)
+        page = client.sessions_page(prefix=prefix, model=model, page_size=limit)
     if as_json:
         output.print_json(page.members)
         return

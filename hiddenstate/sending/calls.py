@@ -32,9 +32,9 @@ def session(name: str) -> Call[Session]:
     return Call(asked("GET", _path(name)), Session.of)
 
 
-def sessions_page(prefix: str, page_size: int, page_token: str, order_by: str) -> Call[SessionPage]:
-    query = {"page_size": str(page_size), "prefix": prefix, "page_token": page_token, "order_by": order_by}
-    given = {name: value for name, value in query.items() if value}
+def sessions_page(prefix: str, model: str, page_size: int, page_token: str, order_by: str) -> Call[SessionPage]:
+    query = {"page_size": str(page_size), "prefix": prefix, "model": model, "page_token": page_token}
+    given = {name: value for name, value in {**query, "order_by": order_by}.items() if value}
     return Call(asked("GET", "/v1/sessions", query=given), SessionPage.of)
 
 

@@ -48,8 +48,11 @@ class SessionIndex:
             commands += [self._command(shard, b"ZREM", order, *members) for order in (b"name", b"time", b"error")]
         await self._run(commands)
 
-    async def count(self) -> int:
-        counts: list[int] = await self._run([self._command(shard, b"ZCARD", b"name") for shard in range(SHARDS)])
+    async def count(self, prefix: str = "") -> int:
+        """How many ids begin so."""
+        span = (b"[" + prefix.encode(), b"(" + prefix.encode() + b"\xff") if prefix else (b"-", b"+")
+        shards = range(SHARDS)
+        counts: list[int] = await self._run([self._command(shard, b"ZLEXCOUNT", b"name", *span) for shard in shards])
         return sum(counts)
 
     async def by_name(self, *, prefix: str = "", after: str = "", limit: int, descending: bool = False) -> list[str]:

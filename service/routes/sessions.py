@@ -1,7 +1,7 @@
 """Sessions: create, read, list, change, reset, delete, verify."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -30,6 +30,11 @@ from service.wire.schemas import SessionPatch
 
 router = APIRouter(tags=["sessions"], responses=PROBLEMS)
 PATH = "/v1/sessions/{session}"
+LOOKED_AT_ONCE = 500
+LOOKS = 20
+"""So often sessions are looked at for one page, to find those of a model; the next page goes on from there."""
+Entry = tuple[str] | tuple[float, str] | tuple[int, str]
+"""A session's place in an order, its id the last part: what a page token holds."""
 
 
 class ListQuery(BaseModel):
@@ -41,6 +46,8 @@ class ListQuery(BaseModel):
     """The `next_page_token` of the page before."""
     prefix: str = Field(default="", pattern=schemas.PREFIX)
     """Only sessions whose id begins so."""
+    model: str = ""
+    """Only sessions of this model, NAME or NAME@VERSION."""
     order_by: Literal["session", "session desc", "updated_at", "updated_at desc", "mase", "mase desc"] = "session"
     """`mase`: the recent one; sessions that have none yet count as better than any."""
 
@@ -129,46 +136,64 @@ async def purge_sessions(request: Request, core: CoreDep) -> Response:
 
 @router.get("/v1/sessions", response_model=schemas.SessionList)
 async def list_sessions(query: Annotated[ListQuery, Query()], core: CoreDep) -> Response:
-    """Sessions, page by page. Order and total may lag a few seconds."""
+    """Sessions, page by page. Order and total may lag a few seconds.
+
+    Of a model that few sessions have, a page may have fewer than asked for, or none, and a next one all the same.
+    """
     size = min(query.page_size or core.settings.page_size, core.settings.page_size_limit)
     await core.bookkeeping.settle()
     names, token = await _page(core, query, size)
     views = await core.views.many(names)
     core.bookkeeping.gone([name for name, view in zip(names, views, strict=True) if view is None])
     shown = [view.body(core.registry) for view in views if view is not None and not isinstance(view, ServiceError)]
-    body = {"sessions": shown, "next_page_token": token, "total_size": await core.index.count()}
+    total = await core.selecting.count(query.prefix, query.model)
+    body = {"sessions": shown, "next_page_token": token, "total_size": total}
     return reply(body, Cache_Control=REVALIDATE["Cache-Control"])
 
 
 async def _page(core: Core, query: ListQuery, size: int) -> tuple[list[str], str]:
     """The ids on a page, and the token of the next one."""
-    order, _, descending = query.order_by.partition(" ")
-    if order == "session":
-        after = str(_after(query, str)[0]) if query.page_token else ""
-        names = await core.index.by_name(
-            prefix=query.prefix, after=after, limit=size + 1, descending=bool(descending)
-        )
-        return names[:size], write_token(order, names[size - 1]) if len(names) > size else ""
-    if query.prefix:
+    order = query.order_by.partition(" ")[0]
+    if query.prefix and order != "session":
         raise InvalidRequest([Fault("goes with order_by=session only", parameter="prefix")])
-    found = await _scored(core, query, order, size + 1, descending=bool(descending))
-    token = write_token(order, *found[size - 1]) if len(found) > size else ""
-    return [name for _, name in found[:size]], token
+    limit = max(size + 1, LOOKED_AT_ONCE) if query.model else size + 1
+    after, found = _after(query, order), list[Entry]()
+    for _ in range(LOOKS):
+        entries = await _entries(core, query, after, limit)
+        found += await _of_model(core, query.model, entries)
+        if len(found) > size:
+            return [name for *_, name in found[:size]], write_token(order, *found[size - 1])
+        if len(entries) < limit:
+            return [name for *_, name in found], ""
+        after = entries[-1]
+    return [name for *_, name in found], write_token(order, *entries[-1])
 
 
-async def _scored(
-    core: Core, query: ListQuery, order: str, limit: int, *, descending: bool
-) -> Sequence[tuple[float, str]]:
-    """Sessions by time or by error, with what they are ordered by."""
+async def _entries(core: Core, query: ListQuery, after: Entry | None, limit: int) -> Sequence[Entry]:
+    """Sessions in their order, those that follow `after` only."""
+    order, _, descends = query.order_by.partition(" ")
+    descending = bool(descends)
+    if order == "session":
+        name = "" if after is None else after[-1]
+        names = await core.index.by_name(prefix=query.prefix, after=name, limit=limit, descending=descending)
+        return [(name,) for name in names]
     if order == "mase":
-        after = _after(query, float, str) if query.page_token else None
-        worst = None if after is None else (float(after[0]), str(after[1]))
+        worst = None if after is None else (float(after[0]), after[-1])
         return await core.ranking.page(after=worst, limit=limit, descending=descending)
-    after = _after(query, int, str) if query.page_token else None
-    last = None if after is None else (int(after[0]), str(after[1]))
+    last = None if after is None else (int(after[0]), after[-1])
     return await core.index.by_time(after=last, limit=limit, descending=descending)
 
 
-def _after(query: ListQuery, *kinds: type[str] | type[int] | type[float]) -> tuple[str | float, ...]:
+async def _of_model(core: Core, model: str, entries: Sequence[Entry]) -> Sequence[Entry]:
+    if not model:
+        return entries
+    chosen = await core.selecting.of_model([entry[-1] for entry in entries], model)
+    return [entry for entry, is_chosen in zip(entries, chosen, strict=True) if is_chosen]
+
+
+def _after(query: ListQuery, order: str) -> Entry | None:
     """What the page before ended with."""
-    return read_token(query.page_token, (str, *kinds))[1:]
+    if not query.page_token:
+        return None
+    kinds: dict[str, tuple[type, ...]] = {"session": (str,), "mase": (float, str), "updated_at": (int, str)}
+    return cast(Entry, read_token(query.page_token, (str, *kinds[order]))[1:])

@@ -97,8 +97,11 @@ def test_sessions_lists_where_each_stands(service: Running, session: str) -> Non
             time.sleep(0.05)
     result = command(service, "sessions", "--prefix", session)
     assert result.out.splitlines()[1].split()[:5] == [session, "daily@2", "D", "30", "2026-10-30"]
-    page = json.loads(command(service, "sessions", "--prefix", session, "--json").out)
-    assert [one["session"] for one in page["sessions"]] == [session]
+    for model, expected in (("daily", [session]), ("daily@1", [])):
+        page = json.loads(command(service, "sessions", "--prefix", session, "--model", model, "--json").out)
+        assert [one["session"] for one in page["sessions"]] == expected
+        with Client(service.url) as client:
+            assert [one.session for one in client.sessions(prefix=session, model=model)] == expected
 
 
 def test_demo_shows_forecast_against_actual_in_the_terminal_and_as_a_picture(service: Running, tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_the_list_pages_through_the_sessions_of_a_prefix(api: httpx2.Client, nam
     found, token = [], ""
     while True:
         page = api.get("/v1/sessions", params={**prefix, "page_size": 3, "page_token": token}).json()
-        assert page["total_size"] >= 7
+        assert page["total_size"] == 7
         found += [session["session"] for session in page["sessions"]]
         token = page["next_page_token"]
         if not token:
@@ -247,6 +247,47 @@ def test_the_list_pages_through_the_sessions_of_a_prefix(api: httpx2.Client, nam
     backwards = api.get("/v1/sessions", params={**prefix, "order_by": "session desc"}).json()["sessions"]
     assert [session["session"] for session in backwards] == names[::-1]
     assert backwards[0] == api.get(f"/v1/sessions/{names[-1]}").json()
+
+
+@pytest.mark.parametrize("order", ["session", "session desc", "updated_at desc", "mase"])
+def test_the_list_pages_through_the_sessions_of_a_model(
+    api: httpx2.Client, name: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.routes.sessions.LOOKED_AT_ONCE", 2)
+    monkeypatch.setattr("service.routes.sessions.LOOKS", 3)
+    models = {f"{name}.{number}": f"tiny@{1 + number % 2}" for number in range(5)}
+    for session, model in models.items():
+        api.put(f"/v1/sessions/{session}", json={"freq": "D", "model": model, "observations": series(1, 20)})
+
+    def found(model: str) -> list[str]:
+        sessions, token, pages = [], "", 0
+        while pages == 0 or token:
+            query: dict[str, str | int] = {"model": model, "order_by": order, "page_size": 2, "page_token": token}
+            page = api.get("/v1/sessions", params=query).json()
+            sessions += [one["session"] for one in page["sessions"]]
+            token, pages = page["next_page_token"], pages + 1
+        return [session for session in sessions if session in models]
+
+    first = [session for session, model in models.items() if model == "tiny@1"]
+    wait_until(lambda: sorted(found("tiny@1")) == first)
+    wait_until(lambda: sorted(found("tiny")) == list(models))
+    assert found("nobody") == []
+
+
+def test_the_list_counts_what_its_filters_let_through(api: httpx2.Client, name: str) -> None:
+    for number in range(5):
+        api.put(f"/v1/sessions/{name}.{number}", json={"model": f"tiny@{1 + number % 2}"})
+
+    def total(**query: str) -> int:
+        size: int = api.get("/v1/sessions", params={**query, "page_size": 1}).json()["total_size"]
+        return size
+
+    prefix = f"{name}."
+    wait_until(lambda: total(prefix=prefix) == 5)
+    counts = [total(prefix=prefix, model=model) for model in ("tiny", "tiny@1", "tiny@2", "nobody")]
+    assert counts == [5, 3, 2, 0]
+    assert (total(prefix=f"{prefix}4"), total(prefix=f"{prefix}none"), total(model="nobody")) == (1, 0, 0)
+    wait_until(lambda: total(model="tiny@1") + total(model="tiny@2") == total())
 
 
 def test_the_list_can_be_ordered_by_the_last_commit(api: httpx2.Client, name: str) -> None:
