@@ -18,7 +18,17 @@ from service.wire.session_problems import StateInvalid
 FORMAT = 1
 Step = Annotated[int, msgspec.Meta(ge=0, lt=STEP_LIMIT)]
 PLACE = re.compile(r" - at `\$(.*)`$")
-PART = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+PART = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
+MISSING = re.compile(r"^Object missing required field `(.*)`$")
+UNKNOWN = re.compile(r"^Object contains unknown field `(.*)`$")
+BOUND = re.compile(r"^Expected `int` (>=|<=) (\d+)$")
+TYPE = re.compile(r"^Expected `([a-z |]+)`, got `")
+NAMES = {
+    **{"int": "an integer", "float": "a number", "str": "a string", "bool": "true or false"},
+    **{"array": "an array", "object": "an object", "null": "null"},
+}
+ONE_OF = 'must be an integer, or "full"'
+"""Of `history`, the only member of which not every string is taken."""
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,7 +171,8 @@ def parse(body: bytes) -> State:
 
 def invalid(detail: str, *path: str | int) -> StateInvalid:
     """The refusal of a member."""
-    return StateInvalid(f"{'.'.join(map(str, path))}: {detail}", errors=[Fault(detail, pointer(*path))])
+    place = ".".join(map(str, path)) or "the document"
+    return StateInvalid(f"{place}: {detail}", errors=[Fault(detail, pointer(*path))])
 
 
 def unsettled(fault: Fault) -> StateInvalid:
@@ -171,8 +182,23 @@ def unsettled(fault: Fault) -> StateInvalid:
 
 
 def _not_one(message: str) -> StateInvalid:
-    """What the decoder says, with the place that it names."""
-    place = PLACE.search(message)
-    path = [name or index for name, index in PART.findall(place[1] if place else "")]
-    said = PLACE.sub("", message).replace("Object ", "it ").replace("`", "").lower()
-    return invalid(shown(said), *(path or ["document"]))
+    """What the decoder says, of the member that it means and in the words of other refusals."""
+    place, said = PLACE.search(message), PLACE.sub("", message)
+    path = [shown(name) or index for name, index in PART.findall(place[1] if place else "")]
+    if missing := MISSING.search(said):
+        return invalid("required", *path, missing[1])
+    if unknown := UNKNOWN.search(said):
+        return invalid("unknown key", *path, shown(unknown[1]))
+    # Of the members of a map, the decoder does not say which.
+    each = "each value " if place and "[...]" in place[1] else ""
+    return invalid(each + _must_be(said), *path)
+
+
+def _must_be(said: str) -> str:
+    if bound := BOUND.search(said):
+        return f"must be at {'least' if bound[1] == '>=' else 'most'} {bound[2]}"
+    found = TYPE.search(said)
+    kinds = [] if found is None else found[1].split(" | ")
+    if not kinds or kinds == ["int", "str"]:
+        return ONE_OF
+    return f"must be {' or '.join(NAMES[kind] for kind in kinds)}"

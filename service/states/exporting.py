@@ -19,6 +19,7 @@ from service.wire.session_problems import ModelUnavailable
 
 RECORDS_AT_ONCE = 128
 """Records of one slice of work: about a millisecond."""
+NAMELESS = "put its folder back: only with it can the covariates of this older record be told by name"
 CARRIED = tuple(flag for flag in HeadFlag if flag is not HeadFlag.FULL)
 """Flags that no setting tells."""
 
@@ -51,7 +52,7 @@ class Exporter:
             whole = found or whole
         label, encoding = whole.place.label, whole.encoding
         if encoding is None:
-            raise ModelUnavailable(whole.place.standing(), label.model)
+            raise ModelUnavailable(whole.place.standing(), label.model, NAMELESS)
         text = Text(_document(whole))
         for at in range(0, len(whole.slots), RECORDS_AT_ONCE):
             observed = read_observed(whole.slots[at : at + RECORDS_AT_ONCE])

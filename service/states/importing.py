@@ -33,6 +33,7 @@ from service.wire.session_problems import (
 )
 
 CURE = "deploy that one here, or create the session with PUT and its history"
+INSTALL = "install the model's folder here, import the state where the model is, or PUT the session with its history"
 
 
 class Importer:
@@ -126,7 +127,7 @@ class Importer:
             raise _damaged()
         at = Standing(session, state.step, state.last)
         if loaded is None:
-            raise ModelUnavailable(at, state.model)
+            raise ModelUnavailable(at, state.model, INSTALL)
         raise ModelMismatch(at, state.model, expected=state.fingerprint, found=loaded.fingerprint, cure=CURE)
 
     def _record(self, session: str, state: State, loaded: LoadedModel) -> Record:

@@ -171,12 +171,10 @@ class ModelUnavailable(ServiceError):
 
     status, slug, title = 409, "model-unavailable", "Model not available"
 
-    def __init__(self, at: Standing, model: str) -> None:
-        super().__init__(
-            f"session {at.session} needs {model}, which this server does not have; put its folder back, or PATCH the "
-            "session to another model",
-            at=at,
-        )
+    CURE = "put its folder back, or PATCH the session to another model"
+
+    def __init__(self, at: Standing, model: str, cure: str = CURE) -> None:
+        super().__init__(f"session {at.session} needs {model}, which this server does not have; {cure}", at=at)
 
 
 class RecordDamaged(ServiceError):

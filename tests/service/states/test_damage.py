@@ -65,19 +65,37 @@ def test_the_first_member_that_does_not_fit_is_named(api: httpx2.Client, name: s
     assert api.get(f"/v1/sessions/{name}.b").status_code == 404
 
 
-TYPES: dict[str, Callable[[Json], None]] = {
-    "/history/2/value": changed("history", 2, "value", to="12"),
-    "/document": without("kept"),
-    "/session": changed("session", "colour", to="red"),
-    "/step": changed("step", to=-1),
+TYPES: dict[str, tuple[Callable[[Json], None], str]] = {
+    "/history/2/value": (changed("history", 2, "value", to="12"), "history.2.value: must be a number or null"),
+    "/kept": (without("kept"), "kept: required"),
+    "/data": (without("data"), "data: required"),
+    "/session/session": (without("session", "session"), "session.session: required"),
+    "/kept/0/data": (without("kept", 0, "data"), "kept.0.data: required"),
+    "/session/colour": (changed("session", "colour", to="red"), "session.colour: unknown key"),
+    "/session/history": (changed("session", "history", to="all"), 'session.history: must be an integer, or "full"'),
+    "/session/static": (changed("session", "static", to={"a": "b"}), "session.static: each value must be a number or null"),
+    "/session": (changed("session", to=[]), "session: must be an object"),
+    "/flags/0": (changed("flags", to=[1]), "flags.0: must be a string"),
+    "/step": (changed("step", to=-1), "step: must be at least 0"),
+    "/last": (changed("last", to=3), "last: must be a string or null"),
 }
 
 
 @pytest.mark.parametrize("where", TYPES)
 def test_a_member_of_another_type_is_named(api: httpx2.Client, name: str, state: Json, where: str) -> None:
-    TYPES[where](state)
+    change, detail = TYPES[where]
+    change(state)
     refused = problem(put(api, f"{name}.b", state), 422, "state-invalid")
-    assert refused["errors"][0]["pointer"] == where
+    assert (refused["errors"][0]["pointer"], refused["detail"]) == (where, detail)
+
+
+def test_a_step_that_is_no_number_and_a_document_that_is_none_are_told_so(
+    api: httpx2.Client, name: str, state: Json
+) -> None:
+    refused = problem(put(api, f"{name}.b", {**state, "step": "12"}), 422, "state-invalid")
+    assert refused["errors"] == [{"pointer": "/step", "detail": "must be an integer"}]
+    answer = api.put(f"/v1/sessions/{name}.b/state", json=[state])
+    assert problem(answer, 422, "state-invalid")["detail"] == "the document: must be an object"
 
 
 DAMAGED: dict[str, Callable[[Json], None]] = {
@@ -121,7 +139,9 @@ def test_a_state_of_another_model_names_both_fingerprints(api: httpx2.Client, na
     fingerprint = f"sha256:{'0' * 64}"
     refused = problem(put(api, f"{name}.b", sealed({**state, "fingerprint": fingerprint})), 409, "model-mismatch")
     assert (refused["expected"], refused["found"]) == (fingerprint, state["fingerprint"])
-    problem(put(api, f"{name}.b", sealed({**state, "model": "tiny@9"})), 409, "model-unavailable")
+    absent = problem(put(api, f"{name}.b", sealed({**state, "model": "tiny@9"})), 409, "model-unavailable")
+    assert "install the model's folder here" in absent["detail"]
+    assert "PATCH" not in absent["detail"], "there is no session yet"
 
 
 def test_a_document_that_was_indented_or_had_its_numbers_rewritten_is_the_same(
