@@ -73,7 +73,10 @@ TYPES: dict[str, tuple[Callable[[Json], None], str]] = {
     "/kept/0/data": (without("kept", 0, "data"), "kept.0.data: required"),
     "/session/colour": (changed("session", "colour", to="red"), "session.colour: unknown key"),
     "/session/history": (changed("session", "history", to="all"), 'session.history: must be an integer, or "full"'),
-    "/session/static": (changed("session", "static", to={"a": "b"}), "session.static: each value must be a number or null"),
+    "/session/static": (
+        changed("session", "static", to={"a": "b"}),
+        "session.static: each value must be a number or null",
+    ),
     "/session": (changed("session", to=[]), "session: must be an object"),
     "/flags/0": (changed("flags", to=[1]), "flags.0: must be a string"),
     "/step": (changed("step", to=-1), "step: must be at least 0"),
