@@ -143,7 +143,7 @@ MUTANTS = (
         (
             (
                 STEPPED,
-                'entry.fail(DeadlineExceeded(f"the store did not confirm in time; {AGAIN}"))',
+                'entry.fail(DeadlineExceeded(f"the store did not confirm in time; {entry.work.again}"))',
                 'entry.fail(StoreUnavailable("the store did not confirm in time; nothing was changed"))',
             ),
         ),
