@@ -9,7 +9,18 @@ import typer
 
 from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
-from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, interruptible, refused_rows, unusable
+from hiddenstate.cli.files import (
+    Data,
+    FailuresPath,
+    Freq,
+    Model,
+    Prefix,
+    beside,
+    freq_of,
+    interruptible,
+    refused_rows,
+    unusable,
+)
 from hiddenstate.cli.progress import rows_done
 from hiddenstate.cli.serve import settings_of
 from hiddenstate.files.failures import Failures
@@ -55,6 +66,8 @@ def backfill(
     began = time.monotonic()
     try:
         file = SeriesFile(data)
+        if freq is None:
+            asked = _asked(model=model, freq=freq_of(file))
         with interruptible(), Failures(failures or beside(data)) as refused, rows_done(file.rows) as done:
             filled = asyncio.run(fill(file, settings, asked, prefix=prefix, failures=refused, done=done))
     except TableError as error:

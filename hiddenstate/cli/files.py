@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,13 +11,18 @@ from hiddenstate.cli import output
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.files.failures import Failures
 
+if TYPE_CHECKING:
+    from hiddenstate.files.tables import SeriesFile
+
 Data = Annotated[
     Path, typer.Argument(metavar="FILE", help="CSV, Parquet or Arrow with the columns unique_id, ds and y.")
 ]
 Model = Annotated[
     str | None, typer.Option(help="NAME or NAME@VERSION for new sessions.", show_default="that of the freq")
 ]
-Freq = Annotated[str | None, typer.Option(help="Frequency of new sessions, for example D.", show_default="the model's")]
+Freq = Annotated[
+    str | None, typer.Option(help="Frequency of new sessions, for example D.", show_default="what the times have")
+]
 Prefix = Annotated[str, typer.Option(help="Put before each unique_id.", show_default=False)]
 FailuresPath = Annotated[
     Path | None, typer.Option(help="Where refused rows go, as CSV.", show_default="FILE.failures.csv")
@@ -35,6 +40,29 @@ def unusable(error: ValueError) -> Fault:
     return Fault(
         ExitCode.USAGE, "the file cannot be used", why, cure or "give a file with the columns unique_id, ds and y"
     )
+
+
+def checked_freq(freq: str) -> str:
+    """The frequency as the service writes it. Raises Fault: there is none of that name."""
+    from models.dates.frequencies import FrequencyError, frequency
+
+    try:
+        return frequency(freq).name
+    except FrequencyError as error:
+        raise Fault(ExitCode.USAGE, "--freq cannot be used", str(error), "choose another --freq") from error
+
+
+def freq_of(file: "SeriesFile") -> str | None:
+    """The frequency of new sessions where none is asked for, and say which it is; None = the first of their model."""
+    from hiddenstate.files.frequencies import told_by
+
+    found = told_by(file)
+    if found is not None:
+        output.messages().print(f"freq {found}, which most times of the file have; --freq gives another", markup=False)
+    elif file.is_dated:
+        why = "the times of the file tell no frequency: new sessions have the first of their model"
+        output.messages().print(f"{why}; --freq gives another", markup=False, soft_wrap=True)
+    return found
 
 
 @contextmanager

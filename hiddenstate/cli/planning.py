@@ -153,11 +153,16 @@ def _by_kind(kinds: Mapping[str, Sequence[str]]) -> str:
 
 
 def tell(recipe: "Recipe", data: Path, say: Callable[[str], None]) -> None:
-    """Say which part is tested on, and what of the series may surprise."""
+    """Say which part is tested on, and what of the series may surprise.
+
+    Raises:
+        DataError: they are too short to learn from.
+    """
     from models.data import numeric_columns, read
-    from models.training.survey import warnings
+    from models.training.survey import require_enough, warnings
 
     series = read(data, freq=recipe.freqs[0], test=True, test_steps=recipe.test_steps)
+    require_enough(series, recipe.model.horizon)
     taken, columns = recipe.model.covariates.names, numeric_columns(data)
     if taken:
         say(f"covariates: {_by_kind(recipe.model.covariates.by_kind)}")

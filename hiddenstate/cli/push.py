@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hiddenstate.cli import faults, output
-from hiddenstate.cli.files import Data, FailuresPath, Freq, Model, Prefix, beside, interruptible, refused_rows, unusable
+from hiddenstate.cli.files import (
+    Data,
+    FailuresPath,
+    Freq,
+    Model,
+    Prefix,
+    beside,
+    checked_freq,
+    freq_of,
+    interruptible,
+    refused_rows,
+    unusable,
+)
 from hiddenstate.cli.progress import rows_done
 from hiddenstate.cli.sessions import connected, resumable
 from hiddenstate.client import Client
@@ -15,6 +27,7 @@ from hiddenstate.files.failures import Failures
 from hiddenstate.sending.shapes import Settings
 
 if TYPE_CHECKING:
+    from hiddenstate.files.pushing import Pushed
     from hiddenstate.files.tables import SeriesFile
 
 
@@ -44,9 +57,11 @@ def push(
         from hiddenstate.files.tables import SeriesFile, TableError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
+    required = None if freq is None else checked_freq(freq)
     began = time.monotonic()
     try:
         file = SeriesFile(data)
+        settings = _settings(required or freq_of(file), model)
         with interruptible(), connected() as client, resumable():
             taken = _taken(client, file, model)
             with Failures(failures or beside(data), taken) as refused, rows_done(file.rows) as done:
@@ -54,7 +69,8 @@ def push(
                     client,
                     file,
                     covariates=taken,
-                    settings=_settings(freq, model),
+                    settings=settings,
+                    freq=required,
                     create=create,
                     on_conflict=on_conflict.value,
                     prefix=prefix,
@@ -65,11 +81,27 @@ def push(
         raise unusable(error) from error
     output.results().print(
         f"{pushed.created} sessions created, {pushed.applied} rows applied, {pushed.replayed} known already"
+        f"{f', {pushed.imputed:,} steps filled in' if pushed.imputed else ''}"
         f" ({file.rows / max(time.monotonic() - began, 1e-9):,.0f} rows/s)"
     )
-    if pushed.older:
-        output.messages().print(f"{pushed.older} rows are from before what their sessions can compare: left out")
+    _tell(pushed)
     refused_rows(refused)
+
+
+def _tell(pushed: "Pushed") -> None:
+    """What of a push may surprise."""
+    lines = []
+    if pushed.older:
+        lines.append(f"{pushed.older} rows are from before what their sessions can compare: left out")
+    if (sparse := pushed.sparsest) is not None:
+        lines.append(
+            f"{sparse.session}: {sparse.imputed:,} of its {sparse.steps:,} new steps are not in the file and were "
+            "filled in as missing; if the freq is wrong, push with the right --freq and a --prefix of its own"
+        )
+    if pushed.example is not None:
+        lines += [f"{pushed.example.session}: {warning['detail']}" for warning in pushed.example.warnings]
+    for line in lines:
+        output.messages().print(line, markup=False, soft_wrap=True)
 
 
 def _settings(freq: str | None, model: str | None) -> Settings:

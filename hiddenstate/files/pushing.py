@@ -19,6 +19,7 @@ from hiddenstate.answers.sessions import Session
 from hiddenstate.client import Client
 from hiddenstate.errors import ProblemError, ServiceUnreachable
 from hiddenstate.files.failures import Failures, Refused
+from hiddenstate.files.gaps import Gaps, Sparse
 from hiddenstate.files.standing import Rows, compare
 from hiddenstate.files.tables import OldestFirst, Part, SeriesFile, pc
 from hiddenstate.sending.shapes import Observation, OnConflict, Settings
@@ -48,12 +49,18 @@ class Pushed:
         created: sessions.
         applied: rows; `replayed` were known already.
         older: rows that their sessions hold already, or passed over, too long ago to be compared; not sent.
+        imputed: steps that no row was sent for, and the service has filled in; `sparsest` is a session of which they
+            are most.
+        example: one of the sessions that were created, as it was then.
     """
 
     created: int = 0
     applied: int = 0
     replayed: int = 0
     older: int = 0
+    imputed: int = 0
+    sparsest: Sparse | None = None
+    example: Session | None = None
 
 
 class _Refusal(NamedTuple):
@@ -69,13 +76,14 @@ class _Begun(NamedTuple):
         rows: those still to send.
         known: there is such a session now.
         stood: what it was where it was there before.
+        created: what it is where it was not.
     """
 
     code: int
     rows: Rows
     known: bool = False
     stood: Session | None = None
-    created: bool = False
+    created: Session | None = None
     applied: int = 0
     same: int = 0
     older: int = 0
@@ -88,6 +96,7 @@ class Push:
     Args:
         covariates: names of the columns that are sent besides those of a series.
         settings: of new sessions.
+        freq: what the sessions must have that are there; None = whatever they have.
         create: create the sessions that there are not; else their rows are refused.
         prefix: put before each unique_id.
         done: is told numbers of rows that were worked off.
@@ -100,6 +109,7 @@ class Push:
         *,
         covariates: Sequence[str],
         settings: Settings,
+        freq: str | None,
         create: bool,
         on_conflict: OnConflict,
         prefix: str,
@@ -110,6 +120,7 @@ class Push:
         self._file = file
         self._covariates = covariates
         self._settings = settings
+        self._freq = freq
         self._create = create
         self._on_conflict: OnConflict = on_conflict
         self._prefix = prefix
@@ -118,6 +129,7 @@ class Push:
         self._known: dict[str, Session | None] = {}
         """What a session was when its first rows came; None = it was created by them."""
         self._newest = ""
+        self._gaps = Gaps()
         self._pushed = Pushed()
 
     def run(self) -> Pushed:
@@ -137,6 +149,9 @@ class Push:
         finally:
             pool.shutdown(cancel_futures=True)
         self._wait_until_listed()
+        self._pushed.imputed = self._gaps.imputed
+        if (sparsest := self._gaps.sparsest) is not None:
+            self._pushed.sparsest = sparsest._replace(session=self._prefix + sparsest.session)
         return self._pushed
 
     def _wait_until_listed(self) -> None:
@@ -152,17 +167,21 @@ class Push:
         waiting = [rows for rows, is_new in zip(by_series, new, strict=True) if not is_new]
         codes = [code for code, is_new in enumerate(new) if is_new]
         for begun in pool.map(lambda code: _patiently(self._begin, part, code, by_series[code]), codes):
-            self._pushed.created += begun.created
             self._pushed.applied += begun.applied
             self._pushed.replayed += begun.same
             self._pushed.older += begun.older
             self._refuse(part, begun.refused)
             self._done(begun.applied + begun.same + begun.older + len(begun.refused))
             waiting.append(begun.rows)
+            name = part.names[begun.code]
             if begun.known:
-                self._known[part.names[begun.code]] = begun.stood
-            if begun.created:
-                self._newest = self._prefix + part.names[begun.code]
+                self._known[name] = begun.stood
+                self._gaps.begin(name, 0 if begun.stood is None else begun.stood.step)
+            if begun.created is not None:
+                self._pushed.created += 1
+                self._pushed.example = self._pushed.example or begun.created
+                self._newest = begun.created.session
+                self._gaps.advance(name, begun.created.step, begun.applied)
         rows = np.sort(np.concatenate(waiting))
         for at in range(0, len(rows), BATCH_ROWS):
             self._send(part, rows[at : at + BATCH_ROWS])
@@ -182,6 +201,10 @@ class Push:
     def _standing(self, part: Part, code: int, rows: Rows) -> _Begun:
         name = part.names[code]
         session = self._known.get(name) or self._client.session(self._prefix + name)
+        if self._freq is not None and session.freq is not None and session.freq != self._freq:
+            detail = f"it has the freq {session.freq}, not {self._freq}; leave --freq out, or choose another --prefix"
+            refused = [_Refusal(row, "session-exists", f"session {session.session}: {detail}") for row in rows.tolist()]
+            return _Begun(code, rows[:0], refused=refused)
         compared = compare(self._client, session, part, rows)
         return _Begun(code, compared.rows, known=True, stood=session, older=compared.older, same=compared.same)
 
@@ -195,7 +218,7 @@ class Push:
         for _ in range(MENDINGS):
             try:
                 history = [self._observation(part, row) for row in first]
-                self._client.put_session(self._prefix + part.names[code], history, **self._settings)
+                created = self._client.put_session(self._prefix + part.names[code], history, **self._settings)
             except ProblemError as problem:
                 if problem.retryable:
                     raise
@@ -208,7 +231,7 @@ class Push:
                 if not first:
                     break
             else:
-                return _Begun(code, rest, known=True, created=True, applied=len(first), refused=refused)
+                return _Begun(code, rest, known=True, created=created, applied=len(first), refused=refused)
         refused += [_Refusal(row, refused[-1].problem, refused[-1].detail) for row in (*first, *rest.tolist())]
         return _Begun(code, rows[:0], refused=refused)
 
@@ -263,6 +286,7 @@ class Push:
                 self._pushed.replayed += 1
             else:
                 self._pushed.applied += 1
+                self._gaps.advance(part.names[part.codes[rows[index]]], outcome["step"])
         self._refuse(part, refused)
         self._done(int(settled.sum()))
         return rows[~settled]
@@ -274,6 +298,7 @@ class Push:
             session = self._client.session(self._prefix + part.names[code])
             compared = compare(self._client, session, part, rows[part.codes[rows] == code])
             kept.append(compared.rows)
+            self._gaps.advance(part.names[code], session.step, compared.older + compared.same)
             self._pushed.older += compared.older
             self._pushed.replayed += compared.same
         left = np.sort(np.concatenate(kept))

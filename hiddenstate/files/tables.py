@@ -17,6 +17,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from hiddenstate.files.unreadable import NEEDED, TableError, explained, separated_otherwise
+
 FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
 PART_ROWS = 65_536
 OF_SERIES = ("unique_id", "ds", "y")
@@ -31,10 +33,6 @@ Column = Any
 pc: Any = pyarrow.compute
 Integers = NDArray[np.int64]
 Doubles = NDArray[np.float64]
-
-
-class TableError(ValueError):
-    """A file that cannot be used; the message says why, and after a semicolon what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +84,13 @@ class SeriesFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._kind = _kind(path)
-        with _Explained(path):
+        with explained(path):
             schema = self._schema()
             self.rows = self._count()
         if "y" not in schema.names:
-            raise TableError(f"{path}: no column y, it has {', '.join(schema.names)}; needed are unique_id, ds, y")
+            have = ", ".join(schema.names)
+            otherwise = separated_otherwise(path) if self._kind == "csv" else None
+            raise TableError(f"{path}: {otherwise or f'no column y, it has {have}; {NEEDED}'}")
         self._own = [name for name in OF_SERIES if name in schema.names]
         self.covariates = [name for name in schema.names if name not in OF_SERIES and not name.startswith(PANDAS_INDEX)]
         self._step_given = "ds" in self._own and pa.types.is_integer(schema.field("ds").type)
@@ -100,15 +100,17 @@ class SeriesFile:
         """All rows, with these covariates. The same parts each time.
 
         Raises:
-            TableError: a value that is not of its column's type.
+            TableError: a value that is not of its column's type; no rows.
         """
         first, counted = 0, _Counter()
-        with _Explained(self.path):
+        with explained(self.path):
             for table in self._tables([*self._own, *covariates]):
                 for at in range(0, len(table), PART_ROWS):
                     part = self._part(first, self._normal(table.slice(at, PART_ROWS)), counted)
                     yield part
                     first += len(part)
+        if not first:
+            raise TableError(f"{self.path}: it has no rows; give a file with a row for each step")
 
     def _normal(self, table: pa.Table) -> pa.Table:
         """The same rows with the types of a Part, and without ds where the file has none."""
@@ -147,10 +149,11 @@ class SeriesFile:
         if self._kind == "arrow":
             return sum(len(batch) for batch in _batches(_open_arrow(self.path)))
         with pa.input_stream(self.path) as stream:
-            lines = 0
+            lines, last = 0, b"\n"
             while block := stream.read(CSV_BLOCK_BYTES):
                 lines += block.count(b"\n")
-        return lines - 1
+                last = block[-1:]
+        return lines - (last == b"\n")
 
     def _tables(self, columns: list[str]) -> Iterator[pa.Table]:
         if self._kind == "parquet":
@@ -213,21 +216,6 @@ class _Counter:
         steps[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts) + 1
         self._counts |= dict(zip(names, (before + counts).tolist(), strict=True))
         return steps + before[codes]
-
-
-class _Explained:
-    """Tells what Arrow cannot read as a TableError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | OSError | ValueError) and not isinstance(error, TableError):
-            first_line = str(error).partition("\n")[0].replace(";", ",")
-            raise TableError(f"{self._path} cannot be read: {first_line}; needed are unique_id, ds, y") from error
 
 
 def _kind(path: Path) -> str:

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from models.data import Series
+from models.data import DataError, Series
 
 NAMED = 5
 """Series that a warning names."""
+
+LEAST_KNOWN = 2
+"""Values that come before a forecast: from one alone nothing is known of how they change."""
 
 
 def warnings(series: Sequence[Series], *, season: int, horizon: int) -> list[str]:
@@ -32,6 +35,26 @@ def warnings(series: Sequence[Series], *, season: int, horizon: int) -> list[str
         ],
     }
     return [f"{len(found)} series {kind}: {_some(found)}" for kind, found in kinds.items() if found]
+
+
+def require_enough(series: Sequence[Series], horizon: int) -> None:
+    """Raises DataError: no series has the values that a forecast of the whole horizon can be learned from.
+
+    Args:
+        series: with their test parts.
+    """
+    needed = horizon + LEAST_KNOWN
+    longest = max(series, key=_known)
+    if _known(longest) < needed:
+        raise DataError(
+            f"no series is long enough to learn a forecast of {horizon} steps: before its test part one must have "
+            f"{needed} values, and the longest, {longest.unique_id!r}, has {_known(longest)} (and {longest.test_steps} "
+            "steps to test on); give longer series"
+        )
+
+
+def _known(series: Series) -> int:
+    return int((~np.isnan(_trained(series))).sum())
 
 
 def _trained(series: Series) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -135,3 +135,9 @@ def test_a_data_file_with_other_columns(command: str, tmp_path: Path) -> None:
     (tmp_path / "sales.csv").write_text("store,day,amount\n1,2024-01-01,5\n")
     result = run(command, str(tmp_path / "sales.csv"))
     assert_helpful(result, ExitCode.USAGE, "'y'", "amount", "unique_id, ds, y")
+
+
+def test_series_too_short_to_train_on(tmp_path: Path) -> None:
+    (tmp_path / "tiny.csv").write_text("unique_id,ds,y\n" + "".join(f"a,2026-01-0{day},{day}\n" for day in range(1, 4)))
+    result = run("train", str(tmp_path / "tiny.csv"), cwd=tmp_path)
+    assert_helpful(result, ExitCode.USAGE, "14 steps", "16 values", "has 3", "longer series")

@@ -93,6 +93,7 @@ def push_here(client: Client, file: Path, prefix: str, *, correcting: bool = Fal
             SeriesFile(file),
             covariates=[],
             settings=Settings(freq="D"),
+            freq="D",
             create=create,
             on_conflict="correct" if correcting else "reject",
             prefix=prefix,

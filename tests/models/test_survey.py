@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
-from models.data import Series
-from models.training.survey import warnings
+from models.data import DataError, Series
+from models.training.survey import require_enough, warnings
 
 
 def series(name: str, values: list[float], test_steps: int = 2) -> Series:
@@ -38,3 +39,11 @@ def test_many_series_with_one_trouble_are_one_line() -> None:
 
 def test_sound_series_give_no_warning() -> None:
     assert warnings([series("fine", [1.0, 2.0] * 20)], season=7, horizon=14) == []
+
+
+def test_series_too_short_for_one_whole_forecast_are_refused_with_what_is_needed_and_what_there_is() -> None:
+    nan = float("nan")
+    short = [series("a", [1.0, nan, *[2.0] * 16]), series("b", [1.0] * 4)]
+    with pytest.raises(DataError, match="of 14 steps.* must have 16 values.*'a', has 15 .and 2 steps"):
+        require_enough(short, 14)
+    require_enough(short, 13)
