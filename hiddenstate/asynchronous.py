@@ -23,7 +23,8 @@ from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered,
 from hiddenstate.sending.listening import Listening
 from hiddenstate.sending.outbox import AnswerT
 from hiddenstate.sending.outboxes import Outboxes
-from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
+from hiddenstate.sending.rows import each_of, rows_of
+from hiddenstate.sending.shapes import BatchObservation, Frame, Observation, OnConflict, Settings
 from hiddenstate.sending.streaming import Streaming
 
 ResultT = TypeVar("ResultT")
@@ -127,7 +128,7 @@ class AsyncClient(Connected[asyncio.Lock]):
 
     async def observe_batch(
         self,
-        observations: Sequence[BatchObservation],
+        observations: Sequence[BatchObservation] | Frame,
         *,
         create: bool = False,
         freq: str | None = None,
@@ -135,16 +136,16 @@ class AsyncClient(Connected[asyncio.Lock]):
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
     ) -> BatchOutcomes:
-        await self._send_waiting(row["session"] for row in observations)
-        creating = calls.creating(create, freq, model)
-        batch = await self._run(batching.observed(observations, creating, on_conflict, idempotency_key, self.url))
+        rows, creating = list(rows_of(observations)), calls.creating(create, freq, model)
+        await self._send_waiting(row["session"] for row in rows)
+        batch = await self._run(batching.observed(rows, creating, on_conflict, idempotency_key, self.url))
         for advance in batch.advances:
             self._outboxes.see(advance.session, advance.etag)
         return batch
 
     async def stream(
         self,
-        rows: Iterable[BatchObservation] | AsyncIterable[BatchObservation],
+        rows: Iterable[BatchObservation] | AsyncIterable[BatchObservation] | Frame,
         *,
         create: bool = False,
         freq: str | None = None,
@@ -154,7 +155,7 @@ class AsyncClient(Connected[asyncio.Lock]):
     ) -> AsyncIterator[BatchOutcome]:
         await self.flush()
         core = Streaming(calls.streamed(calls.creating(create, freq, model), on_conflict), idempotency_key, self.url)
-        outcomes = streaming_tasks.outcomes(core, rows, self._authorization)
+        outcomes = streaming_tasks.outcomes(core, each_of(rows), self._authorization)
         async with aclosing(outcomes):
             async for outcome in outcomes:
                 yield self._told(outcome)

@@ -23,7 +23,8 @@ from hiddenstate.sending.exchange import Ask, Call, Lost, Steps, Wait, answered,
 from hiddenstate.sending.listening import Listening
 from hiddenstate.sending.outbox import AnswerT
 from hiddenstate.sending.outboxes import Outboxes
-from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
+from hiddenstate.sending.rows import rows_of
+from hiddenstate.sending.shapes import BatchObservation, Frame, Observation, OnConflict, Settings
 from hiddenstate.sending.streaming import Streaming
 
 LEVELS = (80, 95)
@@ -171,7 +172,7 @@ class Client(Connected[threading.Lock]):
 
     def observe_batch(
         self,
-        observations: Sequence[BatchObservation],
+        observations: Sequence[BatchObservation] | Frame,
         *,
         create: bool = False,
         freq: str | None = None,
@@ -181,19 +182,20 @@ class Client(Connected[threading.Lock]):
     ) -> BatchOutcomes:
         """Feed observations of any sessions, any number of them; each has an outcome of its own, in the same order.
 
+        Rows are objects with `session`, or table rows or a frame with unique_id, ds and y, where NaN is missing.
         Refusals are outcomes too and not raised. What got no answer is not kept: the same call with the same
         idempotency key settles it.
         """
-        self._send_waiting(row["session"] for row in observations)
-        creating = calls.creating(create, freq, model)
-        batch = self._run(batching.observed(observations, creating, on_conflict, idempotency_key, self.url))
+        rows, creating = list(rows_of(observations)), calls.creating(create, freq, model)
+        self._send_waiting(row["session"] for row in rows)
+        batch = self._run(batching.observed(rows, creating, on_conflict, idempotency_key, self.url))
         for advance in batch.advances:
             self._outboxes.see(advance.session, advance.etag)
         return batch
 
     def stream(
         self,
-        rows: Iterable[BatchObservation],
+        rows: Iterable[BatchObservation] | Frame,
         *,
         create: bool = False,
         freq: str | None = None,
@@ -212,7 +214,7 @@ class Client(Connected[threading.Lock]):
         """
         self.flush()
         core = Streaming(calls.streamed(calls.creating(create, freq, model), on_conflict), idempotency_key, self.url)
-        with closing(streaming_threads.outcomes(core, rows, self._authorization)) as outcomes:
+        with closing(streaming_threads.outcomes(core, rows_of(rows), self._authorization)) as outcomes:
             yield from map(self._told, outcomes)
 
     def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:

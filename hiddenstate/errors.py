@@ -28,7 +28,7 @@ class ServiceUnreachable(HiddenstateError):
     """
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"no answer from {url}: {reason}")
+        super().__init__(f"no answer from {url}: {reason}; does the service run there? 'hiddenstate serve' starts one")
         self.url = url
         self.reason = reason
 
@@ -78,7 +78,8 @@ class ProblemError(HiddenstateError):
 
     def __str__(self) -> str:
         first = f"{self.title}: {self.detail}" if self.detail else self.title
-        faults = [f"{where(fault)}: {fault.get('detail', '')}" for fault in self.errors[:FAULTS_SHOWN]]
+        told = (f"{where(fault)}: {fault.get('detail', '')}" for fault in self.errors[:FAULTS_SHOWN])
+        faults = [fault for fault in told if fault not in first]
         more = len(self.errors) - FAULTS_SHOWN
         return "\n  ".join([first, *faults, *([f"and {more} more"] if more > 0 else [])])
 

@@ -33,6 +33,9 @@ class Forecast(Answer):
         """Lower and upper end of the interval of `level` percent. Raises KeyError where it was not asked for."""
         bounds = {round(1000 * float(q)): value for q, value in self.quantiles.items()}
         tail = round(1000 * (1 - level / 100) / 2)
+        if level not in self.levels:
+            there = ", ".join(map(str, self.levels)) or "none"
+            raise KeyError(f"no interval of {level} % was asked for (levels={there}); ask with levels=[{level}]")
         return bounds[tail], bounds[1000 - tail]
 
     def cells(self) -> dict[str, float | None]:

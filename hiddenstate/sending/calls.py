@@ -1,7 +1,7 @@
 """Every call of the API, as what is asked and how its answer is read."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from hiddenstate.answers.service import Model, Models, Status
 from hiddenstate.answers.sessions import Session, SessionPage, Verification
 from hiddenstate.answers.states import Purged, State
 from hiddenstate.sending.exchange import Ask, Call, asked, new_key
+from hiddenstate.sending.ids import quoted
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -106,7 +107,7 @@ def records_page(name: str, newest_first: bool, page_token: str) -> Call[RecordP
 
 
 def forecast(name: str, horizon: int, levels: Sequence[int]) -> Call[Forecasts]:
-    query = {"horizon": str(horizon), "levels": ",".join(map(str, levels))}
+    query = {"horizon": str(horizon), "levels": ",".join(map(str, _percents(levels)))}
     return Call(asked("GET", f"{_path(name)}/forecast", query=query), Forecasts.of)
 
 
@@ -114,7 +115,7 @@ def what_if(
     name: str, future: Sequence[Mapping[str, float | None]], horizon: int | None, levels: Sequence[int]
 ) -> Call[Forecasts]:
     steps = {} if horizon is None else {"horizon": horizon}
-    body = {**steps, "levels": list(levels), "future": [dict(ahead) for ahead in future]}
+    body = {**steps, "levels": _percents(levels), "future": [dict(ahead) for ahead in future]}
     return Call(asked("POST", f"{_path(name)}:forecast", body=body), Forecasts.of)
 
 
@@ -193,11 +194,17 @@ def _on_conflict(choice: OnConflict) -> dict[str, str]:
     return {} if choice == "reject" else {"on_conflict": choice}
 
 
+def _percents(levels: Sequence[int]) -> list[int]:
+    if isinstance(levels, str) or not isinstance(levels, Iterable):
+        raise TypeError(f"levels are a list of whole percents, such as [80, 95], and not {levels!r}")
+    return list(levels)
+
+
 def _wanted(
     sessions: Sequence[str] | None, prefix: str | None, horizon: int, levels: Sequence[int]
 ) -> dict[str, Any]:
     of: dict[str, Any] = {"prefix": prefix or ""} if sessions is None else {"sessions": list(sessions)}
-    return {**of, "horizon": horizon, "levels": list(levels)}
+    return {**of, "horizon": horizon, "levels": _percents(levels)}
 
 
 def _outcomes(members: Any) -> list[BatchOutcome]:  # noqa: ANN401 - a JSON document
@@ -208,4 +215,4 @@ def _outcomes(members: Any) -> list[BatchOutcome]:  # noqa: ANN401 - a JSON docu
 
 
 def _path(name: str) -> str:
-    return f"/v1/sessions/{quote(name, safe='')}"
+    return f"/v1/sessions/{quoted(name)}"

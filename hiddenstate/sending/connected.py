@@ -40,8 +40,8 @@ class Connected(Generic[LockT]):
 
 
 def address(url: str | None) -> str:
-    """Where the service is. Raises ValueError if that is no web address."""
-    found = (url or os.environ.get("HIDDENSTATE_URL") or DEFAULT_URL).rstrip("/")
+    """Where the service is, also where the start of its paths was given too. Raises ValueError: no web address."""
+    found = (url or os.environ.get("HIDDENSTATE_URL") or DEFAULT_URL).rstrip("/").removesuffix("/v1")
     if not found.startswith(("http://", "https://")):
         raise ValueError(f"the address of the service must start with http:// or https://, not {found!r}")
     return found

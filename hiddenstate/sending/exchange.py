@@ -93,7 +93,10 @@ def asked(
 
 def dumped(body: object) -> bytes:
     """As JSON. Raises ValueError or TypeError: it has what JSON has not, such as NaN."""
-    return json.dumps(body, allow_nan=False, separators=(",", ":"), default=_plain).encode()
+    try:
+        return json.dumps(body, allow_nan=False, separators=(",", ":"), default=_plain).encode()
+    except ValueError as error:
+        raise ValueError(f"NaN and infinity cannot be sent; None is a missing value ({error})") from None
 
 
 def new_key() -> str:

@@ -1,7 +1,7 @@
 """What is sent, as a type checker sees it; results.py has what is answered, /docs of a running service each call."""
 
 import datetime as dt
-from typing import Any, Literal, Required, TypedDict
+from typing import Any, Literal, Protocol, Required, TypedDict, runtime_checkable
 
 OnConflict = Literal["reject", "correct"]
 """What another value for a time that is known does."""
@@ -23,6 +23,14 @@ class BatchObservation(Observation, total=False):
     session: Required[str]
     idempotency_key: str
     if_match: str
+
+
+@runtime_checkable
+class Frame(Protocol):
+    """A frame of pandas or polars, or an Arrow table, with the columns unique_id, ds, y and, beside them, covariates."""
+
+    @property
+    def columns(self) -> Any: ...  # noqa: ANN401 - an index, or a list of names
 
 
 class Settings(TypedDict, total=False):

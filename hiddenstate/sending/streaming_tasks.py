@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -11,7 +11,7 @@ from hiddenstate.answers.batches import BatchOutcome
 from hiddenstate.sending.shapes import BatchObservation
 from hiddenstate.sending.streaming import BROKEN, CONNECTION, Streaming
 
-Rows = Iterable[BatchObservation] | AsyncIterable[BatchObservation]
+Rows = AsyncIterable[BatchObservation]
 
 
 async def outcomes(core: Streaming, rows: Rows, headers: Mapping[str, str]) -> AsyncGenerator[BatchOutcome, None]:
@@ -84,7 +84,7 @@ class _Feed:
 
     async def _feed(self) -> None:
         try:
-            async for row in _each(self._rows):
+            async for row in self._rows:
                 await self._send(row)
         except Exception as error:
             self._error = error
@@ -103,12 +103,3 @@ class _Feed:
                 await self._connection.send(line)
             except Exception:
                 await self._connection.close()  # it is sent over the next one
-
-
-async def _each(rows: Rows) -> AsyncIterator[BatchObservation]:
-    if isinstance(rows, AsyncIterable):
-        async for row in rows:
-            yield row
-    else:
-        for row in rows:
-            yield row

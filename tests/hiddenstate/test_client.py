@@ -112,10 +112,10 @@ def test_lists_are_followed_page_by_page() -> None:
     ]
 
 
-def test_an_id_with_a_slash_stays_one_part_of_the_path() -> None:
-    with scripted(Answer(204, b"")) as server, Client(server.url) as client:
-        client.delete("a/b")
-    assert server.seen[0].path == "/v1/sessions/a%2Fb"
+def test_a_time_with_a_slash_stays_one_part_of_the_path() -> None:
+    with scripted(Answer(body=ADVANCE)) as server, Client(server.url) as client:
+        client.correct("a", "11/21", 1.0)
+    assert server.seen[0].path == "/v1/sessions/a/observations/11%2F21"
 
 
 def test_a_key_is_sent_as_a_bearer_token() -> None:

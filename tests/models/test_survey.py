@@ -44,6 +44,6 @@ def test_sound_series_give_no_warning() -> None:
 def test_series_too_short_for_one_whole_forecast_are_refused_with_what_is_needed_and_what_there_is() -> None:
     nan = float("nan")
     short = [series("a", [1.0, nan, *[2.0] * 16]), series("b", [1.0] * 4)]
-    with pytest.raises(DataError, match="of 14 steps.* must have 16 values.*'a', has 15 .and 2 steps"):
+    with pytest.raises(DataError, match=r"of 14 steps.* must have 16 values.*'a', has 15 .and 2 steps"):
         require_enough(short, 14)
     require_enough(short, 13)
