@@ -22,7 +22,7 @@ from hiddenstate.cli.files import (
     unusable,
 )
 from hiddenstate.cli.progress import rows_done
-from hiddenstate.cli.serve import settings_of
+from hiddenstate.cli.serve import require_models, settings_of, without_password
 from hiddenstate.files.failures import Failures
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def backfill(
     """
     try:
         from hiddenstate.files.filling import fill
-        from hiddenstate.files.tables import SeriesFile, TableError
+        from hiddenstate.files.tables import SeriesFile
+        from hiddenstate.files.unreadable import TableError
         from models.artifacts.artifact import ArtifactError
         from service.storage.store import StoreUnavailable
         from service.wire.problems import ServiceError
@@ -62,6 +63,7 @@ def backfill(
             "a backfill writes to a Redis or Valkey server; the embedded store belongs to its service",
             "give --store-url redis://127.0.0.1:6379/0, or use hiddenstate push",
         )
+    require_models(settings)
     asked = _asked(model=model, freq=freq)
     began = time.monotonic()
     try:
@@ -79,9 +81,9 @@ def backfill(
     except StoreUnavailable as error:
         raise Fault(
             ExitCode.UNREACHABLE,
-            "the store cannot be reached",
+            f"the store at {without_password(settings.store_url)} cannot be reached",
             str(error),
-            "once it can, the same command goes on where it was",
+            "start it or mend --store-url; once it answers, the same command goes on where it was",
         ) from error
     output.results().print(
         f"{filled.created} sessions created, {filled.there} there already, {filled.refused} refused"

@@ -17,7 +17,7 @@ def correct(
     as_json: AsJson = False,
 ) -> None:
     """Give a retained observation another value and print the forecast of the next step."""
-    parsed = read_value(value)
+    parsed = read_value(value, f"hiddenstate correct {session} {key} 118")
     with connected(as_json) as client:
         advance = client.correct(session, key, parsed)
     if as_json:

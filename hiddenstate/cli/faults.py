@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from hiddenstate.cli.cures import cure_of
 from hiddenstate.errors import ProblemError, ServiceUnreachable
 
 
@@ -34,17 +35,11 @@ class Fault(Exception):
 
 def refused(error: ProblemError, url: str) -> Fault:
     """The service's problem, with the command that mends it where there is one."""
-    slug = error.slug
-    cures = {
-        "session-not-found": "hiddenstate sessions lists all; hiddenstate observe ID VALUE --create starts one",
-        "session-empty": "feed it a first value: hiddenstate observe ID VALUE",
-        "unauthenticated": "set HIDDENSTATE_API_KEY to a key of this service",
-        "forbidden": "use a key that may do this (HIDDENSTATE_API_KEY)",
-    }
     code = ExitCode.UNREACHABLE if error.retryable else ExitCode.REFUSED
-    faults = "; ".join(_where(fault) for fault in error.errors[:2])
-    why = error.detail if not faults or faults in error.detail else f"{error.detail} ({faults})"
-    return Fault(code, error.title, why or f"status {error.status}", cures.get(slug, f"read {url}/problems/{slug}"))
+    # The detail tells the first of the faults.
+    second = [_where(fault) for fault in error.errors[1:2]]
+    why = "; ".join([error.detail or f"status {error.status}", *second])
+    return Fault(code, error.title, why, cure_of(error, url))
 
 
 def unreachable(error: ServiceUnreachable) -> Fault:

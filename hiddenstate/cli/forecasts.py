@@ -46,7 +46,8 @@ def _print(session: str, horizon: int, levels: list[int], as_json: bool) -> None
 
 def _write(prefix: str, horizon: int, levels: list[int], out: Path) -> None:
     try:
-        from hiddenstate.files.forecasting import TableError, write_forecasts
+        from hiddenstate.files.forecasting import write_forecasts
+        from hiddenstate.files.unreadable import TableError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     try:

@@ -54,7 +54,8 @@ def push(
     """
     try:
         from hiddenstate.files.pushing import Push
-        from hiddenstate.files.tables import SeriesFile, TableError
+        from hiddenstate.files.tables import SeriesFile
+        from hiddenstate.files.unreadable import TableError
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
     required = None if freq is None else checked_freq(freq)
@@ -115,7 +116,7 @@ def _settings(freq: str | None, model: str | None) -> Settings:
 
 def _taken(client: Client, file: "SeriesFile", model: str | None) -> list[str]:
     """The covariates of the file that the model takes, or any model where none is named; the others are named."""
-    models = [one for one in client.models() if model is None or model in (one.name, one.model)]
+    models = client.models() if model is None else [client.model(model)]
     known = {name for one in models for kind in ("past", "known") for name in one.covariates[kind]}
     left_out = [name for name in file.covariates if name not in known]
     if left_out:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hiddenstate.answers.service import Status
-from hiddenstate.cli import faults
+from hiddenstate.cli import faults, output
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.client import Client
 from hiddenstate.errors import HiddenstateError
@@ -61,10 +61,13 @@ def serve(
         workers=workers,
         durability=durability,
     )
+    require_models(settings)
     with _kept_port(settings.host, settings.port) as port:
         settings = settings.model_copy(update={"port": port})
         if settings.store_url is not None:
             _check_store(settings.store_url, settings.namespace, settings.store_timeout_s)
+        else:
+            _tell_of_holder(settings.data_dir.expanduser())
         threading.Thread(target=_announce, args=(settings,), daemon=True).start()
         _serve(settings)
 
@@ -75,6 +78,27 @@ def _require_server() -> None:
         import service.supervisor  # noqa: F401
     except ModuleNotFoundError as error:
         raise faults.not_installed(error.name or "?") from error
+
+
+def require_models(settings: "Settings") -> None:
+    """Raises Fault: the folder of further models is not there, and nobody would miss them before a session does."""
+    if settings.models_dir is not None and not settings.models_dir.expanduser().is_dir():
+        raise Fault(
+            ExitCode.CANNOT_START,
+            f"there is no folder {settings.models_dir}",
+            "--models-dir or HIDDENSTATE_MODELS_DIR names it as that of further models",
+            "mend the name, leave it out, or publish a model there: hiddenstate train DATA --models-dir FOLDER",
+        )
+
+
+def _tell_of_holder(data_dir: Path) -> None:
+    """Say at once what will be waited for: the service before this one may be about to let go of its directory."""
+    from service.storage.embedded import LOCK_WAIT_S, holder
+
+    if (process := holder(data_dir)) is not None:
+        ways = "--data-dir OTHER, or stop the other service"
+        used = f"the data directory {data_dir} is in use by process {process}"
+        output.messages().print(f"{used}: waiting {LOCK_WAIT_S:.0f} s for it ({ways})", markup=False, soft_wrap=True)
 
 
 def _serve(settings: "Settings") -> None:
@@ -155,7 +179,7 @@ def _kept_port(host: str, port: int) -> Iterator[int]:
                 ExitCode.CANNOT_START,
                 f"port {port} is in use" if in_use else f"cannot listen on {host}, port {port}",
                 f"another program listens on {host}:{port}" if in_use else str(error.strerror),
-                "hiddenstate serve --port 0 takes a free one" if in_use else "choose another --host or --port",
+                "hiddenstate serve --port 0 takes a free one; or stop that" if in_use else "choose another --host or --port",
             ) from error
         yield int(probe.getsockname()[1])
 
@@ -217,7 +241,7 @@ def _announce(settings: "Settings") -> None:
 
 def _greeting(url: str, status: Status, settings: "Settings") -> str:
     store = status.store
-    place = f"embedded, {settings.data_dir}" if settings.store_url is None else _without_password(settings.store_url)
+    place = f"embedded, {settings.data_dir}" if settings.store_url is None else without_password(settings.store_url)
     promise = PROMISES.get(store["durability"], store["durability"])
     example = f"curl --json '{{\"value\": 118}}' '{url}/v1/sessions/store-42/observations?create=true'"
     return "\n".join(
@@ -232,6 +256,6 @@ def _greeting(url: str, status: Status, settings: "Settings") -> str:
     )
 
 
-def _without_password(url: str) -> str:
+def without_password(url: str) -> str:
     scheme, _, rest = url.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Annotated
 
 import typer
@@ -54,7 +55,7 @@ def observe(
     as_json: AsJson = False,
 ) -> None:
     """Feed one value and print the forecast of the next step."""
-    parsed = read_value(value)
+    parsed = read_value(value, f"hiddenstate observe {session} 118")
     with connected(as_json) as client:
         advance = client.observe(session, parsed, timestamp=at, create=create)
     if as_json:
@@ -151,15 +152,19 @@ def purge(
     output.messages().print(f"{answer.purge_count} sessions {done}", markup=False)
 
 
-def read_value(text: str) -> float | None:
+def read_value(text: str, example: str) -> float | None:
+    """A value that was typed. Raises Fault: it is none; `example` is a command that has one."""
     if text == "null":
         return None
     try:
-        return float(text)
+        value = float(text)
+        if isfinite(value):
+            return value
+        raise ValueError
     except ValueError:
         raise Fault(
             ExitCode.USAGE,
             f"{text!r} is not a value",
             "a value is a number, or null for a missing one",
-            "hiddenstate observe store-42 118",
+            example,
         ) from None

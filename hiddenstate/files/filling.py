@@ -8,7 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from hiddenstate.files.failures import Failures, Refused
-from hiddenstate.files.tables import Part, SeriesFile, TableError
+from hiddenstate.files.tables import Part, SeriesFile
+from hiddenstate.files.unreadable import TableError
 from service.app import roots
 from service.listing.index import SessionIndex
 from service.sessions.bulk.backfill import TOGETHER, Backfill, Fate, Fates
@@ -68,6 +69,7 @@ async def fill(
     )
     filled = Filled()
     async with connection as store:
+        await store.status()  # it is not waited for where nobody answers
         filling = Backfill(
             store,
             Creator(registry, settings),

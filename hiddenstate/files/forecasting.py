@@ -11,7 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from hiddenstate.client import Client
-from hiddenstate.files.tables import TableError
+from hiddenstate.files.unreadable import TableError
 
 __all__ = ["TableError", "Written", "write_forecasts"]
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from hiddenstate.answers.sessions import Session
 from hiddenstate.client import Client
-from hiddenstate.errors import ProblemError, ServiceUnreachable
+from hiddenstate.errors import InvalidRequest, ProblemError, ServiceUnreachable
 from hiddenstate.files.failures import Failures, Refused
 from hiddenstate.files.gaps import Gaps, Sparse
 from hiddenstate.files.standing import Rows, compare
@@ -331,7 +331,9 @@ def _refused_rows(problem: ProblemError) -> dict[int, str]:
     for fault in problem.errors:
         _, *path = str(fault.get("pointer", "")).split("/")
         if path[:1] == ["observations"] and path[1:] and path[1].isdecimal():
-            found[int(path[1])] = f"{problem.detail}: {fault['detail']}"
+            # Of what is invalid the problem's own detail tells the first of these faults, and nothing else.
+            own = ": ".join(filter(None, ("/".join(path[2:]), str(fault["detail"]))))
+            found[int(path[1])] = own if isinstance(problem, InvalidRequest) else problem.detail
     return found
 
 

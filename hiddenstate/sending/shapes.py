@@ -27,7 +27,7 @@ class BatchObservation(Observation, total=False):
 
 @runtime_checkable
 class Frame(Protocol):
-    """A frame of pandas or polars, or an Arrow table, with the columns unique_id, ds, y and, beside them, covariates."""
+    """A frame of pandas or polars, or an Arrow table: unique_id, ds, y and, beside them, covariates."""
 
     @property
     def columns(self) -> Any: ...  # noqa: ANN401 - an index, or a list of names

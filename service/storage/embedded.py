@@ -233,6 +233,21 @@ def _lock(data_dir: Path) -> int:
             time.sleep(0.05)
 
 
+def holder(data_dir: Path) -> str | None:
+    """The process that holds the directory now; None where nobody does."""
+    try:
+        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return _holder(os.pread(lock, 64, 0).decode())
+    finally:
+        os.close(lock)
+
+
 def _holder(pids: str) -> str:
     """Of the pids of a service and its store, the first that still runs."""
     return next((pid for pid in pids.split() if Path(f"/proc/{pid}").exists()), pids.split()[0] if pids else "unknown")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 import polars as pl
@@ -13,6 +13,7 @@ from hiddenstate import Client, ServiceUnreachable
 from hiddenstate.answers.forecasts import Forecast
 from hiddenstate.errors import InvalidRequest
 from hiddenstate.sending.rows import each_of, rows_of
+from hiddenstate.sending.shapes import Frame
 from service.wire import parsing
 from service.wire.problems import InvalidRequest as Refused
 from tests.hiddenstate.conftest import Running
@@ -43,7 +44,7 @@ def test_what_is_not_finite_is_told_how_to_send(value: float) -> None:
 
 
 @pytest.mark.parametrize("levels", ["80", 80])
-def test_levels_that_are_no_list_are_told_to_be_one(levels: Any) -> None:
+def test_levels_that_are_no_list_are_told_to_be_one(levels: Sequence[int]) -> None:
     with Client(NOBODY) as client:
         for ask in (
             lambda: client.forecast("a", levels=levels),
@@ -79,7 +80,7 @@ FRAMES = [FRAME, pl.from_pandas(FRAME), pa.Table.from_pandas(FRAME)]
 
 
 @pytest.mark.parametrize("frame", [*FRAMES, FRAME.to_dict("records")])
-def test_frames_and_table_rows_are_rows(frame: Any) -> None:
+def test_frames_and_table_rows_are_rows(frame: Frame) -> None:
     assert list(rows_of(frame)) == [
         {"session": "a", "value": 1.0, "timestamp": dt.datetime(2026, 1, 1), "covariates": {"rain": 2}},
         {"session": "b", "value": None, "timestamp": dt.datetime(2026, 1, 2), "covariates": {"rain": 3}},
@@ -111,6 +112,6 @@ def test_a_frame_is_fed_in_a_batch_and_in_a_stream(service: Running) -> None:
         ({"session": "a", "value": 1}, TypeError, "no dict"),
     ],
 )
-def test_what_are_no_rows_are_told_what_rows_are(rows: Any, kind: type[Exception], said: str) -> None:
+def test_what_are_no_rows_are_told_what_rows_are(rows: Frame, kind: type[Exception], said: str) -> None:
     with Client(NOBODY) as client, pytest.raises(kind, match=said):
         client.observe_batch(rows)

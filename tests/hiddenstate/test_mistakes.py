@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hiddenstate.cli.faults import ExitCode
+from hiddenstate import Client, ProblemError
+from hiddenstate.cli.faults import ExitCode, refused
+from hiddenstate.sending.shapes import Observation
 from tests.hiddenstate.command import Result, run
 from tests.hiddenstate.conftest import Running
 
@@ -51,6 +53,10 @@ def test_a_host_that_is_no_address(tmp_path: Path) -> None:
 def test_a_data_directory_in_use(service: Running) -> None:
     result = run("serve", "--port", "0", "--data-dir", str(service.data_dir))
     assert_helpful(result, ExitCode.CANNOT_START, "is in use", "--data-dir", "process")
+    told, *fault = result.err.splitlines()
+    assert "waiting 10 s" in told
+    assert "--data-dir OTHER, or stop the other service" in told
+    assert len(fault) == 3
 
 
 def test_a_data_directory_that_cannot_be_made() -> None:
@@ -100,8 +106,73 @@ def test_a_session_id_that_is_not_allowed(service: Running) -> None:
     assert_helpful(result, ExitCode.REFUSED, "store")
 
 
+def test_a_session_id_with_a_slash_gets_the_nearest_that_can_be() -> None:
+    result = run("observe", "s/1", "1", "--create")
+    assert_helpful(result, ExitCode.REFUSED, "nearest allowed is s-1", "an id that is allowed")
+
+
+@pytest.fixture(scope="module")
+def old(service: Running) -> str:
+    """A session of three days."""
+    with Client(service.url) as client:
+        days: list[Observation] = [{"timestamp": f"2026-01-0{day}", "value": float(day)} for day in (1, 2, 3)]
+        return client.put_session("mistakes-old", days, freq="D").session
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("yesterday", ("ISO 8601", "2026-11-21T08:00")),
+        ("2026-01-03", ("hiddenstate correct mistakes-old 2026-01-03 VALUE",)),
+        ("2025-12-31", ("already holds 2026-01-03", "hiddenstate correct mistakes-old KEY VALUE")),
+        ("2026-01-04T07:00", ("next: give the time of a step, such as 2026-01-04",)),
+        ("2027-01-01", ("362 observations are missing", "hiddenstate observe mistakes-old null --at")),
+    ],
+)
+def test_a_refused_observation_is_told_once_and_with_the_command_that_helps(
+    at: str, words: tuple[str, ...], service: Running, old: str
+) -> None:
+    with Client(service.url) as client, pytest.raises(ProblemError) as refusal:
+        client.observe(old, 9, timestamp=at)
+    told = "\n".join(refused(refusal.value, service.url).lines)
+    assert [word for word in words if word not in told] == [], told
+    assert told.count("ISO 8601") + told.count("after the last") + told.count("older") <= 1, told
+
+
+def test_an_address_with_a_path_that_is_no_service(service: Running) -> None:
+    with Client(f"{service.url}/docs") as client, pytest.raises(ProblemError) as refusal:
+        client.status()
+    *_, cure = refused(refusal.value, client.url).lines
+    assert cure.startswith("  next: set HIDDENSTATE_URL to the address of a service, such as http://127.0.0.1:8000")
+    assert client.url in cure
+
+
+def test_a_model_that_is_not_there_is_told_also_where_no_session_is_new(
+    service: Running, old: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text(f"unique_id,ds,y\n{old},2026-01-03,3\n")
+    result = run("push", str(tmp_path / "a.csv"), "--freq", "D", "--model", "nope", HIDDENSTATE_URL=service.url)
+    assert_helpful(result, ExitCode.REFUSED, "no model of that name", "another --model")
+
+
+def test_a_folder_of_models_that_is_not_there() -> None:
+    assert_helpful(run("serve", "--models-dir", "/nonexistent"), ExitCode.CANNOT_START, "/nonexistent", "--models-dir")
+
+
+def test_a_store_to_fill_that_is_not_there(silent: int, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("unique_id,ds,y\na,2026-01-03,3\n")
+    address = f"127.0.0.1:{silent}/0"
+    result = run("backfill", str(tmp_path / "a.csv"), "--freq", "D", "--store-url", f"redis://:secret@{address}")
+    assert_helpful(result, ExitCode.UNREACHABLE, address, "--store-url")
+    assert "secret" not in result.err
+
+
+def test_a_correction_that_is_no_number() -> None:
+    assert_helpful(run("correct", "a", "2026-01-01", "nan"), ExitCode.USAGE, "hiddenstate correct a 2026-01-01 118")
+
+
 def test_a_value_that_is_no_number() -> None:
-    assert_helpful(run("observe", "a", "12,5"), ExitCode.USAGE, "12,5", "hiddenstate observe store-42 118")
+    assert_helpful(run("observe", "a", "12,5"), ExitCode.USAGE, "12,5", "hiddenstate observe a 118")
 
 
 def test_a_mistyped_command() -> None:

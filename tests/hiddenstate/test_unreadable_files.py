@@ -5,17 +5,23 @@ from pathlib import Path
 
 import pytest
 
-from hiddenstate.files.tables import SeriesFile, TableError
+from hiddenstate.files.tables import SeriesFile
+from hiddenstate.files.unreadable import TableError
 
 HEADER = "unique_id,ds,y,rain\n"
+
+
+def read(path: Path) -> None:
+    file = SeriesFile(path)
+    for _ in file.parts(file.covariates):
+        pass
 
 
 def said_of(path: Path, content: bytes) -> tuple[str, str]:
     """What is wrong, and what to do."""
     path.write_bytes(content)
     with pytest.raises(TableError) as fault:
-        file = SeriesFile(path)
-        list(file.parts(file.covariates))
+        read(path)
     why, _, cure = str(fault.value).removeprefix(f"{path}: ").partition("; ")
     assert cure.isprintable()
     assert why.isprintable()
