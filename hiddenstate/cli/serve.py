@@ -174,14 +174,20 @@ def _kept_port(host: str, port: int) -> Iterator[int]:
         try:
             probe.bind(address)
         except OSError as error:
-            in_use = error.errno == errno.EADDRINUSE
-            raise Fault(
-                ExitCode.CANNOT_START,
-                f"port {port} is in use" if in_use else f"cannot listen on {host}, port {port}",
-                f"another program listens on {host}:{port}" if in_use else str(error.strerror),
-                "hiddenstate serve --port 0 takes a free one; or stop that" if in_use else "choose another --host or --port",
-            ) from error
+            raise _unbound(host, port, error) from error
         yield int(probe.getsockname()[1])
+
+
+def _unbound(host: str, port: int, error: OSError) -> Fault:
+    if error.errno != errno.EADDRINUSE:
+        what, cure = f"cannot listen on {host}, port {port}", "choose another --host or --port"
+        return Fault(ExitCode.CANNOT_START, what, str(error.strerror), cure)
+    return Fault(
+        ExitCode.CANNOT_START,
+        f"port {port} is in use",
+        f"another program listens on {host}:{port}",
+        "hiddenstate serve --port 0 takes a free one; or stop the other program",
+    )
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[object, ...]]:

@@ -3,6 +3,7 @@
 import datetime as dt
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -89,7 +90,8 @@ def test_frames_and_table_rows_are_rows(frame: Frame) -> None:
 
 async def test_rows_that_come_asynchronously_are_rows() -> None:
     assert [row async for row in each_of(each_of(FRAME))] == list(rows_of(FRAME))
-    assert list(rows_of([{"unique_id": 7, "ds": 3, "y": 1}])) == [{"session": "7", "value": 1, "step": 3}]  # type: ignore[list-item]
+    counted: Any = [{"unique_id": 7, "ds": 3, "y": 1}]
+    assert list(rows_of(counted)) == [{"session": "7", "value": 1, "step": 3}]
 
 
 def test_a_frame_is_fed_in_a_batch_and_in_a_stream(service: Running) -> None:
