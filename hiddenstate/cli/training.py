@@ -2,6 +2,7 @@
 
 import math
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from hiddenstate.cli import output, planning
 from hiddenstate.cli.faults import ExitCode, Fault
 from hiddenstate.cli.modelling import modelling, score_table, versions
+from hiddenstate.cli.progress import Estimate
 
 if TYPE_CHECKING:
     from models.training.bptt import Report, Trained, TrainOptions
+
+TOLD_EVERY_S = 60.0
+"""In a log, between two validations."""
 
 Count = Annotated[int | None, typer.Option(min=1, show_default="the recipe's")]
 Names = Annotated[
@@ -143,7 +148,7 @@ def train(
                 plan, begins, updates=updates, patience=patience, every=validate_every, synthetic=synthetic_series
             ),
         )
-        with _progress() as report:
+        with _progress(options.updates, minutes) as report:
             trained = bptt.train(options, report)
         _say(f"training curve: {trained.picture}")
         _publish(trained, options, label, version, models_dir, notes, anyway=publish_anyway)
@@ -207,8 +212,8 @@ def next_version(name: str, models_dir: Path) -> int:
 
 
 @contextmanager
-def _progress() -> "Iterator[Report]":
-    """Bars on a terminal, lines elsewhere."""
+def _progress(updates: int, minutes: float | None) -> "Iterator[Report]":
+    """Bars on a terminal, lines elsewhere; the training ends after so many updates, or minutes where they are given."""
     from models.training.bptt import Report
     from models.training.curve import Point
 
@@ -218,7 +223,11 @@ def _progress() -> "Iterator[Report]":
         drawing = bars.add_task("synthetic series", total=None)
         learning = bars.add_task("training", total=1.0)
 
+        estimate = Estimate()
+
         class Shown(Report):
+            told_s = time.monotonic()
+
             def note(self, text: str) -> None:
                 console.print(text, markup=False, soft_wrap=True)
 
@@ -227,10 +236,19 @@ def _progress() -> "Iterator[Report]":
 
             def updated(self, done: float, loss: float) -> None:
                 bars.update(learning, completed=done, description=f"training, loss {loss:.4f}")
+                left = estimate.left(done)
+                if not console.is_terminal and time.monotonic() > self.told_s + TOLD_EVERY_S:
+                    self._tell(f"{100 * done:.0f} % done{left}: loss {loss:.4f}")
 
             def validated(self, point: Point) -> None:
                 errors = ", ".join(f"{name} {error:.4f}" for name, error in point.relative_error.items())
                 loss = "" if math.isnan(point.loss) else f"loss {point.loss:.4f}, "
-                self.note(f"update {point.update}: {loss}validation relMAE: {errors or 'no series is long enough'}")
+                left = estimate.left(point.seconds / (60.0 * minutes) if minutes else point.update / updates)
+                where = f"update {point.update}{'' if minutes else f' of {updates}'}{left}"
+                self._tell(f"{where}: {loss}validation relMAE: {errors or 'no series is long enough'}")
+
+            def _tell(self, text: str) -> None:
+                self.note(text)
+                self.told_s = time.monotonic()
 
         yield Shown()

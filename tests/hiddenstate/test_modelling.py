@@ -30,6 +30,7 @@ def sales(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_trained_model_is_published_and_can_be_evaluated(sales: Path, tmp_path: Path) -> None:
     trained = run("train", str(sales), "--updates", "2", "--unroll", "30", *SMALL, "--state", "float16", cwd=tmp_path)
     assert trained.code == ExitCode.DONE, trained.err
+    assert "update 2 of 2, 0 s left: loss " in trained.err
     *_, published, verdict = trained.out.splitlines()
     assert published == "published sales@1: trained/sales/1"
     assert verdict.startswith("sales@1 is better than repeating the last value: relMAE 0.")
