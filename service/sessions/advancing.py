@@ -11,17 +11,10 @@ from msgspec.structs import replace
 from service.live.events import Answered, Event, Happened
 from service.sessions import drift, entries
 from service.sessions.applying import Applying, current_forecast
+from service.sessions.demands import require_match, require_model, require_no_regress, require_settings
 from service.sessions.emptying import emptied
 from service.sessions.records import INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
-from service.sessions.rules import (
-    Place,
-    Plan,
-    Where,
-    require_match,
-    require_model,
-    require_no_regress,
-    require_settings,
-)
+from service.sessions.rules import Place, Plan, Where
 from service.sessions.whole import Whole
 from service.sessions.work import Observe, Reply, Write
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer, Label, Observed, read_answers

@@ -12,8 +12,9 @@ from service.sessions import drift, entries
 from service.sessions.advancing import answer_again, committed, known, replay
 from service.sessions.applying import Applying, current_forecast
 from service.sessions.covariates import given_of
+from service.sessions.demands import require_match
 from service.sessions.records import TOKEN_BYTES, WholeRecords
-from service.sessions.rules import Place, Plan, off_grid, require_match
+from service.sessions.rules import Place, Plan, off_grid
 from service.sessions.whole import Whole
 from service.sessions.work import Correct, Reply, Rewind, Write
 from service.storage.answers import Answer, read_answers

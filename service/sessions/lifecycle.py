@@ -14,11 +14,12 @@ from service.monitoring.monitor import Monitor
 from service.sessions.advancing import Advancing, remembers
 from service.sessions.applying import Applying
 from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
+from service.sessions.demands import require_match
 from service.sessions.emptying import emptied
 from service.sessions.rebuilding import Rebuilding
 from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import Plan, require_match
+from service.sessions.rules import Plan
 from service.sessions.views import View, Views
 from service.sessions.whole import Whole
 from service.sessions.work import NO_DIGEST, Delete, End, Reply, Reset, Resettle, Write

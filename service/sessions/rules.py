@@ -1,6 +1,6 @@
 """The time rules: what the observations of one request mean for a session that stands where it stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from math import isnan, nan
 
@@ -12,10 +12,9 @@ from models.dates.grid import Grid, TimestampError, grid
 from service.sessions.covariates import Given, changed, given_of
 from service.storage.answers import IMPUTED, Label, Observed
 from service.storage.layout import NO_TIME, QUANTILES
-from service.wire import headers, render
+from service.wire import render
 from service.wire.parsing import Observation
 from service.wire.problems import Fault, InvalidRequest, Standing, pointer
-from service.wire.schemas import SessionSettings
 from service.wire.session_problems import (
     GapRejected,
     GapTooLong,
@@ -23,10 +22,6 @@ from service.wire.session_problems import (
     ObservationConflict,
     OffGrid,
     OutOfOrder,
-    PreconditionFailed,
-    PreconditionRequired,
-    SessionExists,
-    StateRegressed,
 )
 
 NO_FORECAST = (nan,) * len(QUANTILES)
@@ -81,65 +76,6 @@ def off_grid(at: Standing, grid: Grid, instant: int, fault: Fault) -> OffGrid:
     written = grid.anchored(nearest) if grid.anchor is None else grid
     faults = [fault._replace(detail="is off the session's grid")]
     return OffGrid(at, freq=grid.freq, timezone=grid.timezone, nearest=written.format(nearest), errors=faults)
-
-
-def require_match(place: Place, if_match: Sequence[str] | None) -> None:
-    """Compare If-Match with where the session stands.
-
-    Raises:
-        PreconditionRequired: the session requires it, and it was not sent.
-        StateRegressed: it names a later revision of the same life: the store lost commits.
-        PreconditionFailed: it names another state.
-    """
-    if if_match is None:
-        if place.requires_match:
-            raise PreconditionRequired(place.standing())
-        return
-    if headers.matches(tuple(if_match), place.etag):
-        return
-    for position in map(headers.position, if_match):
-        if position is not None and position[0] == place.incarnation and position[1] > place.revision:
-            raise StateRegressed(place.standing())
-    raise PreconditionFailed(place.standing(), place.etag)
-
-
-def require_settings(place: Place, asked: SessionSettings | None) -> None:
-    """Raises SessionExists where a session that would have been created with other settings is there already."""
-    if differences := differing(place.label, asked, undecided=place.undecided):
-        raise SessionExists(place.standing(), differences)
-
-
-def require_model(place: Place, model: str | None) -> None:
-    """Raises InvalidRequest where a session belongs to another model than it is asked for by."""
-    if model is not None and not is_of(place.label, model):
-        detail = f"session {place.label.session} belongs to the model {place.label.model}"
-        raise InvalidRequest([Fault(detail, parameter="model")], at=place.standing())
-
-
-def is_of(label: Label, model: str) -> bool:
-    """Whether a name, or `name@version`, is that of the session's model."""
-    return model in (label.model, label.model.partition("@")[0])
-
-
-def differing(label: Label, asked: SessionSettings | None, *, undecided: str | None = None) -> list[str]:
-    """Names of the settings to create a session with that are not those of the session that is there."""
-    differences: list[str] = []
-    if asked is None or not asked.model_fields_set:
-        return differences
-    freq = undecided if label.grid is None else label.grid.freq
-    if asked.model is not None and not is_of(label, asked.model):
-        differences.append("model")
-    if "freq" in asked.model_fields_set and asked.freq != freq:
-        differences.append("freq")
-    return differences
-
-
-def require_no_regress(place: Place, position: bytes, seen: bytes | None) -> None:
-    """Raises StateRegressed where the session's position is not that seen earlier nor one that follows it."""
-    if seen is None or seen == position or seen[:8] != place.incarnation:
-        return
-    if int.from_bytes(position[8:12], "little") <= int.from_bytes(seen[8:12], "little"):
-        raise StateRegressed(place.standing())
 
 
 class Plan:

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from service.live.events import Happened
 from service.sessions.creation import Creator, require_long_life
+from service.sessions.demands import require_match
 from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import require_match
 from service.sessions.views import Shown, Views
 from service.sessions.whole import Whole
 from service.sessions.work import NO_DIGEST

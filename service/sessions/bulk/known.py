@@ -14,9 +14,9 @@ from service.sessions.advancing import begun, known, settled
 from service.sessions.applying import current_forecast
 from service.sessions.bulk.lines import Integers, Keys, Lines, digests
 from service.sessions.bulk.times import Times, steps_between
+from service.sessions.demands import differing
 from service.sessions.records import parsed
 from service.sessions.registry import Registry
-from service.sessions.rules import differing
 from service.sessions.whole import NeedsOlder, Whole
 from service.sessions.work import Observe, Reply
 from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, IMPUTED, WARMED_UP, Label

@@ -22,10 +22,10 @@ from service.sessions.bulk.known import Recalling
 from service.sessions.bulk.lines import TOKEN_BYTES, Asked, Integers, Keys, Lines
 from service.sessions.bulk.times import Times
 from service.sessions.creation import Creator
+from service.sessions.demands import differing
 from service.sessions.places import Places
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import differing
 from service.sessions.waves.cache import StateCache
 from service.sessions.waves.waves import Waves
 from service.sessions.work import Reply, Work

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from service.live.log import EventLog
 from service.monitoring.monitor import Monitor
 from service.sessions import entries
+from service.sessions.demands import require_match, require_model, require_settings
 from service.sessions.places import Places, Stand
 from service.sessions.records import Committed
 from service.sessions.registry import LoadedModel, Registry
-from service.sessions.rules import NeedsHistory, Place, Plan, require_match, require_model, require_settings
+from service.sessions.rules import NeedsHistory, Place, Plan
 from service.sessions.waves.cache import Kept, StateCache
 from service.sessions.waves.stepped import Planned, Stepped, Waiting, having_seen
 from service.sessions.work import Observe
