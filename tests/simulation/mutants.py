@@ -48,7 +48,7 @@ class Mutant:
 
 LUA, EXCHANGE, LAYOUT = "service/storage/commit.lua", "service/storage/exchange.py", "service/storage/layout.py"
 APPLYING, STEPPED = "service/sessions/applying.py", "service/sessions/waves/stepped.py"
-LIFECYCLE, RULES = "service/sessions/lifecycle.py", "service/sessions/rules.py"
+LIFECYCLE, DEMANDS = "service/sessions/lifecycle.py", "service/sessions/demands.py"
 FORECASTER = "service/sessions/waves/forecaster.py"
 
 COMPARED = "local position = sub(head, 113, 124) .. sub(head, 509, 512)\n  if position == expected then"
@@ -216,7 +216,7 @@ MUTANTS = (
     ),
     Mutant(
         "a lost commit taken for another client's",
-        ((RULES, "position[1] > place.revision", "position[1] < 0"),),
+        ((DEMANDS, "position[1] > place.revision", "position[1] < 0"),),
         seed=4,
     ),
 )
