@@ -43,6 +43,7 @@ from service.routes import (
     states,
     stream,
 )
+from service.routes.declaring import require_declared
 from service.routes.exchange import acceptable
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
@@ -242,6 +243,7 @@ def create_app(
         version=service_version(),
         description="Post today's value, get tomorrow's forecast. The service remembers the rest.",
         lifespan=lifespan,
+        dependencies=[Depends(require_declared)],
     )
     api.state.readiness = readiness
     api.state.monitor = watching
@@ -355,9 +357,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     faults = []
     for refused in error.errors():
         name = str(refused["loc"][-1])
-        unknown = refused["type"] == "extra_forbidden"
-        detail = "unknown parameter" if unknown else str(refused["msg"]).replace("Input should", "must")
-        faults.append(Fault(detail, parameter=name[:64]))
+        faults.append(Fault(str(refused["msg"]).replace("Input should", "must"), parameter=name[:64]))
     return _answer(request, InvalidRequest(faults))
 
 

@@ -1,12 +1,11 @@
 """What the query of a POST of observations asks for, the same for one session and for a batch."""
 
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
 from service.sessions.registry import Registry
-from service.wire import parsing
+from service.wire import parsing, queries
 from service.wire.problems import Fault, InvalidRequest, NotFound
 from service.wire.schemas import SessionSettings
 
@@ -19,14 +18,7 @@ def parameters(query: bytes, *more: str) -> dict[str, str]:
     Args:
         more: names that are known besides.
     """
-    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    given = dict(pairs)
-    faults = [Fault("unknown parameter", parameter=name[:64]) for name in given if name not in (*PARAMETERS, *more)]
-    if len(given) != len(pairs):
-        faults.append(Fault("a parameter is given twice", parameter=pairs[0][0][:64]))
-    if faults:
-        raise InvalidRequest(faults)
-    return given
+    return queries.parameters(query, (*PARAMETERS, *more))
 
 
 def creation(given: Mapping[str, str], registry: Registry) -> SessionSettings | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from service.core import Core
@@ -39,8 +39,6 @@ PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
 
 
 class EventQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
     session: Annotated[list[str], Field(max_length=1000)] = []
     """Only of this session; may be given many times. It need not exist yet."""
     prefix: str = Field(default="", pattern=PREFIX)

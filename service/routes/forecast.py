@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from service.routes.exchange import (
     PROBLEMS,
@@ -30,8 +30,6 @@ DEFAULT_LEVELS = "80,95"
 
 
 class ForecastQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
     horizon: int = Field(default=1, ge=1)
     """Steps ahead; up to ten times the model's own, continued from the medians beyond it."""
     levels: str = Field(default=DEFAULT_LEVELS, max_length=100)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from service.routes.exchange import (
     PROBLEMS,
@@ -20,14 +20,12 @@ from service.routes.exchange import (
 from service.sessions.work import Correct
 from service.wire import parsing, render, schemas, tables
 from service.wire.media import Media
-from service.wire.pages import read_token, write_token
+from service.wire.pages import Place, read_token, write_token
 
 router = APIRouter(tags=["observations"], responses=PROBLEMS)
 
 
 class HistoryQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
     page_size: Annotated[int, Field(ge=1)] | None = None
     """Observations on a page; capped, which is also the default."""
     page_token: str = ""
@@ -45,10 +43,11 @@ async def get_observations(
     media = accepted_media(request)
     limit = core.settings.page_size_limit
     size = min(query.page_size or limit, limit)
-    after = int(read_token(query.page_token, (int,))[0]) if query.page_token else None
+    listed = [session, query.order_by]
+    after = read_token(query.page_token, listed, tuple[Place])[0] if query.page_token else None
     descending = query.order_by == "step desc"
     whole, shown, last = await core.records.page(session, size=size, after=after, descending=descending)
-    token = "" if last is None else write_token(last)
+    token = "" if last is None else write_token(listed, (last,))
     etag, label = render.head_etag(whole.record.head), whole.place.label
     if media is Media.JSON:
         return read_reply(request, render.observations(label, shown, token), etag, Vary="Accept")

@@ -1,11 +1,11 @@
 """Sessions: create, read, list, change, reset, delete, verify."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from service.core import Core
 from service.routes.exchange import (
@@ -24,7 +24,7 @@ from service.routes.exchange import (
 )
 from service.sessions.work import Delete, Reset, Resettle, Rewind
 from service.wire import parsing, schemas
-from service.wire.pages import read_token, write_token
+from service.wire.pages import Place, read_token, write_token
 from service.wire.problems import Fault, InvalidRequest, ServiceError
 from service.wire.schemas import SessionPatch
 
@@ -35,11 +35,14 @@ LOOKS = 20
 """So often sessions are looked at for one page, to find those of a model; the next page goes on from there."""
 Entry = tuple[str] | tuple[float, str] | tuple[int, str]
 """A session's place in an order, its id the last part: what a page token holds."""
+ENTRIES: dict[str, type[Entry]] = {
+    "session": tuple[str],
+    "mase": tuple[float, str],
+    "updated_at": tuple[Place, str],
+}
 
 
 class ListQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
     page_size: Annotated[int, Field(ge=1)] | None = None
     """Sessions on a page; capped."""
     page_token: str = ""
@@ -51,10 +54,13 @@ class ListQuery(BaseModel):
     order_by: Literal["session", "session desc", "updated_at", "updated_at desc", "mase", "mase desc"] = "session"
     """`mase`: the recent one; sessions that have none yet count as better than any."""
 
+    @property
+    def listed(self) -> object:
+        """What tells the list from any other."""
+        return self.model_dump(exclude={"page_size", "page_token"})
+
 
 class PatchQuery(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
     validate_only: bool = False
     """Change nothing, and answer the session as it would be."""
 
@@ -162,11 +168,11 @@ async def _page(core: Core, query: ListQuery, size: int) -> tuple[list[str], str
         entries = await _entries(core, query, after, limit)
         found += await _of_model(core, query.model, entries)
         if len(found) > size:
-            return [name for *_, name in found[:size]], write_token(order, *found[size - 1])
+            return [name for *_, name in found[:size]], write_token(query.listed, found[size - 1])
         if len(entries) < limit:
             return [name for *_, name in found], ""
         after = entries[-1]
-    return [name for *_, name in found], write_token(order, *entries[-1])
+    return [name for *_, name in found], write_token(query.listed, entries[-1])
 
 
 async def _entries(core: Core, query: ListQuery, after: Entry | None, limit: int) -> Sequence[Entry]:
@@ -195,5 +201,4 @@ def _after(query: ListQuery, order: str) -> Entry | None:
     """What the page before ended with."""
     if not query.page_token:
         return None
-    kinds: dict[str, tuple[type, ...]] = {"session": (str,), "mase": (float, str), "updated_at": (int, str)}
-    return cast(Entry, read_token(query.page_token, (str, *kinds[order]))[1:])
+    return read_token(query.page_token, query.listed, ENTRIES[order])

@@ -226,6 +226,12 @@ CALLS = {
 }
 
 
+def read_by_route(path: str, method: str) -> list[str]:
+    """The parameters of the query that a route reads itself, and which the framework therefore does not know."""
+    call = CALLS.get((path, method), Call())
+    return [parameter["name"] for parameter in call.query if parameter["in"] == "query"]
+
+
 def _exact(parameter: dict[str, Any]) -> dict[str, Any]:
     if parameter["name"] == "session":
         return {**parameter, "schema": {"type": "string", "pattern": schemas.SESSION_ID, "examples": ["store-42"]}}

@@ -1,11 +1,12 @@
 """Bad input of every kind: the problem that says what, nothing stored, and no refused value in answers or logs."""
 
+import json
 import logging
 
 import httpx2
 import pytest
 
-from tests.service.calls import problem
+from tests.service.calls import problem, wait_until
 
 JSON = {"Content-Type": "application/json"}
 SECRETS = ("s3cr3t", "77123")
@@ -162,11 +163,32 @@ def test_a_path_that_leads_nowhere_is_not_found(api: httpx2.Client, path: str, m
     problem(api.request(method, path), 404, "not-found")
 
 
-@pytest.mark.parametrize("token", ["s3cr3t", "e30", "W10", "%00", "bnVsbA"])
+@pytest.mark.parametrize("token", ["s3cr3t", "e30", "W10", "%00", "bnVsbA", "W1tb" * 1500])
 def test_a_page_token_that_no_answer_gave_is_malformed(api: httpx2.Client, name: str, token: str) -> None:
     api.put(f"/v1/sessions/{name}", json={})
     for path in ("/v1/sessions", f"/v1/sessions/{name}/observations"):
         assert "s3cr3t" not in problem_text(api.get(f"{path}?page_token={token}"), 400, "malformed-request")
+
+
+def test_a_page_token_goes_on_with_the_list_that_gave_it_and_with_no_other(api: httpx2.Client, name: str) -> None:
+    for one in (name, f"{name}-2"):
+        api.put(f"/v1/sessions/{one}", json={"observations": [{"value": 1}, {"value": 2}]})
+    lists = [
+        f"/v1/sessions?prefix={name}", f"/v1/sessions?prefix={name[:-1]}",
+        f"/v1/sessions?prefix={name}&order_by=session desc", "/v1/sessions?order_by=mase",
+        "/v1/sessions?order_by=updated_at desc", f"/v1/sessions/{name}/observations?order_by=step",
+        f"/v1/sessions/{name}-2/observations?order_by=step", f"/v1/sessions/{name}/observations?order_by=step desc",
+    ]  # fmt: skip
+    tokens: list[str] = []
+
+    def all_go_on() -> bool:  # lists lag a little
+        tokens[:] = [api.get(f"{listed}&page_size=1").json()["next_page_token"] for listed in lists]
+        return all(tokens)
+
+    wait_until(all_go_on)
+    for listed in lists:
+        taken = [api.get(f"{listed}&page_size=1&page_token={token}").status_code for token in tokens]
+        assert taken == [200 if other == listed else 400 for other in lists]
 
 
 @pytest.mark.parametrize("method", ["TRACE", "PROPFIND", "OPTIONS", "LINK"])
@@ -179,3 +201,53 @@ def test_an_unknown_method_is_not_allowed(api: httpx2.Client, method: str) -> No
 def problem_text(answer: httpx2.Response, status: int, slug: str) -> str:
     problem(answer, status, slug)
     return answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v1/sessions/NAME", None), ("PUT", "/v1/sessions/NAME", {"max_gap": 3}),
+        ("PATCH", "/v1/sessions/NAME", {"max_gap": 3}), ("DELETE", "/v1/sessions/NAME", None),
+        ("POST", "/v1/sessions/NAME:reset", None), ("POST", "/v1/sessions/NAME:rewind", {"step": 1}),
+        ("POST", "/v1/sessions/NAME:verify", None), ("POST", "/v1/sessions/NAME:forecast", {}),
+        ("PATCH", "/v1/sessions/NAME/observations/1", {"value": 2}), ("GET", "/v1/sessions/NAME/observations", None),
+        ("POST", "/v1/sessions/NAME/observations", {"value": 3}), ("GET", "/v1/sessions/NAME/forecast", None),
+        ("GET", "/v1/sessions/NAME/state", None), ("PUT", "/v1/sessions/NAME/state", {}),
+        ("POST", "/v1/sessions:purge", {"prefix": "NAME", "force": True}), ("GET", "/v1/sessions", None),
+        ("POST", "/v1/observations:batch", {"observations": [{"session": "NAME", "value": 3}]}),
+        ("POST", "/v1/forecasts:batch", {"sessions": ["NAME"]}), ("GET", "/v1/events", None),
+        ("GET", "/v1/status", None), ("GET", "/v1/models", None), ("GET", "/v1/models/tiny", None),
+        ("GET", "/health/ready", None), ("GET", "/metrics", None), ("GET", "/v2/models/tiny", None),
+        ("GET", "/problems/internal", None), ("GET", "/model_params", None),
+    ],
+)  # fmt: skip
+def test_an_unknown_parameter_is_refused_by_every_call_and_changes_nothing(
+    api: httpx2.Client, name: str, method: str, path: str, body: object
+) -> None:
+    api.put(f"/v1/sessions/{name}", json={"max_gap": 5, "observations": [{"value": 1}, {"value": 2}]})
+    before = api.get(f"/v1/sessions/{name}").content
+    sent = None if body is None else json.dumps(body).replace("NAME", name)
+    headers = {} if sent is None else JSON
+    answer = api.request(method, f"{path.replace('NAME', name)}?freqq=D", content=sent, headers=headers)
+    [fault] = problem(answer, 422, "invalid-request")["errors"]
+    assert fault == {"parameter": "freqq", "detail": "unknown parameter"}
+    assert api.get(f"/v1/sessions/{name}").content == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/sessions?page_size=1&page_size=2"), ("GET", "/v1/sessions/NAME/forecast?horizon=1&horizon=1"),
+        ("PATCH", "/v1/sessions/NAME?validate_only=true&validate_only=false"),
+        ("POST", "/v1/observations:batch?create=true&create=true"),
+        ("POST", "/v1/sessions/NAME/observations?on_conflict=reject&create=true&create=true"),
+        ("GET", "/v1/events?prefix=a&session=a&session=b&prefix=b"),
+    ],
+)  # fmt: skip
+def test_a_parameter_given_twice_is_refused_by_its_name(
+    api: httpx2.Client, name: str, method: str, path: str
+) -> None:
+    content, headers = (None, {}) if method == "GET" else (b'{"max_gap": 1}', JSON)
+    answer = api.request(method, path.replace("NAME", name), content=content, headers=headers)
+    [fault] = problem(answer, 422, "invalid-request")["errors"]
+    assert fault == {"parameter": path.rpartition("&")[2].partition("=")[0], "detail": "given twice"}
