@@ -44,13 +44,13 @@ from service.routes import (
     stream,
 )
 from service.routes.declaring import require_declared
-from service.routes.exchange import acceptable
+from service.routes.exchange import VERBS, acceptable
 from service.routes.observing import Observing
 from service.sessions.registry import Registry
 from service.settings import Settings
 from service.storage.store import SessionStore, StoreUnavailable
 from service.summary import service_version
-from service.wire import openapi
+from service.wire import openapi, parsing
 from service.wire import problems as problem_types
 from service.wire.exchange import ClientGone, Headers, as_state, ends_connection, identity, lingering
 from service.wire.problems import (
@@ -335,8 +335,18 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _answer(request, NotFound("there is nothing at this address; /docs lists every call"))
     if error.status_code == 405:
+        if _is_unknown_verb(request):
+            known = ", ".join(f":{verb}" for verb in VERBS)
+            return _answer(request, NotFound(f"a session has no such verb; there are {known}, each by POST"))
         return _answer(request, MethodNotAllowed(_methods(request)))
     return _answer(request, MalformedRequest("the request cannot be read"))
+
+
+def _is_unknown_verb(request: Request) -> bool:
+    """Whether something of a session is asked for that there is not, by POST …/{session}:VERB."""
+    session: str = request.path_params.get("session", "")
+    verb = session.rpartition(":")[2]
+    return request.method == "POST" and request.url.path.endswith(f":{verb}") and ":" in session and verb not in VERBS
 
 
 def _methods(request: Request) -> list[str]:
@@ -357,7 +367,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     faults = []
     for refused in error.errors():
         name = str(refused["loc"][-1])
-        faults.append(Fault(str(refused["msg"]).replace("Input should", "must"), parameter=name[:64]))
+        faults.append(Fault(parsing.worded(refused["type"], refused["msg"], refused.get("ctx")), parameter=name[:64]))
     return _answer(request, InvalidRequest(faults))
 
 

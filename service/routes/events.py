@@ -20,7 +20,7 @@ from service.monitoring.meters import EVENTS, SENT
 from service.readiness import Readiness
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.storage.connection import StoreUnavailable
-from service.wire import parsing
+from service.wire import parsing, schemas
 from service.wire.exchange import as_state, given_headers, text
 from service.wire.problems import Fault, InvalidRequest, NotAcceptable, NotReady, Overloaded
 
@@ -35,13 +35,12 @@ SLOW_S = 15.0
 NEVER_STORED = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
 DATA = b"\ndata: "
 """Once in each event."""
-PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
 
 
 class EventQuery(BaseModel):
     session: Annotated[list[str], Field(max_length=1000)] = []
     """Only of this session; may be given many times. It need not exist yet."""
-    prefix: str = Field(default="", pattern=PREFIX)
+    prefix: str = Field(default="", pattern=schemas.PREFIX)
     """Only of sessions whose id begins so."""
     last_event_id: str = ""
     """As the header Last-Event-ID, for clients that cannot send it."""

@@ -140,7 +140,7 @@ class _Stream:
         return None, 0
 
     async def _feed(self, ahead: ReadAhead) -> None:
-        async for rows in self._feeding.rows(LinesReader(), ahead):
+        async for rows in self._feeding.rows(LinesReader(skips_blank=False), ahead):
             self._feeding.require_going_on()
             outcomes = await self._feeding.outcomes(rows)
             for part in outcomes.parts(self._writer.at_once):
@@ -160,4 +160,4 @@ class _Stream:
             sent = message.get("text")
             line: bytes = message["bytes"] if sent is None else sent.encode()
             self._core.monitor.messages(OBSERVATIONS, RECEIVED, 1)
-            yield line + b"\n"
+            yield line.removesuffix(b"\n") + b"\n"

@@ -10,9 +10,9 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -28,6 +28,26 @@ STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?"?', re.DOTALL)
 BRACKETS = bytes.maketrans(b"{}", b"[]")
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 SESSION_ID = re.compile(schemas.SESSION_ID.strip("^$"))
+
+FORMS = {
+    schemas.PREFIX: "must be what ids of sessions begin with: at most 128 of A-Z a-z 0-9 . _ ~ -",
+    schemas.MODEL: "must name a model as NAME or NAME@VERSION, such as daily or daily@1; GET /v1/models lists them",
+}
+"""What the patterns of texts ask for."""
+WORDS = {
+    "missing": "required",
+    "finite_number": "must be finite",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "string_too_short": "must have at least {min_length} character",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have {min_length} or more items, and has {actual_length}",
+    "too_long": "must have at most {max_length} items",
+}
+"""What is said for each kind of error, in place of the validator's own words."""
 
 RequestT = TypeVar("RequestT", bound=schemas.Request)
 Covariates = dict[str, float | None]
@@ -177,7 +197,7 @@ def _nearest_id(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._~-]+", "-", plain).strip("-")[:128] or "session"
 
 
-def read_json(body: bytes, integer_digits: int = 18) -> object:
+def read_json(body: bytes, integer_digits: int = 18, *, called: str = "body") -> object:
     """Any JSON body.
 
     What is not finite is kept as such, for the schema to refuse it where it stands.
@@ -185,6 +205,7 @@ def read_json(body: bytes, integer_digits: int = 18) -> object:
     Args:
         integer_digits: an integer with more, its sign among them, is read as the float64 that it must mean, being
             longer than any step or count; Python refuses to read integers of thousands of digits.
+        called: what the text is for its sender.
 
     Raises:
         MalformedRequest: it is not JSON in UTF-8.
@@ -207,14 +228,17 @@ def read_json(body: bytes, integer_digits: int = 18) -> object:
     try:
         text = body.decode("utf-8-sig")
         if not text.strip():
-            raise MalformedRequest("the body is empty; send JSON, for example with curl --json")
+            raise MalformedRequest(f"the {called} is empty; send JSON")
         tree: object = None if deep else json.loads(text, object_pairs_hook=unique, parse_int=integer)
         if "\\u" in text:
             json.dumps(tree, ensure_ascii=False).encode()
-    except UnicodeError:
-        raise MalformedRequest("the body is not UTF-8") from None
+    except UnicodeDecodeError:
+        raise MalformedRequest(f"the {called} is not UTF-8") from None
+    except UnicodeEncodeError:
+        raise MalformedRequest(f"the {called} escapes one half of a surrogate pair, which is no character") from None
     except json.JSONDecodeError as error:
-        raise MalformedRequest(f"not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        where = f"line {error.lineno}, column {error.colno}" if "\n" in text else f"column {error.colno}"
+        raise MalformedRequest(f"the {called} is not JSON: {error.msg} ({where})") from None
     if deep:
         raise InvalidRequest([Fault(f"nested deeper than {DEPTH_LIMIT}, or brackets that do not match", pointer())])
     if twice:
@@ -250,27 +274,39 @@ def _is_deep(body: bytes) -> bool:
 
 def faults(error: ValidationError, schema: type[BaseModel], skip: int = 0) -> list[Fault]:
     """What a schema refused, as pointers into the body; the first `skip` parts of each path are left out."""
-    found = error.errors(include_url=False, include_input=False, include_context=False)
+    found = error.errors(include_url=False, include_input=False)
     listed = []
     for refused in found[:FAULT_LIMIT]:
         path = [part for part in refused["loc"][skip:] if part != "[key]"]
-        listed.append(Fault(_what(refused["type"], refused["msg"], path, schema), pointer(*path)))
+        unknown = refused["type"] == "extra_forbidden"
+        detail = _of_unknown(path, schema) if unknown else worded(refused["type"], refused["msg"], refused.get("ctx"))
+        listed.append(Fault(detail, pointer(*path)))
     return listed
 
 
-def _what(kind: str, message: str, path: Sequence[str | int], schema: type[BaseModel]) -> str:
-    if kind == "missing":
-        return "required"
-    if kind == "extra_forbidden" and path[-1] in getattr(schema, "FIXED", ()):
-        return "cannot change after creation: make another session"
-    if kind == "extra_forbidden":
-        known = set(schema.model_fields)
-        if "observations" in known:
-            known.update(schemas.Observation.model_fields)
-        meant = difflib.get_close_matches(str(path[-1])[:64], known, n=1)
-        return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"
-    if kind == "finite_number":
-        return "must be finite"
-    if kind in ("model_type", "dict_type"):
-        return "must be an object"
+def worded(kind: str, message: str, context: Mapping[str, Any] | None) -> str:
+    """What the validator found, in the words of this API.
+
+    Args:
+        kind, message, context: the error's type, its own words, and the limits that they are about.
+    """
+    limits = context or {}
+    if kind == "string_pattern_mismatch":
+        return FORMS[limits["pattern"]]
+    if kind in WORDS:
+        return WORDS[kind].format(**limits)
     return message.removeprefix("Value error, ").replace("Input should", "must")
+
+
+def _of_unknown(path: Sequence[str | int], schema: type[BaseModel]) -> str:
+    """What is wrong with a key that the schema does not know, and which one may be meant."""
+    if path[-1] in getattr(schema, "FIXED", ()):
+        return "cannot change after creation: make another session"
+    known = schema.model_fields.keys()
+    if issubclass(schema, schemas.SessionSettings):
+        if len(path) > 1:
+            known = schemas.Observation.model_fields.keys()
+        elif path[-1] in schemas.Observation.model_fields:
+            return "unknown key here; it belongs to an observation, and those are listed in observations"
+    meant = difflib.get_close_matches(str(path[-1])[:64], known, n=1)
+    return f"unknown key; did you mean {meant[0]}?" if meant else "unknown key"

@@ -27,7 +27,7 @@ def _pages(*pages: Page) -> dict[str, Page]:
 
 PAGES = _pages(
     Page(
-        p.MalformedRequest("not JSON: Expecting value (line 1, column 11)"),
+        p.MalformedRequest("the body is not JSON: Expecting value (column 11)"),
         "The body is not JSON, or a header or page token cannot be read.",
         "Look at the place that the detail names. A page token is only good for the list that gave it.",
     ),

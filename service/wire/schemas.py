@@ -21,6 +21,7 @@ from models.dates.zones import ZoneError, zone
 
 SESSION_ID = r"^[A-Za-z0-9._~-]{1,128}$"
 PREFIX = r"^[A-Za-z0-9._~-]{0,128}$"
+MODEL = r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,8})?$"
 HISTORY_LIMIT = 10_000
 STEP_LIMIT = 2**63 - 1
 
@@ -140,7 +141,7 @@ class Nothing(Request):
 
 
 class _Changeable(Request):
-    model: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9._-]*(@[1-9][0-9]{0,8})?$", max_length=64)
+    model: str | None = Field(default=None, pattern=MODEL, max_length=64)
     """name@version; a name alone means its newest version."""
     gaps: Literal["impute", "reject"] = "impute"
     max_gap: Annotated[Whole, Field(ge=0, le=HISTORY_LIMIT)] | None = None

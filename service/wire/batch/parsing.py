@@ -119,7 +119,7 @@ def _explained_json(body: bytes) -> Rows:
     rows = raw.get("observations", ())
     if raw.keys() == {"observations"} and body.count(b'"') == 2 + sum(bytes(row).count(b'"') for row in rows):
         _require_few(len(rows))
-        found = [_read(bytes(row), _from_object) for row in rows]
+        found = [_read(bytes(row), _from_object, called="row") for row in rows]
     else:
         tree = parsing.read_json(body)
         if not isinstance(tree, dict) or not isinstance(tree.get("observations"), list):
@@ -195,9 +195,9 @@ def _object_quotes(row: ObjectRow) -> int:
     return row.quotes + 4 + 4 * ((row.idempotency_key is not None) + (row.if_match is not None))
 
 
-def _read(text: bytes, made: Callable[[object], _Row]) -> "_Row | _Refused":
+def _read(text: bytes, made: Callable[[object], _Row], *, called: str = "line") -> "_Row | _Refused":
     try:
-        tree = parsing.read_json(text)
+        tree = parsing.read_json(text, called=called)
     except ServiceError as refused:
         return _Refused(refused)
     return _or_refusal(tree, made)

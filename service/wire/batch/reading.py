@@ -26,10 +26,15 @@ class Lines(Protocol):
 
 
 class LinesReader:
-    """JSON Lines. An empty line is none."""
+    """JSON Lines.
 
-    def __init__(self, rows: Lines = of_lines) -> None:
+    Args:
+        skips_blank: whether a blank line is none; else it is one that cannot be read.
+    """
+
+    def __init__(self, rows: Lines = of_lines, *, skips_blank: bool = True) -> None:
         self._read = rows
+        self._skips_blank = skips_blank
         self._rest = b""
         self._count = 0
         self._tabular = True
@@ -40,11 +45,12 @@ class LinesReader:
         yield from self._rows(lines)
 
     def end(self) -> Iterator[Rows]:
-        lines, self._rest = [self._rest], b""
+        lines, self._rest = [self._rest] if self._rest else [], b""
         yield from self._rows(lines)
 
     def _rows(self, lines: list[bytes]) -> Iterator[Rows]:
-        lines = [line for line in lines if line and not line.isspace()]
+        if self._skips_blank:
+            lines = [line for line in lines if line and not line.isspace()]
         for at in range(0, len(lines), BLOCK):
             rows = self._read(self._count, lines[at : at + BLOCK], tabular=self._tabular)
             self._count += len(rows)

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.wire.schemas import Advance, Covariates, Forecasts, Observation, Problem, Request, Step, Whole
+from service.wire.schemas import PREFIX, Advance, Covariates, Forecasts, Observation, Problem, Request, Step, Whole
 
 
 class BatchObservation(Observation):
@@ -58,7 +58,7 @@ class ForecastBatch(Request):
     """Which sessions to forecast: those that are named, or all whose id begins with a prefix."""
 
     sessions: list[str] | None = Field(default=None, max_length=50_000, examples=[["store-42", "store-43"]])
-    prefix: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._~-]{0,128}$")
+    prefix: str | None = Field(default=None, pattern=PREFIX)
     horizon: Annotated[Whole, Field(ge=1)] = 1
     levels: list[Whole] = Field(default=[80, 95], max_length=20)
 

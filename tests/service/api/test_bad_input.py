@@ -157,6 +157,36 @@ def test_a_bad_read_is_a_named_problem(api: httpx2.Client, path: str) -> None:
     assert "=s3cr3t" not in problem_text(api.get(path), 422, "invalid-request")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "detail"),
+    [
+        ("GET", "/v1/sessions?page_size=x", None, "must be a whole number"),
+        ("GET", "/v1/sessions?prefix=%00", None, "must be what ids of sessions begin with"),
+        ("GET", "/v1/events?" + "session=a&" * 1500, None, "must have at most 1000 items"),
+        ("GET", "/model_params", None, "required"),
+        ("PATCH", "/v1/sessions/a?validate_only=x", {}, "must be true or false"),
+        ("POST", "/v1/sessions:purge", {"prefix": "/"}, "must be what ids of sessions begin with"),
+        ("POST", "/v1/timeseries/forecast", {"inputs": [], "options": {"horizon": 1}}, "must have 1 or more items"),
+        ("POST", "/v2/models/tiny/infer", {"inputs": []}, "must have 1 or more items"),
+    ],
+)
+def test_what_is_refused_is_told_in_words_of_the_api(
+    api: httpx2.Client, method: str, path: str, body: object, detail: str
+) -> None:
+    answer = api.request(method, path, json=body) if body is not None else api.request(method, path)
+    [fault] = problem(answer, 422, "invalid-request")["errors"]
+    assert fault["detail"].startswith(detail)
+
+
+@pytest.mark.parametrize("verb", ["bogus", "forecasts", "reset:", ""])
+def test_a_verb_that_there_is_not_is_not_found_and_told_which_there_are(
+    api: httpx2.Client, name: str, verb: str
+) -> None:
+    api.put(f"/v1/sessions/{name}", json={})
+    detail = problem(api.post(f"/v1/sessions/{name}:{verb}"), 404, "not-found")["detail"]
+    assert all(known in detail for known in (":forecast", ":reset", ":rewind", ":verify"))
+
+
 @pytest.mark.parametrize("path", ["/v1/sessions/a%2Fb", "/v1/sessions/a/b", "/v1/sessions/", "//v1/sessions", "/v1"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_a_path_that_leads_nowhere_is_not_found(api: httpx2.Client, path: str, method: str) -> None:

@@ -111,6 +111,7 @@ def test_a_refused_row_keeps_none_of_the_others_from_being_applied(api: httpx2.C
     sent = lines(table(name, 1, 2)) + b"{not json\n" + lines([{"unique_id": name, "ds": "yesterday", "y": 1}])
     found = outcomes(post(api, sent + lines(table(name, 3, 3)), LINES, "?create=true"))
     assert [one["status"] for one in found] == [201, 200, 400, 422, 200]
+    assert found[2]["detail"].startswith("the line is not JSON")
     assert [one["problem"] for one in found[2:4]] == ["malformed-request", "invalid-request"]
     assert found[3]["detail"].startswith("ds: not an ISO 8601 date")
 

@@ -58,6 +58,25 @@ def test_a_message_of_several_lines_has_as_many_outcomes(service: Service, name:
     assert "yhat-lo-80" in outcomes[0]
 
 
+@pytest.mark.parametrize("empty", ["", "\n", " \r\n", b""])
+def test_an_empty_message_has_an_outcome_too(service: Service, name: str, empty: str | bytes) -> None:
+    with open_stream(service) as stream:
+        stream.send(empty)
+        [after] = exchanged(stream, [{"session": name, "value": 1}])[:1]
+        assert (after["row"], after["status"], after["problem"]) == (0, 400, "malformed-request")
+        assert "the line is empty" in after["detail"]
+        assert json.loads(stream.recv(timeout=60))["row"] == 1
+
+
+def test_an_end_of_line_after_the_last_line_of_a_message_makes_no_line(service: Service, name: str) -> None:
+    line = json.dumps({"session": name, "value": 1})
+    with open_stream(service) as stream:
+        stream.send(f"{line}\n{line}\n")
+        stream.send("not JSON")
+        outcomes = [json.loads(stream.recv(timeout=60)) for _ in range(3)]
+    assert [(outcome["row"], outcome["status"]) for outcome in outcomes] == [(0, 201), (1, 200), (2, 400)]
+
+
 def test_lines_sent_again_under_the_same_key_are_replayed(service: Service, name: str) -> None:
     rows = [{"session": name, "value": value} for value in range(3)]
     with open_stream(service, **{"Idempotency-Key": name}) as stream:

@@ -1,9 +1,11 @@
 import json
+import re
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from service.wire import parsing, schemas
 from service.wire.parsing import Observation
@@ -236,6 +238,38 @@ def test_faults_of_a_put_point_into_settings_and_observations() -> None:
     ]
     assert put_refused(b'{"gapps": "impute", "observations": []}') == [("/gapps", "unknown key; did you mean gaps?")]
     assert put_refused(b"[]") == [("", "must be an object")]
+
+
+def test_a_key_of_an_observation_beside_the_settings_is_told_where_it_belongs() -> None:
+    belongs = "unknown key here; it belongs to an observation, and those are listed in observations"
+    assert put_refused(b'{"step": 3}') == [("/step", belongs)]
+    assert put_refused(b'{"value": 1, "observations": []}') == [("/value", belongs)]
+    assert put_refused(b'{"observations": [{"gaps": 1, "value": 1}]}') == [("/observations/0/gaps", "unknown key")]
+    assert put_refused(b'{"observations": [{"stepp": 1, "value": 1}]}') == [
+        ("/observations/0/stepp", "unknown key; did you mean step?")
+    ]
+
+
+def test_each_form_that_a_text_must_have_is_put_in_words() -> None:
+    schemes: list[type[BaseModel]] = [schemas.Request]
+    for schema in schemes:
+        schemes += schema.__subclasses__()
+    patterns = re.findall(r'"pattern": ("[^"]+")', json.dumps([schema.model_json_schema() for schema in schemes]))
+    assert {json.loads(pattern) for pattern in patterns} == parsing.FORMS.keys()
+
+
+@pytest.mark.parametrize("model", ["", "A", "daily@0"])
+def test_a_model_that_cannot_be_is_told_how_models_are_named(model: str) -> None:
+    [(pointer, detail)] = put_refused(json.dumps({"model": model}).encode())
+    assert (pointer, "NAME@VERSION" in detail, "^" in detail) == ("/model", True, False)
+
+
+def test_half_a_surrogate_pair_is_named_and_is_not_taken_for_another_encoding() -> None:
+    for text in (b'{"\\ud800": 1}', b'{"value": 1, "timestamp": "\\udc00"}'):
+        with pytest.raises(MalformedRequest, match="surrogate"):
+            parsing.read_json(text)
+    with pytest.raises(MalformedRequest, match="the line is not UTF-8"):
+        parsing.read_json(b'"\xff"', called="line")
 
 
 @pytest.mark.parametrize(
