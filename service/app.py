@@ -52,7 +52,7 @@ from service.storage.store import SessionStore, StoreUnavailable
 from service.summary import service_version
 from service.wire import openapi, parsing
 from service.wire import problems as problem_types
-from service.wire.exchange import ClientGone, Headers, as_state, ends_connection, identity, lingering
+from service.wire.exchange import REVALIDATED, ClientGone, Headers, as_state, ends_connection, identity, lingering
 from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
@@ -154,7 +154,7 @@ class Application:
         names, span = identity(given, self._randomness(8).hex().encode()), None
         if self._monitor.tracing is not None:
             span, names = self._monitor.traced(scope["method"], given, names)
-        answer = _Answer(send, names, closing=self.closing)
+        answer = _Answer(send, names, closing=self.closing, is_read=scope["method"] == "GET")
         as_state(scope).update(names=names, request_id=names[0][1].decode("latin-1"), begun=answer.begun)
         try:
             with self._monitor.on_behalf_of(span):
@@ -183,13 +183,20 @@ def _opening(message: Message) -> int:
 
 
 class _Answer:
-    """Sends an answer with the headers that name it, and learns what it is and how long it takes."""
+    """Sends an answer with the headers that name it, and learns what it is and how long it takes.
 
-    def __init__(self, send: Send, names: Headers, *, closing: bool) -> None:
+    Args:
+        closing: whether it is the last one on its connection.
+        is_read: whether it may be kept, which then is for its client alone and has to be asked for again, unless it
+            says otherwise.
+    """
+
+    def __init__(self, send: Send, names: Headers, *, closing: bool, is_read: bool) -> None:
         self.begun = perf_counter()
         self.status = 500
         self._send = send
         self._headers = [*names, (b"connection", b"close")] if closing else names
+        self._is_read = is_read
         self._took: float | None = None
 
     async def __call__(self, message: Message) -> None:
@@ -197,7 +204,10 @@ class _Answer:
             self.status = message["status"]
             if any(name == b"content-type" and value.startswith(EVENTS) for name, value in message["headers"]):
                 self._took = perf_counter() - self.begun
-            message = {**message, "headers": [*message["headers"], *self._headers]}
+            headers = [*message["headers"], *self._headers]
+            if self._is_read and all(name != REVALIDATED[0] for name, _ in headers):
+                headers.append(REVALIDATED)
+            message = {**message, "headers": headers}
         await self._send(message)
 
     def took(self) -> float:

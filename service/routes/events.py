@@ -21,18 +21,18 @@ from service.readiness import Readiness
 from service.routes.exchange import PROBLEMS, CoreDep
 from service.storage.connection import StoreUnavailable
 from service.wire import parsing, schemas
+from service.wire.accepting import preferred
 from service.wire.exchange import as_state, given_headers, text
-from service.wire.problems import Fault, InvalidRequest, NotAcceptable, NotReady, Overloaded
+from service.wire.problems import Fault, InvalidRequest, NotReady, Overloaded
 
 router = APIRouter(tags=["events"], responses=PROBLEMS)
 
 EVENT_STREAM = "text/event-stream"
-ACCEPTED = ("*/*", "text/*", EVENT_STREAM)
 COMMENT_S = 15.0
 """A stream on which nothing happens shows so often that it is there."""
 SLOW_S = 15.0
 """A client that takes nothing for so long is let go."""
-NEVER_STORED = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
+UNBUFFERED = {"X-Accel-Buffering": "no"}
 DATA = b"\ndata: "
 """Once in each event."""
 
@@ -50,7 +50,7 @@ class EventQuery(BaseModel):
 async def get_events(request: Request, query: Annotated[EventQuery, Query()], core: CoreDep) -> Response:
     """What happens to sessions, while it happens. With Last-Event-ID, what was missed since comes first."""
     given = given_headers(request.scope["headers"])
-    _require_acceptable(text(given, b"accept"))
+    preferred(text(given, b"accept") or "*/*", [EVENT_STREAM])
     last = text(given, b"last-event-id") or query.last_event_id
     since = positions.read(last) if last else None
     readiness: Readiness = request.app.state.readiness
@@ -59,12 +59,6 @@ async def get_events(request: Request, query: Annotated[EventQuery, Query()], co
     if len(core.hub) >= core.settings.event_streams_limit:
         raise Overloaded("too many event streams are open; come back later")
     return _Events(core, _filter(query), since)
-
-
-def _require_acceptable(accept: str | None) -> None:
-    ranges = [part.partition(";")[0].strip().lower() for part in (accept or "*/*").split(",")]
-    if not any(media in ACCEPTED for media in ranges):
-        raise NotAcceptable([EVENT_STREAM])
 
 
 def _filter(query: EventQuery) -> Filter:
@@ -83,7 +77,7 @@ class _Events(Response):
     """An answer that goes on until the client leaves, reads too slowly, or the service stops."""
 
     def __init__(self, core: Core, wants: Filter, since: Place | None) -> None:
-        super().__init__(media_type=EVENT_STREAM, headers=NEVER_STORED)
+        super().__init__(media_type=EVENT_STREAM, headers=UNBUFFERED)
         del self.headers["content-length"]
         self._core = core
         self._wants = wants

@@ -22,7 +22,6 @@ ResultT = TypeVar("ResultT")
 JSON = "application/json"
 VERBS = ("forecast", "reset", "rewind", "verify")
 """Of the calls POST …/{session}:VERB."""
-REVALIDATE = {"Cache-Control": "private, no-cache"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Problem, "description": "Refused; see /problems/{slug}"},
     "5XX": {"model": Problem, "description": "Failed; see /problems/{slug}"},
@@ -129,8 +128,8 @@ def write_reply(answered: Reply) -> Response:
 def read_reply(request: Request, body: object, etag: str, media: Media = Media.JSON, **extra: str) -> Response:
     """The answer to a GET, of a media type: 304 where the client has this state. `extra` are further headers."""
     if is_unchanged(etag, headers.entity_tags(_given(request, b"if-none-match"), "If-None-Match")):
-        return Response(status_code=304, headers={"ETag": f'"{etag}"', **REVALIDATE})
-    answer = reply(body, etag=etag, Cache_Control=REVALIDATE["Cache-Control"])
+        return Response(status_code=304, headers={"ETag": f'"{etag}"'})
+    answer = reply(body, etag=etag)
     answer.headers.update({"content-type": media, **extra})
     return answer
 

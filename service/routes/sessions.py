@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 from service.core import Core
 from service.routes.exchange import (
     PROBLEMS,
-    REVALIDATE,
     CoreDep,
     SessionDep,
     conditions,
@@ -154,7 +153,7 @@ async def list_sessions(query: Annotated[ListQuery, Query()], core: CoreDep) -> 
     shown = [view.body(core.registry) for view in views if view is not None and not isinstance(view, ServiceError)]
     total = await core.selecting.count(query.prefix, query.model)
     body = {"sessions": shown, "next_page_token": token, "total_size": total}
-    return reply(body, Cache_Control=REVALIDATE["Cache-Control"])
+    return reply(body)
 
 
 async def _page(core: Core, query: ListQuery, size: int) -> tuple[list[str], str]:

@@ -9,12 +9,12 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from service.wire.accepting import preferred
 from service.wire.headers import GZIP, Unpack, inflated
 from service.wire.problems import (
     MEDIA_TYPE,
     Fault,
     MalformedRequest,
-    NotAcceptable,
     RequestTimeout,
     ServiceError,
     TooLarge,
@@ -23,7 +23,6 @@ from service.wire.problems import (
 JSON = b"application/json"
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-ACCEPTED = ("*/*", "application/*", "application/json")
 
 SINGLE = {
     b"content-type": "Content-Type",
@@ -32,6 +31,7 @@ SINGLE = {
     b"inference-header-content-length": "Inference-Header-Content-Length",
 }
 LISTS = (b"accept", b"accept-encoding", b"if-match", b"if-none-match")
+REVALIDATED = (b"cache-control", b"private, no-cache")
 LINGER_S = 1.0
 """How long a connection whose request is not wanted is read on: closed with bytes unread, it would be reset, and the
 answer lost on its way."""
@@ -119,11 +119,8 @@ def text(headers: RawHeaders, name: bytes) -> str | None:
 
 def require_acceptable(accept: str | None) -> None:
     """Raises NotAcceptable where the client takes no JSON."""
-    if accept is None:
-        return
-    ranges = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    if not any(media in ACCEPTED for media in ranges):
-        raise NotAcceptable(["application/json"])
+    if accept not in (None, "*/*"):
+        preferred(accept, ["application/json"])
 
 
 def request_id(headers: RawHeaders, made: bytes) -> bytes:

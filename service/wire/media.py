@@ -2,7 +2,8 @@
 
 from enum import StrEnum
 
-from service.wire.problems import Fault, NotAcceptable, UnsupportedMediaType
+from service.wire.accepting import preferred
+from service.wire.problems import Fault, UnsupportedMediaType
 
 
 class Media(StrEnum):
@@ -38,10 +39,4 @@ def accepted(accept: str | None, default: Media) -> Media:
     """The media type to answer with. Raises NotAcceptable where the client takes none of them."""
     if accept is None:
         return default
-    for part in accept.split(","):
-        media = part.partition(";")[0].strip().lower()
-        if media in ("*/*", "application/*"):
-            return default
-        if media in BY_NAME:
-            return BY_NAME[media]
-    raise NotAcceptable(list(Media))
+    return BY_NAME[preferred(accept, [default, *(media for media in Media if media is not default)])]

@@ -95,7 +95,7 @@ class Call:
     etag: bool = True
     problem: str = "Problem"
 
-    def complete(self, described: dict[str, Any]) -> dict[str, Any]:
+    def complete(self, described: dict[str, Any], method: str) -> dict[str, Any]:
         parameters = [_exact(parameter) for parameter in described.get("parameters", [])]
         parameters += self.query
         if self.prefers:
@@ -111,7 +111,7 @@ class Call:
             same = "The same key and body again give the same answer."
             parameters.append(_header("Idempotency-Key", same, r"^[!-~]{1,200}$"))
         successes = {
-            status: {**answer, **({"content": self.answers} if self.answers else {}), "headers": self._headers(status)}
+            status: {**answer, **({"content": self.answers} if self.answers else {}), "headers": self._headers(status, method)}
             for status, answer in described["responses"].items()
             if status.startswith("2")
         }
@@ -127,7 +127,7 @@ class Call:
             completed["requestBody"] = {"required": True, "content": self.bodies}
         return completed
 
-    def _headers(self, status: str) -> dict[str, Any]:
+    def _headers(self, status: str, method: str) -> dict[str, Any]:
         headers = dict(HEADERS)
         if self.etag and status != "204":
             headers["ETag"] = {**ETAG, "required": True}
@@ -139,7 +139,7 @@ class Call:
             headers["Idempotency-Replayed"] = REPLAYED
         if status == "201":
             headers["Location"] = {"description": "Of the session", "required": True, "schema": TEXT}
-        if self.reads:
+        if method == "get":
             headers["Cache-Control"] = {"schema": TEXT}
         return headers
 
@@ -278,7 +278,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         paths = document["paths"]
         paths[SESSION + "/observations"]["post"] = _hot_route()
         for (path, method), call in CALLS.items():
-            paths[path][method] = call.complete(paths[path][method])
+            paths[path][method] = call.complete(paths[path][method], method)
         document["x-websockets"] = {stream_description.STREAM: stream_description.websocket(OBSERVING)}
         app.openapi_schema = polished(document)
     return app.openapi_schema

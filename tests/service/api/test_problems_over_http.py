@@ -58,6 +58,20 @@ def test_head_answers_what_get_does_without_the_body(api: httpx2.Client, name: s
     assert api.get("/health/live").status_code == 200  # on the same connection
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/health/live", "/health/ready", "/metrics", "/v1/status", "/v1/models", "/v1/models/tiny", "/v1/models/nobody",
+     "/v1/sessions", "/v1/sessions/nobody", "/v1/sessions?x=1", "/v2", "/v2/models/tiny", "/v2/models/tiny/ready",
+     "/problems/off-grid", "/nowhere", "/v1/events?x=1", "/model_params"],
+)  # fmt: skip
+def test_every_answer_to_a_get_is_its_clients_alone_and_asked_for_again(api: httpx2.Client, path: str) -> None:
+    assert api.get(path).headers.get_list("cache-control") == ["private, no-cache"]
+
+
+def test_an_answer_to_a_write_says_nothing_of_caches(api: httpx2.Client, name: str) -> None:
+    assert "cache-control" not in api.put(f"/v1/sessions/{name}", json={}).headers
+
+
 def test_head_revalidates(api: httpx2.Client, name: str) -> None:
     etag = api.put(f"/v1/sessions/{name}", json={}).headers["etag"]
     assert api.head(f"/v1/sessions/{name}", headers={"If-None-Match": etag}).status_code == 304
