@@ -96,10 +96,10 @@ class Monitor:
         self.meters.observed("refused", 1)
         self._log.turned_away()
 
-    def unread(self, problem: ServiceError) -> None:
+    def unread(self, problem: ServiceError, names: Headers) -> None:
         """A connection was refused before there was a whole request."""
         self.meters.turned_away(OTHER, problem.status)
-        self._log.refused("", OTHER, problem, [], None)
+        self._log.refused("", OTHER, problem, names, None)
 
     def on_behalf_of(self, origin: Span | None) -> AbstractContextManager[None]:
         """What is done in the block, one request has asked for."""

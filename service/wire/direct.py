@@ -73,7 +73,7 @@ class Exchange(msgspec.Struct, eq=False):
 
 
 def problem_bytes(error: ServiceError, headers: Headers) -> bytes:
-    """A problem as a whole answer; its instance is the request id among the headers, if there is one."""
+    """A problem as a whole answer; its instance is the request id among the headers."""
     status, headers, body = problem_answer(error, headers)
     return b"%b%bcontent-length: %d\r\n\r\n%b" % (STATUS_LINE[status], header_lines(headers), len(body), body)
 
@@ -114,8 +114,8 @@ class Direct(Protocol):
     def turned_away(self) -> None:
         """Hear that a request was refused by its first line, because all is full."""
 
-    def unread(self, problem: ServiceError) -> None:
-        """Hear that a connection was refused before there was a whole request."""
+    def unread(self, problem: ServiceError, names: Headers) -> None:
+        """Hear that a connection was refused before there was a whole request; `names` are those of the answer."""
 
 
 def named(given: RawHeaders) -> Headers:

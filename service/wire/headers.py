@@ -1,23 +1,23 @@
 """Request headers, and what they ask of a body before it is read."""
 
 import re
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 import zstandard
 
+from service.wire import inflating
 from service.wire.problems import Fault, MalformedRequest, TooLarge, UnsupportedMediaType
 
-ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \t]*(?:,|$)')
+ENTITY_TAG = re.compile(r'[ \t]*(?:W/)?(?:"([\x21\x23-\x7e]*)"|([!#-+\--~]+))[ \t]*(?:,[, \t]*|$)')
 ETAG = re.compile(r"([0-9a-f]{16})-(0|[1-9][0-9]{0,19})")
 UNWANTED = re.compile(r"q=0(\.0*)?")
 KEY_LIMIT = 255
-GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 Unpack = Callable[[bytes, int], bytes]
-"""What was compressed -> at most one byte more than the limit. Raises ValueError: it is not whole."""
+"""What was compressed -> all of it, or somewhat more than the limit. Raises ValueError: it is not whole."""
 
 Condition = Literal["If-Match", "If-None-Match"]
 AnyTag = Literal["*"]
@@ -26,18 +26,18 @@ AnyTag = Literal["*"]
 def entity_tags(header: str | None, name: Condition) -> tuple[str, ...] | None:
     """The ETags that If-Match or If-None-Match lists, unquoted; ("*",) for any; None where the header is absent.
 
-    Quoted or bare; a W/ that a proxy put on is ignored.
+    Quoted or bare; a W/ that a proxy put on is ignored, and so are empty elements (RFC 9110, 5.6.1).
 
     Raises:
         MalformedRequest: the header holds none.
     """
     if header is None:
         return None
-    tags, at = [], 0
+    tags, at = [], len(header) - len(header.lstrip(", \t"))
     while (tag := ENTITY_TAG.match(header, at)) is not None:
         tags.append(tag[1] if tag[1] is not None else tag[2])
         at = tag.end()
-    if at < len(header) or not tags or header.endswith(","):
+    if at < len(header) or not tags:
         fault = Fault('must be an ETag as an answer gave it, such as "6f1c0a0000000000-812"', parameter=name)
         raise MalformedRequest(f"{name} cannot be read: it {fault.detail}", errors=[fault])
     return tuple(tags)
@@ -99,14 +99,12 @@ def require_json(content_type: str | None) -> None:
 
 
 def _unzlib(body: bytes, limit: int, *, window: int) -> bytes:
-    member = zlib.decompressobj(window)
-    try:
-        plain = member.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise ValueError(error) from None
-    if len(plain) <= limit and (not member.eof or member.unused_data):
-        raise ValueError("cut short, or something follows")
-    return plain
+    stream, plain = inflating.Inflating(window), bytearray()
+    for part in chain(stream.feed(body), stream.end()):
+        plain += part
+        if len(plain) > limit:
+            break
+    return bytes(plain)
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
@@ -119,9 +117,9 @@ def _unzstd(body: bytes, limit: int) -> bytes:
         raise ValueError(error) from None
 
 
-GZIP: Mapping[str, Unpack] = dict.fromkeys(("gzip", "x-gzip"), partial(_unzlib, window=GZIP_WINDOW))
+GZIP: Mapping[str, Unpack] = dict.fromkeys(("gzip", "x-gzip"), partial(_unzlib, window=inflating.GZIP))
 """Content codings that are read everywhere."""
-GZIP_OR_DEFLATE: Mapping[str, Unpack] = {**GZIP, "deflate": partial(_unzlib, window=zlib.MAX_WBITS)}
+GZIP_OR_DEFLATE: Mapping[str, Unpack] = {**GZIP, "deflate": partial(_unzlib, window=inflating.ZLIB)}
 GZIP_OR_ZSTD: Mapping[str, Unpack] = {**GZIP, "zstd": _unzstd}
 
 

@@ -110,8 +110,9 @@ class Call:
         if self.keyed:
             same = "The same key and body again give the same answer."
             parameters.append(_header("Idempotency-Key", same, r"^[!-~]{1,200}$"))
+        content = {"content": self.answers} if self.answers else {}
         successes = {
-            status: {**answer, **({"content": self.answers} if self.answers else {}), "headers": self._headers(status, method)}
+            status: {**answer, **content, "headers": self._headers(status, method)}
             for status, answer in described["responses"].items()
             if status.startswith("2")
         }

@@ -13,6 +13,7 @@ DIGEST_BYTES = 6
 """Of what is listed: enough to tell lists from each other, as tokens are no secrets."""
 
 Place = Annotated[int, msgspec.Meta(ge=0, le=STEP_LIMIT)]
+_decode = msgspec.json.Decoder(list[str | float | int]).decode
 AfterT = TypeVar("AfterT", bound=tuple[Any, ...])
 
 
@@ -34,8 +35,8 @@ def read_token(token: str, listed: object, after: type[AfterT]) -> AfterT:
         MalformedRequest: it is no token of this very list.
     """
     try:
-        _, *found = msgspec.json.decode(urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=list[str | float | int])
-        read = msgspec.convert(found, after)
+        _, *found = _decode(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        read: AfterT | None = msgspec.convert(found, after)
     except (ValueError, msgspec.DecodeError):
         read = None
     if read is None or write_token(listed, read) != token:

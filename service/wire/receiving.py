@@ -309,8 +309,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._given_up = True
         if self.transport.is_closing():
             return
-        self._direct.unread(error)
-        names = named(dict(self.headers)) if self._waits_for_body() else []
+        names = named(dict(self.headers) if self._in_message else {})
+        self._direct.unread(error, names)
         self.transport.write(problem_bytes(error, [*names, (b"connection", b"close")]))
         self.transport.write_eof()
         self.flow.resume_reading()

@@ -1,18 +1,16 @@
 """A request's body that is read while it is answered, without its content coding and in flat memory."""
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 from starlette.types import Receive
 
 from service.wire.exchange import ClientGone, RawHeaders, text
-from service.wire.headers import GZIP_WINDOW, require_known_coding
+from service.wire.headers import require_known_coding
+from service.wire.inflating import GZIP, Inflating
 from service.wire.problems import MalformedRequest, RequestTimeout
 
-PIECE = 256 * 1024
-"""Bytes that are inflated at once."""
 AHEAD = 2 * 2**20
 """Bytes that are read before those that came earlier are worked off."""
 
@@ -27,7 +25,7 @@ async def pieces(receive: Receive, headers: RawHeaders, *, timeout_s: float) -> 
         MalformedRequest, UnsupportedMediaType: it is not the gzip stream that it is declared to be, or another coding.
         ClientGone: it will never be whole.
     """
-    inflating = _Inflating() if require_known_coding(text(headers, b"content-encoding")) else None
+    inflating = Inflating(GZIP) if require_known_coding(text(headers, b"content-encoding")) else None
     while True:
         try:
             async with asyncio.timeout(timeout_s):
@@ -37,13 +35,20 @@ async def pieces(receive: Receive, headers: RawHeaders, *, timeout_s: float) -> 
         if message["type"] == "http.disconnect":
             raise ClientGone
         piece: bytes = message.get("body", b"")
-        for plain in (piece,) if inflating is None else inflating.feed(piece):
+        for plain in (piece,) if inflating is None else _inflated(inflating.feed(piece)):
             if plain:
                 yield plain
         if not message.get("more_body"):
             break
-    for plain in () if inflating is None else inflating.end():
+    for plain in () if inflating is None else _inflated(inflating.end()):
         yield plain
+
+
+def _inflated(parts: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from parts
+    except ValueError:
+        raise MalformedRequest("the body is not gzip, as its Content-Encoding says, or is cut short") from None
 
 
 class ReadAhead:
@@ -109,26 +114,3 @@ class ReadAhead:
         except Exception as error:
             self._error = error
         self._news.set()
-
-
-class _Inflating:
-    def __init__(self) -> None:
-        self._member = zlib.decompressobj(GZIP_WINDOW)
-
-    def feed(self, piece: bytes) -> Iterator[bytes]:
-        while piece:
-            if self._member.eof:
-                raise MalformedRequest("something follows the gzip body")
-            try:
-                yield self._member.decompress(piece, PIECE)
-            except zlib.error:
-                raise MalformedRequest("the body is not gzip, as its Content-Encoding says") from None
-            piece = self._member.unconsumed_tail or self._member.unused_data
-
-    def end(self) -> Iterator[bytes]:
-        """What was held back. Raises MalformedRequest where the body was cut short."""
-        while not self._member.eof:
-            plain = self._member.decompress(b"", PIECE)
-            if not plain:
-                raise MalformedRequest("the gzip body is cut short")
-            yield plain

@@ -133,7 +133,9 @@ def test_a_body_without_media_type_is_refused_and_told_of_curl(api: httpx2.Clien
 
 def test_a_client_that_takes_no_json_is_refused(api: httpx2.Client, name: str) -> None:
     path = f"/v1/sessions/{name}/observations?create=true"
-    problem(api.post(path, json={"value": 1}, headers={"Accept": "text/html"}), 406, "not-acceptable")
+    for unwanted in ("text/html", "application/json;q=0"):
+        problem(api.post(path, json={"value": 1}, headers={"Accept": unwanted}), 406, "not-acceptable")
+        problem(api.get("/v1/events", headers={"Accept": unwanted}), 406, "not-acceptable")
     problem(api.get("/v1/models", headers={"Accept": "text/html"}), 406, "not-acceptable")
     assert api.post(path, json={"value": 1}, headers={"Accept": "text/html, */*;q=0.1"}).status_code == 201
 

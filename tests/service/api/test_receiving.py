@@ -141,8 +141,27 @@ def test_one_connection_more_than_the_limit_is_refused(service: Service) -> None
 def test_what_is_not_http_is_a_malformed_request(service: Service, head: bytes) -> None:
     answered = answers(port(service), head)
     assert statuses(answered) == [400]
-    body = json.loads(answered.partition(b"\r\n\r\n")[2])
+    lines, _, content = answered.partition(b"\r\n\r\n")
+    body = json.loads(content)
     assert body["type"] == "/problems/malformed-request"
+    assert f"x-request-id: {body['instance']}".encode() in lines.splitlines()
+
+
+def test_what_is_not_http_has_the_id_that_it_gives_and_not_that_of_the_request_before(service: Service) -> None:
+    first = b"GET /health/live HTTP/1.1\r\nHost: a\r\nX-Request-Id: first\r\n\r\n"
+    second = b"GET /health/live HTTP/1.1\r\nX-Request-Id: second\r\nHost: a\r\nBad Name: 1\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port(service)), timeout=30) as client:
+        client.sendall(first)
+        assert b"x-request-id: first" in client.recv(65536)
+        client.sendall(second)
+        answered = b"".join(iter(lambda: client.recv(65536), b""))
+    assert (b"x-request-id: second" in answered, b'"instance":"second"' in answered) == (True, True)
+    with socket.create_connection(("127.0.0.1", port(service)), timeout=30) as client:
+        client.sendall(first)
+        assert b"x-request-id: first" in client.recv(65536)
+        client.sendall(b"\xff\r\n\r\n")
+        answered = b"".join(iter(lambda: client.recv(65536), b""))
+    assert (statuses(answered), b"first" in answered) == ([400], False)
 
 
 def test_a_whole_request_is_answered_before_what_follows_it_is_refused(service: Service, name: str) -> None:

@@ -150,6 +150,9 @@ def test_a_gzip_body_is_inflated_while_it_comes(api: httpx2.Client, name: str) -
     sent = gzip.compress(lines(table(name, 1, 40)))
     found = outcomes(post(api, sent, LINES, "?create=true", **{"Content-Encoding": "gzip"}))
     assert [one["status"] for one in found] == [201] + [200] * 39
+    members = b"".join(gzip.compress(lines([row])) for row in table(name, 41, 50))
+    found = outcomes(post(api, members, LINES, **{"Content-Encoding": "gzip"}))
+    assert [one["step"] for one in found] == list(range(41, 51))
     cut = outcomes(post(api, sent[:-9], LINES, **{"Content-Encoding": "gzip"}))
     assert (cut[-1]["row"], cut[-1]["status"], cut[-1]["problem"]) == (None, 400, "malformed-request")
 

@@ -17,11 +17,14 @@ def test_an_etag_is_read_quoted_bare_or_weak(sent: str) -> None:
 def test_several_etags_and_any_are_read() -> None:
     assert headers.entity_tags(f'"{ETAG}", W/"other"', "If-None-Match") == (ETAG, "other")
     assert headers.entity_tags('"a,b" ,c', "If-None-Match") == ("a,b", "c")
+    for sent in ('"a",', ',"a"', '"a", ,', ' , "a"'):
+        assert headers.entity_tags(sent, "If-None-Match") == ("a",)
+    assert headers.entity_tags('"a",,b', "If-None-Match") == ("a", "b")
     assert headers.entity_tags("*", "If-Match") == ("*",)
     assert headers.entity_tags(None, "If-Match") is None
 
 
-@pytest.mark.parametrize("sent", ["", ",", '"', '"a" "b"', f'"{ETAG}', "a b", '"é"'])
+@pytest.mark.parametrize("sent", ["", ",", ", ,", '"', '"a" "b"', f'"{ETAG}', "a b", '"é"'])
 def test_what_is_no_etag_is_malformed(sent: str) -> None:
     with pytest.raises(MalformedRequest) as refused:
         headers.entity_tags(sent, "If-Match")
@@ -77,6 +80,18 @@ def test_bodies_are_inflated() -> None:
     assert headers.inflated(b"plain", "identity", 100) == b"plain"
     assert headers.inflated(gzip.compress(b"packed"), "gzip", 100) == b"packed"
     assert headers.inflated(gzip.compress(b"packed"), "GZIP", 100) == b"packed"
+
+
+def test_a_gzip_body_of_several_members_is_read_to_its_end() -> None:
+    members = gzip.compress(b"a") + gzip.compress(b"") + gzip.compress(b"b" * 50)
+    assert headers.inflated(members, "gzip", 51) == b"a" + b"b" * 50
+    with pytest.raises(TooLarge):
+        headers.inflated(members, "gzip", 50)
+    with pytest.raises(MalformedRequest):
+        headers.inflated(members[:-1], "gzip", 100)
+    assert headers.inflated(gzip.compress(b"") * 100_000 + gzip.compress(b"c"), "gzip", 2**22) == b"c"
+    with pytest.raises(MalformedRequest):
+        headers.inflated(zlib.compress(b"a") * 2, "deflate", 100, headers.GZIP_OR_DEFLATE)
 
 
 def test_the_limit_holds_for_what_a_body_inflates_to() -> None:
