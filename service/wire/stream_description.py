@@ -17,9 +17,9 @@ MEANING = (
     "Observations up and outcomes down over one connection. Each message is a line of a batch, or several; each line "
     "has an outcome of its own, an empty one too, in their order, `row` counting the lines of the connection from 0. "
     "Send without waiting for outcomes: what waits is worked on together. Rows without an outcome when a connection "
-    "ends may have been applied: send them again, with a timestamp, a `step` or an `idempotency_key`. A row that could not be taken "
-    "just now (`retryable`) holds up the later ones of its session: open another connection. A request without "
-    "`Upgrade` is 426, one that makes no sense is refused as everywhere."
+    "ends may have been applied: send them again, with a timestamp, a `step` or an `idempotency_key`. A row that could"
+    " not be taken just now (`retryable`) holds up the later ones of its session: open another connection. A request "
+    "without `Upgrade` is 426, one that makes no sense is refused as everywhere."
 )
 CLOSES = {
     "1007": "A message of text was not UTF-8.",

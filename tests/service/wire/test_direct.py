@@ -10,6 +10,7 @@ from uvicorn.server import ServerState
 
 from service.routes.hot import target
 from service.wire.direct import Exchange, Target
+from service.wire.exchange import Headers
 from service.wire.problems import ServiceError
 from service.wire.receiving import BoundedProtocol
 from tests.faults.wire import Connection, request
@@ -41,7 +42,7 @@ class Echo:
     def answered(self, exchange: Exchange, status: int) -> None:
         self.statuses.append(status)
 
-    def unread(self, problem: ServiceError) -> None:
+    def unread(self, problem: ServiceError, names: Headers) -> None:
         self.statuses.append(problem.status)
 
     def turns_away(self, method: bytes, url: bytes) -> bool:

@@ -10,6 +10,7 @@ from httptools import HttpRequestParser
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from service.wire.exchange import Headers
 from service.wire.problems import OVERLOADED, Overloaded, ServiceError
 from service.wire.receiving import BoundedProtocol
 from service.wire.turning_away import is_plain_post
@@ -31,7 +32,7 @@ class Full:
     def turned_away(self) -> None:
         self.refused += 1
 
-    def unread(self, problem: ServiceError) -> None:
+    def unread(self, problem: ServiceError, names: Headers) -> None:
         self.refused += 1
 
     def turns_away(self, method: bytes, path: bytes) -> bool:
