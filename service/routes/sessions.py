@@ -1,7 +1,7 @@
 """Sessions: create, read, list, change, reset, delete, verify."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -34,11 +34,12 @@ LOOKS = 20
 """So often sessions are looked at for one page, to find those of a model; the next page goes on from there."""
 Entry = tuple[str] | tuple[float, str] | tuple[int, str]
 """A session's place in an order, its id the last part: what a page token holds."""
-ENTRIES: dict[str, type[Entry]] = {
+ENTRIES: dict[str, Any] = {
     "session": tuple[str],
     "mase": tuple[float, str],
     "updated_at": tuple[Place, str],
 }
+"""The types of each order's parts."""
 
 
 class ListQuery(BaseModel):
@@ -200,4 +201,5 @@ def _after(query: ListQuery, order: str) -> Entry | None:
     """What the page before ended with."""
     if not query.page_token:
         return None
-    return read_token(query.page_token, query.listed, ENTRIES[order])
+    entry: Entry = read_token(query.page_token, query.listed, ENTRIES[order])
+    return entry
