@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from service.readiness import Readiness
 from service.routes.exchange import PROBLEMS, CoreDep, reply
 from service.summary import summary
-from service.wire import schemas
+from service.wire import status_schemas
 from service.wire.problems import NotReady, StoreUnavailable
 
 
@@ -35,7 +35,7 @@ async def ready(request: Request) -> Response:
     return reply({"status": "ok"})
 
 
-@router.get("/v1/status", response_model=schemas.Status)
+@router.get("/v1/status", response_model=status_schemas.Status)
 async def status(request: Request, core: CoreDep) -> Response:
     """The store and what it promises, the sessions, the models, the queue, the limits."""
     reasons, store = await _readiness(request).check()

@@ -9,7 +9,7 @@ import pytest
 
 from service.sessions.registry import Registry
 from service.storage.embedded import EmbeddedStore
-from service.wire import model_schemas, schemas
+from service.wire import model_schemas, status_schemas
 from tests.service.calls import post, problem, wait_until
 from tests.service.conftest import Service, serving
 from tests.service.days import observation, series
@@ -38,7 +38,7 @@ def test_status_says_what_the_store_promises(own: httpx2.Client) -> None:
     own.put("/v1/sessions/a", json={"freq": "D", "observations": series(1, 3)})
     wait_until(lambda: own.get("/v1/status").json()["sessions"]["count"] == 1)
     body = own.get("/v1/status").json()
-    schemas.Status.model_validate(body)
+    status_schemas.Status.model_validate(body)
     assert body["ready"]
     assert (body["store"]["engine"], body["store"]["deployment"]) == ("valkey", "embedded")
     assert (body["store"]["persistence"], body["store"]["durability"]) == ("aof always", "local")

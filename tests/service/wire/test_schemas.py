@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from service.wire import model_schemas, schemas
+from service.wire import model_schemas, schemas, status_schemas
 
 FORECAST = (
     '{"step": 813, "timestamp": "2026-11-22", "value": 122.3,'
@@ -70,7 +70,7 @@ STATUS = (
         (schemas.Verification, VERIFICATION),
         (model_schemas.Model, MODEL),
         (schemas.Problem, PROBLEM),
-        (schemas.Status, STATUS),
+        (status_schemas.Status, STATUS),
         (model_schemas.ModelList, f'{{"models": [{MODEL}]}}'),
         (schemas.SessionList, f'{{"sessions": [{SESSION}], "next_page_token": "", "total_size": 20000}}'),
         (schemas.ObservationList, f'{{"session": "store-42", "observations": [{RECORD}], "next_page_token": ""}}'),
