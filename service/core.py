@@ -124,7 +124,7 @@ def _joined(
 ) -> Core:
     index = SessionIndex(store)
     bookkeeping = Bookkeeping(index)
-    census = Census(store, index, registry, clock)
+    census = Census(store, index, registry, bookkeeping.gone, clock)
     creator = Creator(registry, settings)
     cache = StateCache(registry.live_bytes)
     streams = EventStreams(store)

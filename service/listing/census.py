@@ -5,7 +5,7 @@ One process counts, when somebody asks; it keeps the count in the store for a wh
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -62,12 +62,22 @@ class Count(msgspec.Struct, frozen=True):
 
 
 class Census:
-    """Counts by the index; it may lag a few seconds, as the index does."""
+    """Counts by the index; it may lag a few seconds, as the index does.
+
+    Args:
+        forgotten: is told which sessions of the index are not there any more: the store lets them expire by itself.
+    """
 
     def __init__(
-        self, store: SessionStore, index: SessionIndex, registry: Registry, clock: Callable[[], float]
+        self,
+        store: SessionStore,
+        index: SessionIndex,
+        registry: Registry,
+        forgotten: Callable[[Sequence[str]], None],
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
+        self._forgotten = forgotten
         self._index = index
         self._registry = registry
         self._clock = clock
@@ -131,6 +141,8 @@ class Census:
                 claimed = began
             sample = sample or names[:SAMPLE]
             reading = await self._store.read(names, self._registry.live_bytes)
+            if not (there := reading.found != Found.ABSENT).all():
+                self._forgotten([name for name, is_there in zip(names, there.tolist(), strict=True) if not is_there])
             places = Places(names, heads_of(reading.rows))
             groups = self._readable(places, reading)
             for rows in groups.values():
