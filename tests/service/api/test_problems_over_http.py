@@ -45,8 +45,8 @@ def test_another_method_is_refused_with_those_allowed(
 
 @pytest.mark.parametrize(
     "path",
-    ["/health/live", "/health/ready", "/v1/models", "/v1/sessions", "/v1/sessions/{name}", "/v1/sessions/nobody",
-     "/v1/sessions/{name}/observations", "/v1/sessions/{name}/forecast", "/problems/off-grid"],
+    ["/health/live", "/health/ready", "/v1/models", "/v1/sessions?prefix={name}", "/v1/sessions/{name}",
+     "/v1/sessions/nobody", "/v1/sessions/{name}/observations", "/v1/sessions/{name}/forecast", "/problems/off-grid"],
 )  # fmt: skip
 def test_head_answers_what_get_does_without_the_body(api: httpx2.Client, name: str, path: str) -> None:
     api.put(f"/v1/sessions/{name}", json={"freq": "D", "observations": series(1, 3)})
