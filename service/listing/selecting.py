@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from service.listing.census import Census
 from service.listing.index import SessionIndex
+from service.sessions.demands import is_of
 from service.storage.connection import StoreUnavailable
 from service.storage.layout import HEAD_BYTES
 from service.storage.record import heads_of
@@ -39,7 +40,7 @@ class Selecting:
             raise StoreUnavailable("the store did not answer")
         labels = heads_of(reading.rows)["model"].tolist()
         there = (reading.found == Found.PRESENT).tolist()
-        return [found and _is_of(label, model) for found, label in zip(there, labels, strict=True)]
+        return [found and is_of(label.decode(), model) for found, label in zip(there, labels, strict=True)]
 
     async def count(self, prefix: str, model: str) -> int:
         """How many sessions have ids that begin so, and such a model; "" = any. Raises StoreUnavailable."""
@@ -47,7 +48,7 @@ class Selecting:
             return await self._index.count(prefix)
         counted = None if prefix else await self._census.count()
         if counted is not None:
-            return sum(count for label, count in counted.by_model.items() if _is_of(label.encode(), model))
+            return sum(count for label, count in counted.by_model.items() if is_of(label, model))
         due, count = self._counts.get((prefix, model), (0.0, 0))
         began = self._clock()
         if began >= due:
@@ -65,7 +66,3 @@ class Selecting:
             count += sum(await self.of_model(names, model))
             names = await self._index.by_name(prefix=prefix, after=names[-1], limit=PAGE)
         return count
-
-
-def _is_of(label: bytes, model: str) -> bool:
-    return model.encode() in (label, label.partition(b"@")[0])

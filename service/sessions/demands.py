@@ -38,14 +38,14 @@ def require_settings(place: Place, asked: SessionSettings | None) -> None:
 
 def require_model(place: Place, model: str | None) -> None:
     """Raises InvalidRequest where a session belongs to another model than it is asked for by."""
-    if model is not None and not is_of(place.label, model):
+    if model is not None and not is_of(place.label.model, model):
         detail = f"session {place.label.session} belongs to the model {place.label.model}"
         raise InvalidRequest([Fault(detail, parameter="model")], at=place.standing())
 
 
-def is_of(label: Label, model: str) -> bool:
-    """Whether a name, or `name@version`, is that of the session's model."""
-    return model in (label.model, label.model.partition("@")[0])
+def is_of(own: str, model: str) -> bool:
+    """Whether a name, or `name@version`, is that of a session's own model, `name@version`."""
+    return model in (own, own.partition("@")[0])
 
 
 def differing(label: Label, asked: SessionSettings | None, *, undecided: str | None = None) -> list[str]:
@@ -54,7 +54,7 @@ def differing(label: Label, asked: SessionSettings | None, *, undecided: str | N
     if asked is None or not asked.model_fields_set:
         return differences
     freq = undecided if label.grid is None else label.grid.freq
-    if asked.model is not None and not is_of(label, asked.model):
+    if asked.model is not None and not is_of(label.model, asked.model):
         differences.append("model")
     if "freq" in asked.model_fields_set and asked.freq != freq:
         differences.append("freq")

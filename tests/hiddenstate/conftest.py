@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hiddenstate import Client
 from tests.hiddenstate.command import COMMAND, environment
 
 
@@ -37,6 +38,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             process.terminate()
             code = process.wait(timeout=120)
     assert code == 0, log.read_text()
+
+
+@pytest.fixture
+def client(service: Running) -> Iterator[Client]:
+    with Client(service.url) as client:
+        yield client
 
 
 def _greeting(process: subprocess.Popen[str]) -> list[str]:

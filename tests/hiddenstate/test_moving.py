@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ from tests.hiddenstate.conftest import Running
 from tests.service.days import observation, series
 
 COUNT = 20
-
-
-@pytest.fixture
-def client(service: Running) -> Iterator[Client]:
-    with Client(service.url) as client:
-        yield client
 
 
 @pytest.fixture

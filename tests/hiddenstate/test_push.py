@@ -35,12 +35,6 @@ def prefix() -> str:
     return f"push-{os.urandom(4).hex()}-"
 
 
-@pytest.fixture
-def client(service: Running) -> Iterator[Client]:
-    with Client(service.url) as client:
-        yield client
-
-
 def push(url: str, file: Path, prefix: str, *options: str) -> Result:
     return run("push", str(file), "--freq", "D", "--prefix", prefix, *options, HIDDENSTATE_URL=url)
 

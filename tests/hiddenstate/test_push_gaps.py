@@ -1,7 +1,6 @@
 """What push says of a file's frequency, and of the steps that the file lacks."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -16,12 +15,6 @@ from tests.hiddenstate.conftest import Running
 @pytest.fixture
 def prefix() -> str:
     return f"gaps-{os.urandom(4).hex()}-"
-
-
-@pytest.fixture
-def client(service: Running) -> Iterator[Client]:
-    with Client(service.url) as client:
-        yield client
 
 
 def write(file: Path, **series: list[str]) -> Path:

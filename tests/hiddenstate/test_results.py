@@ -1,7 +1,6 @@
 """The client against a real service: every answer has the members that its class promises, and no others."""
 
 import datetime as dt
-from collections.abc import Iterator
 from dataclasses import fields
 from uuid import uuid4
 
@@ -12,13 +11,6 @@ from hiddenstate.answers.answer import Answer
 from hiddenstate.answers.sessions import Session
 from hiddenstate.errors import InvalidRequest, SessionExists, SessionNotFound
 from hiddenstate.sending.shapes import BatchObservation, Observation
-from tests.hiddenstate.conftest import Running
-
-
-@pytest.fixture
-def client(service: Running) -> Iterator[Client]:
-    with Client(service.url) as client:
-        yield client
 
 
 @pytest.fixture
