@@ -60,6 +60,10 @@ class StateLayout:
                 self.size += field.size
             self.spans.append((dtype, start, self.size))
         self._by_name = {f.name: f for f in self.fields}
+        self._places = {
+            field.name: (slice(start, start + field.size), field.dtype, field.shape)
+            for field, start in zip(self.fields, self.offsets.values(), strict=True)
+        }
 
     def field(self, name: str) -> Field:
         """The array called `name`; KeyError if the state has none."""
@@ -73,10 +77,9 @@ class StateLayout:
         Returns:
             (B, *shape), a copy where the bytes are not aligned for a view.
         """
-        field = self.field(name)
-        start = self.offsets[name]
-        column = np.ascontiguousarray(states[:, start : start + field.size])
-        return column.view(field.dtype).reshape(len(states), *field.shape)
+        place, dtype, shape = self._places[name]
+        column = np.ascontiguousarray(states[:, place])
+        return column.view(dtype).reshape(len(states), *shape)
 
     def describe(self) -> list[dict[str, Any]]:
         """The layout as plain values, in order: what `model.json` and an exported state say of it."""

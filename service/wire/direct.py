@@ -48,7 +48,7 @@ class Exchange(msgspec.Struct, eq=False):
     repeated: Headers | None
     keep_alive: bool
     end: Callable[["Exchange", int, bytes, bytes], None]
-    body: bytearray = msgspec.field(default_factory=bytearray)
+    body: bytes | bytearray = msgspec.field(default_factory=bytearray)
     left: Callable[[], None] | None = None
     more_body: bool = True
     response_complete: bool = False

@@ -13,10 +13,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from service.wire import plain
 from service.wire.direct import Direct, Exchange, named, problem_bytes
 from service.wire.exchange import LINGER_S, Headers, as_state, header_lines
 from service.wire.problems import OVERLOADED, MalformedRequest, Overloaded, RequestTimeout, ServiceError, TooLarge
-from service.wire.turning_away import is_plain_post, turned_away
+from service.wire.turning_away import turned_away
 
 HEAD_LIMIT = 32 * 1024
 """Bytes of a request's first line and headers."""
@@ -83,16 +84,36 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._given_up or self.transport.is_closing():
             return
         self._full = self._direct.is_full()
-        if self._full and self._is_turned_away(data):
-            self.transport.write(turned_away())
-            self._idle_since = self.loop.time()
-            self._direct.turned_away()
+        if self._full:
+            if self._is_turned_away(data):
+                self.transport.write(turned_away())
+                self._idle_since = self.loop.time()
+                self._direct.turned_away()
+                return
+        elif not self._in_message and self._is_between_requests() and self._is_taken_up(data):
             return
         self._arrived = len(data)
         self._head_bytes += len(data)
         super().data_received(data)
         if self._in_message:
             self._await_the_rest()
+
+    def _is_taken_up(self, data: bytes) -> bool:
+        """Take up what plainly is one whole request that the connection answers, if it is."""
+        if len(data) > HEAD_LIMIT:
+            return False
+        found = plain.read(data)
+        if found is None:
+            return False
+        url, given, body = found
+        target = self._direct.target(b"POST", url)
+        if target is None or len(body) > self._direct.body_limit:
+            return False
+        self._unset_keepalive_if_required()
+        exchange = Exchange(target, given, None, True, self._end, body, more_body=False)
+        self._current = self.cycle = exchange  # type: ignore[assignment]
+        self._begin(exchange)
+        return True
 
     def on_message_begin(self) -> None:
         self.url = b""
@@ -252,7 +273,7 @@ class BoundedProtocol(HttpToolsProtocol):
             not self._in_message
             and self._may_be_turned_away()
             and self._direct.turns_away(b"POST", data[5 : data.find(b" ", 5)])
-            and is_plain_post(data)
+            and plain.is_nameless(data)
         )
 
     def _may_be_turned_away(self) -> bool:
