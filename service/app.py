@@ -102,6 +102,7 @@ class Application:
         self.answered = monitor.answered
         self.turned_away = monitor.turned_away
         self.unread = monitor.unread
+        self.meters = monitor.meters
         self._monitor = monitor
         self._randomness = randomness
         self._api = api

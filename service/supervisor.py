@@ -36,8 +36,8 @@ LOOK_FOR_IDLE_TICKS = 50
 LAST_REQUESTS_S = 1.0
 """At a stop, how long open connections are given to send what they have begun, before idle ones are closed."""
 LOOK_AGAIN_S = 0.02
-OTHER_WORKERS_S = 0.5
-"""At a stop, how long other workers are given to stop listening; they look for signals ten times a second."""
+OTHER_WORKERS_S = 5.0
+"""At a stop, how long other workers are waited for to stop listening; one that was killed does not tell."""
 YOUNG_OBJECTS = 10_000
 """How many more objects there are than after the last collection of garbage before the next one."""
 
@@ -107,14 +107,22 @@ class GracefulServer(uvicorn.Server):
             server.close()
         for listening in sockets or ():
             listening.close()
-        # Only now: a client that is told to come back on another connection must find nobody, not a listener that is
-        # about to close, be it another worker's.
-        if self.config.workers > 1:
-            await asyncio.sleep(OTHER_WORKERS_S)
+        await asyncio.sleep(LOOK_AGAIN_S)  # the event loop closes them when it comes round
         if isinstance(self.config.loaded_app, Application):
-            self.config.loaded_app.close_connections()
+            await self._let_go(self.config.loaded_app)
         await self._last_requests()
         await super().shutdown(sockets)
+
+    async def _let_go(self, application: Application) -> None:
+        """Have clients leave. One that is told to come back on another connection must find nobody, not a listener that
+        is about to close, be it another worker's.
+        """
+        application.meters.set_listening(False)
+        for _ in range(round(OTHER_WORKERS_S / LOOK_AGAIN_S)):
+            if not application.meters.listening:
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
+        application.close_connections()
 
     def _close_idle(self) -> None:
         """One look at all connections now and then costs less than a timer for each, set anew with each answer."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise, starmap
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,8 @@ from models.layout import StateLayout
 from models.mixture import Mixture
 
 STEP, FORECAST, ORIGIN = "step.onnx", "forecast.onnx", "origin.onnx"
-SHOWN = ("memory", "issued", "trust", "calibration", "static", "covariates")
-"""Blocks that the fan needs, besides the hidden state."""
-
-UNCHANGED = ("fan", "static")
-"""Blocks that no step changes."""
-
+ROW = "row"
+"""The float64 blocks of a state side by side, as its bytes have them: to hand over each by itself takes longer."""
 ASKED = "asked"
 OPSET = 18
 RESHAPES = ("Reshape", "Squeeze", "Unsqueeze", "Transpose", "Slice")
@@ -33,23 +30,44 @@ EXAMPLE_BATCH = 7919
 """Rows in the example that is traced: a size that no other dimension has."""
 
 
+class Row:
+    """The state's blocks as the graphs have them: those of float64 as columns of one row, beside the others."""
+
+    def __init__(self, model: Mixture) -> None:
+        fields = {name: block for name, block in model.blocks.items() if block[0].dtype == "<f8"}
+        ends = accumulate(sum(field.width for field in block) for block in fields.values())
+        self.columns = dict(zip(fields, starmap(slice, pairwise([0, *ends])), strict=True))
+
+    def parted(self, given: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The blocks (B, W) that the model knows."""
+        beside = {name: block for name, block in given.items() if name != ROW}
+        return {name: given[ROW][:, columns] for name, columns in self.columns.items()} | beside
+
+    def joined(self, blocks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The inverse."""
+        beside = {name: block for name, block in blocks.items() if name not in self.columns}
+        return {ROW: torch.cat([blocks[name] for name in self.columns], dim=1)} | beside
+
+
 class StepGraph(nn.Module):
-    """(state, observation) -> state; the next step's quantiles are the block `issued` of the new state."""
+    """(state, observation) -> state; the next step's quantiles are a part of the new state."""
 
     def __init__(self, model: Mixture) -> None:
         super().__init__()
         self.model, self.weights, self.constants = model, model.step_weights(), _lstm_constants(model.recurrence.lstm)
+        self.row = Row(model)
 
     def forward(
-        self, past: dict[str, Tensor], rows: Sequence[Tensor], value: Tensor, context: Tensor
+        self, given: dict[str, Tensor], rows: Sequence[Tensor], value: Tensor, context: Tensor
     ) -> tuple[Tensor, ...]:
-        """`past`: see `mixture.Past`; `rows`: hidden states of all layers, then cell states, each (1, B, hidden)."""
+        """`given`: see `Row`; `rows`: hidden states of all layers, then cell states, each (1, B, hidden)."""
 
         def recur(embedded: Tensor, started: Tensor) -> tuple[Tensor, list[Tensor]]:
             return self._recur(embedded, started, rows)
 
+        past = self.row.parted(given)
         new, recurrent = self.model.fold(value, context, past, self.weights, recur)
-        return (*new.values(), *recurrent)
+        return (*self.row.joined(past | new).values(), *recurrent)
 
     def _recur(self, embedded: Tensor, started: Tensor, rows: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """By the runtime's own nodes: a sequence of length 0 gives zeros, which costs less than to mask the state."""
@@ -76,22 +94,23 @@ class ForecastGraph(nn.Module):
 
     def __init__(self, model: Mixture) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.row = model, Row(model)
 
-    def forward(self, past: dict[str, Tensor], hidden: Tensor, asked: Tensor | None = None) -> Tensor:
-        """`past`: the blocks in SHOWN; `asked`: a row of covariates, of models that know some in advance."""
-        return self.model.forecast_of(past, hidden.squeeze(0).float(), asked)
+    def forward(self, given: dict[str, Tensor], hidden: Tensor, asked: Tensor | None = None) -> Tensor:
+        """`asked`: a row of covariates, of models that know some in advance."""
+        return self.model.forecast_of(self.row.parted(given), hidden.squeeze(0).float(), asked)
 
 
 class OriginGraph(nn.Module):
-    """state -> the blocks of the state that an origin has, where a new one is due."""
+    """state -> its row with a new origin, where one is due."""
 
     def __init__(self, model: Mixture) -> None:
         super().__init__()
-        self.model, self.weights = model, model.anchor_weights()
+        self.model, self.weights, self.row = model, model.anchor_weights(), Row(model)
 
-    def forward(self, past: dict[str, Tensor], hidden: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.origin_of(past, hidden.squeeze(0).float(), self.weights).values())
+    def forward(self, given: dict[str, Tensor], hidden: Tensor) -> Tensor:
+        past = self.row.parted(given)
+        return self.row.joined(past | self.model.origin_of(past, hidden.squeeze(0).float(), self.weights))[ROW]
 
 
 Part = tuple[int, int, onnx.NodeProto]
@@ -103,31 +122,29 @@ Example = tuple[Tensor | list[Tensor] | dict[str, Tensor], ...]
 def export(model: Mixture, folder: Path) -> StateLayout:
     """Write the graphs of a model in evaluation mode; the layout of the state that they share.
 
-    The step takes the state's blocks in the order of its bytes, then value and calendar, and gives those anew that it
-    changes: all but the fan of an origin and what is static. A model that takes covariates takes a context in place of
-    the calendar: that, and the row of covariates.
+    The step takes the state in the order of its bytes: the row of all that is float64, the row of covariates of models
+    that take any in a block of its own, then hidden states and cell states; after these value and calendar. It gives
+    the state anew. A model that takes covariates takes a context in place of the calendar: that, and the row of
+    covariates.
     """
     state = model.initial_state(EXAMPLE_BATCH)
     rows = list(state.pop("recurrent").unsqueeze(1))
+    blocks, top = Row(model).joined(state), model.config.layers - 1
     names = [f"{kind}_{layer}" for kind in ("hidden", "cell") for layer in range(model.config.layers)]
     encoding = Encoding(model.config.covariates, model.config.horizon)
     context = torch.zeros(EXAMPLE_BATCH, CALENDAR + encoding.width)
     observed = (torch.zeros(EXAMPLE_BATCH, 1, dtype=torch.float64), context)
-    blocks, top = [*state, *names], model.config.layers - 1
     with torch.no_grad():
-        given = [*blocks, "value", "context" if encoding.width else "calendar"]
-        made = [f"next_{name}" for name in blocks if name not in UNCHANGED]
-        _write(StepGraph(model), (state, rows, *observed), given, made, folder / STEP)
-        shown = {name: block for name, block in state.items() if name in SHOWN}
-        example: Example = (shown, rows[top])
-        given = [*shown, names[top]]
+        given = [*blocks, *names, "value", "context" if encoding.width else "calendar"]
+        made = [f"next_{name}" for name in (*blocks, *names)]
+        _write(StepGraph(model), (blocks, rows, *observed), given, made, folder / STEP)
+        example: Example = (blocks, rows[top])
+        given = [*blocks, names[top]]
+        if model.origin is not None:
+            _write(OriginGraph(model), example, given, [f"next_{ROW}"], folder / ORIGIN)
         if encoding.known:
             example, given = (*example, torch.zeros(EXAMPLE_BATCH, encoding.width)), [*given, ASKED]
         _write(ForecastGraph(model), example, given, ["fan"], folder / FORECAST)
-        if model.origin is not None:
-            del shown["issued"]
-            made = [name for name in ("origin", "fan") if name in state]
-            _write(OriginGraph(model), (shown, rows[top]), [*shown, names[top]], made, folder / ORIGIN)
     return StateLayout(model.fields)
 
 

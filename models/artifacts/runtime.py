@@ -19,6 +19,8 @@ Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 _Arrays = list[npt.NDArray[Any]]
+_Place = tuple[int, slice]
+"""A block of the state, and columns of it."""
 
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2}
 """By the type of hidden and cell states: how far served forecasts may be from those of the torch module unrolled.
@@ -92,14 +94,13 @@ class Model:
         self._given = [given.name for given in self._step.get_inputs()]
         self.encoding = Encoding(Covariates.of(spec.architecture.get("covariates", {})), spec.horizon)
         self._new = [output.name for output in self._step.get_outputs()]  # else the runtime asks at each step
-        self._issued, self._memory = names.index("issued"), names.index("memory")
+        self._issued, self._seen = self._place("issued"), self._place("seen")
         self._shown = [names.index(given.name) for given in self._forecast.get_inputs() if given.name in names]
         self._made = [names.index(made.name.removeprefix("next_")) for made in self._step.get_outputs()]
-        self._kept = names.index("origin") if "origin" in names else -1
-        self._origin = _session(folder / "origin.onnx") if "origin" in names else None
+        self._origin = _session(folder / "origin.onnx") if "origin.clock" in spec.layout.offsets else None
         self._given_origin, self._made_origin = _places(self._origin, names) if self._origin else ([], [])
-        self._seen = spec.layout.offsets["seen"] // 8
-        self.raises_alarms = "drift" in names
+        self._clock = self._place("origin.clock") if self._origin else self._seen
+        self.raises_alarms = "drift.alarm" in spec.layout.offsets
         """Whether its sessions notice drift."""
 
     def initial_state(self, batch: int, static: Doubles | None = None) -> Bytes:
@@ -134,7 +135,7 @@ class Model:
             The new states (B, state_bytes), and the next step's quantiles (B, Q), in units of each series.
         """
         blocks = self._fold(self._split(states), values, calendar)
-        return self._joined(blocks), blocks[self._issued]
+        return self._joined(blocks), _taken(blocks, self._issued)
 
     def fold(self, state: Bytes, values: Doubles, calendar: Floats) -> tuple[Bytes, Doubles]:
         """Fold T observations of one session, with the bits of `step` after `step`.
@@ -208,17 +209,25 @@ class Model:
 
     def _renew(self, origin: ort.InferenceSession, blocks: _Arrays) -> None:
         """Keep a new origin of the sessions that are due: at their first step, and then at every `horizon`-th."""
-        clock = blocks[self._kept][:, -1]  # halved at each step, see `layers.origin`; 0 before the first origin
-        late = clock <= 0.5**self.spec.horizon
-        if not late.any():
+        clock, last = _taken(blocks, self._clock), 0.5**self.spec.horizon
+        if clock.min(initial=1.0) > last:  # halved at each step, see `layers.origin`; 0 before the first origin
             return
-        due = (late & (blocks[self._memory][:, self._seen] > 0.0)).nonzero()[0]
+        due = ((clock <= last) & (_taken(blocks, self._seen) > 0.0)).nonzero()[0]
         if len(due):
             shown = {self._given[k]: blocks[k].take(due, axis=-2) for k in self._given_origin}
             for k, block in zip(self._made_origin, origin.run(None, shown), strict=True):
-                kept = blocks[k].copy()  # a block that no step changes may still be what the step was given
-                kept[due] = block
-                blocks[k] = kept
+                if k not in self._made:  # it may still be what the step was given
+                    blocks[k] = blocks[k].copy()
+                blocks[k][due] = block
+
+    def _place(self, name: str) -> _Place:
+        """Where the blocks have the array `name` of the state."""
+        at, width, block = self.spec.layout.offsets[name], self.spec.layout.field(name).width, 0
+        while at >= self._blocks[block].itemsize:
+            at -= self._blocks[block].itemsize
+            block += 1
+        first = at // self._blocks[block].base.itemsize
+        return block, slice(first, first + width)
 
     def _split(self, states: Bytes) -> _Arrays:
         """The blocks of the states, as the graphs take them."""
@@ -227,7 +236,7 @@ class Model:
         return [np.ascontiguousarray(rows[name][None] if stacked else rows[name]) for name, stacked in columns]
 
     def _joined(self, blocks: _Arrays) -> Bytes:
-        rows = np.empty(len(blocks[self._issued]), self._blocks)
+        rows = np.empty(blocks[0].shape[-2], self._blocks)
         for name, block in zip(self._given, blocks, strict=False):
             rows[name] = block
         return rows.view(np.uint8).reshape(len(rows), -1)
@@ -240,13 +249,12 @@ class Running:
         self._model, self._blocks = model, blocks
 
     def __len__(self) -> int:
-        return len(self._blocks[self._model._issued])
+        return int(self._blocks[0].shape[-2])
 
     def step(self, values: Doubles, calendar: Floats) -> Doubles:
         """Fold one observation of each, (B,) and (B, 5); the next step's quantiles (B, Q)."""
         self._blocks = self._model._fold(self._blocks, values, calendar)
-        issued: Doubles = self._blocks[self._model._issued]
-        return issued
+        return np.ascontiguousarray(_taken(self._blocks, self._model._issued))  # else it would hold the whole row
 
     def states(self, rows: slice | npt.NDArray[np.int64] = ALL) -> Bytes:
         """(B, state_bytes) after the steps so far, of some of the sessions."""
@@ -264,6 +272,12 @@ class Running:
     def keep(self, count: int) -> None:
         """Go on with the first ones only."""
         self._blocks = [block[..., :count, :] for block in self._blocks]
+
+
+def _taken(blocks: _Arrays, place: _Place) -> npt.NDArray[Any]:
+    """A view of (B, width) numbers of the blocks."""
+    block, columns = place
+    return blocks[block][:, columns]
 
 
 def alarmed(alarm: Doubles) -> Integers:
@@ -288,7 +302,10 @@ def _blocks(step: ort.InferenceSession, state_bytes: int) -> tuple[np.dtype[Any]
 def _places(graph: ort.InferenceSession, names: list[str]) -> tuple[list[int], list[int]]:
     """Which blocks of the state a graph takes, and which it gives, by their places among the names."""
     given, made = graph.get_inputs(), graph.get_outputs()
-    return [names.index(block.name) for block in given], [names.index(block.name) for block in made]
+    return (
+        [names.index(block.name) for block in given],
+        [names.index(block.name.removeprefix("next_")) for block in made],
+    )
 
 
 def _session(path: Path) -> ort.InferenceSession:

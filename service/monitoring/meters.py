@@ -31,7 +31,7 @@ EVENTS, OBSERVATIONS = "events", "observations"
 """What streams carry: what happens, down; observations up, and what becomes of them down."""
 SENT, RECEIVED = "sent", "received"
 MESSAGES = ((EVENTS, SENT), (OBSERVATIONS, RECEIVED), (OBSERVATIONS, SENT))
-SINGLE = ("queue_depth", "conflicts", *FINDINGS.values())
+SINGLE = ("listening", "queue_depth", "conflicts", *FINDINGS.values())
 
 
 class Layout:
@@ -78,6 +78,7 @@ class Meters:
         self._own = self._cells.row(number)
         self._routes = {route: (layout.requests[route], layout.request_s[route]) for route in layout.routes}
         self._outcomes = layout.observations
+        self.set_listening(True)
         self.set_queue_depth(0)
         for column in layout.open_streams.values():
             self._own[column] = 0
@@ -137,6 +138,15 @@ class Meters:
     def messages(self, kind: str, direction: str, count: int) -> None:
         """So many messages of a stream were sent or received."""
         self._own[self.layout.messages[kind, direction]] += count
+
+    def set_listening(self, listening: bool) -> None:
+        """Whether this process takes new connections, or may begin to."""
+        self._own[self.layout.single["listening"]] = listening
+
+    @property
+    def listening(self) -> int:
+        """Processes that take new connections, as far as they told."""
+        return int(self.totals()[self.layout.single["listening"]])
 
     def set_queue_depth(self, depth: int) -> None:
         """So many requests wait here."""

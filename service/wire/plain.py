@@ -41,12 +41,15 @@ def read(packet: bytes) -> tuple[bytes, RawHeaders, bytes] | None:
     The headers are those that the parser finds, their names in lower case, none of them given twice.
     """
     head = HEAD.match(packet)
-    if head is None or head.end() + int(head[3]) != len(packet):
+    if head is None:
         return None
-    lines = head[2].split(b"\r\n")
+    end, (target, block, length) = head.end(), head.groups()
+    if end + int(length) != len(packet):
+        return None
+    lines = block.split(b"\r\n")
     del lines[-1]  # what follows the last end of line
     given = {}
     for line in lines:
         name, _, value = line.partition(b":")
         given[name.lower()] = value.lstrip(b" \t")
-    return (head[1], given, packet[head.end() :]) if len(given) == len(lines) else None
+    return (target, given, packet[end:]) if len(given) == len(lines) else None
