@@ -59,9 +59,12 @@ class Stores:
 
     @cached_property
     def embedded(self) -> Store:
-        store = self._stack.enter_context(EmbeddedStore(self._folder / "embedded"))
-        assert store.pid is not None
-        return Store(store.url, (store.pid,))
+        return self._embedded("embedded")
+
+    @cached_property
+    def embedded_2(self) -> Store:
+        """One more, so that the other holds no more sessions than the others do when its file is rewritten."""
+        return self._embedded("embedded-2")
 
     @cached_property
     def cluster(self) -> Store:
@@ -70,6 +73,17 @@ class Stores:
         join(nodes)
         seeds = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         return Store(f"redis+cluster://{seeds}", tuple(node.pid for node in nodes))
+
+    def of(self, name: str) -> Store:
+        """The store of a target."""
+        own = name.replace("-", "_")
+        store: Store = getattr(self, own if hasattr(type(self), own) else name.partition("-")[0])
+        return store
+
+    def _embedded(self, name: str) -> Store:
+        store = self._stack.enter_context(EmbeddedStore(self._folder / name))
+        assert store.pid is not None
+        return Store(store.url, (store.pid,))
 
 
 @contextmanager
@@ -137,7 +151,7 @@ def _target(name: str, stores: Stores, model: Path, sessions: int, store_url: st
             return Target(title, program, Observations(sessions), stores.redis.pids)
         case "resend":
             return Target(title, uvicorn("bench.resend:app"), Histories(int(number)))
-    store = Store(store_url, ()) if store_url and kind == "url" else getattr(stores, kind)
+    store = Store(store_url, ()) if store_url and kind == "url" else stores.of(name)
     namespace = f"{name}-{os.getpid()}"  # services that share a store must not find each other's sessions
     program = hiddenstate(
         *("--store-url", store.url), model=model, workers=int(number or 1), HIDDENSTATE_NAMESPACE=namespace
