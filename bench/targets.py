@@ -74,12 +74,6 @@ class Stores:
         seeds = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
         return Store(f"redis+cluster://{seeds}", tuple(node.pid for node in nodes))
 
-    def of(self, name: str) -> Store:
-        """The store of a target."""
-        own = name.replace("-", "_")
-        store: Store = getattr(self, own if hasattr(type(self), own) else name.partition("-")[0])
-        return store
-
     def _embedded(self, name: str) -> Store:
         store = self._stack.enter_context(EmbeddedStore(self._folder / name))
         assert store.pid is not None
@@ -151,7 +145,10 @@ def _target(name: str, stores: Stores, model: Path, sessions: int, store_url: st
             return Target(title, program, Observations(sessions), stores.redis.pids)
         case "resend":
             return Target(title, uvicorn("bench.resend:app"), Histories(int(number)))
-    store = Store(store_url, ()) if store_url and kind == "url" else stores.of(name)
+    if store_url and kind == "url":
+        store = Store(store_url, ())
+    else:
+        store = stores.embedded_2 if name == "embedded-2" else getattr(stores, kind)
     namespace = f"{name}-{os.getpid()}"  # services that share a store must not find each other's sessions
     program = hiddenstate(
         *("--store-url", store.url), model=model, workers=int(number or 1), HIDDENSTATE_NAMESPACE=namespace
