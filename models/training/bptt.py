@@ -1,12 +1,6 @@
-"""Training by truncated BPTT: unrolled windows, state carried or fresh, validated by the streaming protocol meanwhile.
+"""Training by truncated BPTT: unrolled windows, state carried or fresh, validated by streaming meanwhile."""
 
-The memory of the fold depends on no weights, so it is folded once for many windows; the network then runs over them in
-batches of `Schedule.batch`, unrolled, and its loss is taken at some positions of each window.
-"""
-
-import math
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,35 +9,23 @@ import torch
 from torch import Tensor, nn
 
 from models.data import Series, digest
-from models.layers.scale import scale_of
-from models.layers.window import Window
 from models.mixture import Mixture
 from models.synthetic import series as synthetic
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
-from models.training.covariates import contexts, further, static_rows
 from models.training.curve import Mean, Point, Progress, training_curve
-from models.training.recipe import Recipe, Schedule, Source
+from models.training.losses import batches, unrolled_losses
+from models.training.phases import Phase, phases
+from models.training.recipe import Recipe, Source
 from models.training.start import Start
 from models.training.validation import Validation, validation_parts
-from models.training.windows import Sampler, Windows, loss_positions, pool_of
+from models.training.windows import Sampler, pool_of
 
 BATCHES_DRAWN = 24
 """Batches whose windows are drawn together, and whose missing values are stood in for by the same weights."""
 
-BATCHES_FOLDED = 8
-"""Batches whose memory is folded together: more do not stay in the processor's cache, fewer cost more per window."""
-
-FIRST_STEP_WEIGHT = 0.25
-"""The part of the loss that is the next step's alone; the rest is spread over the horizon."""
-
-ERROR_LIMIT = 30.0
-"""Errors beyond so many scales count as this: one wild value must not drown a batch."""
-
-WARM_UP = 50
 CLIP = 1.0
 WEIGHT_DECAY = 1e-4
-LAST_RATE = 0.02
 MOMENTS = (0.9, 0.99)
 
 
@@ -75,6 +57,15 @@ class TrainOptions:
     validate_every: int = 480
     patience: int | None = None
     start: Start | None = None
+
+    @property
+    def length(self) -> float:
+        """Of the training: its updates, or seconds where it goes by the clock."""
+        return self.updates if self.minutes is None else 60.0 * self.minutes
+
+    def spent(self, progress: Progress) -> float:
+        """How much of its length is over."""
+        return progress.update if self.minutes is None else progress.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +146,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     progress = checkpoints.resume(options.run, identity, module, optimizer) or Progress()
     if progress.update:
         report.note(f"resumed after {progress.update} updates")
-    _loop(options, module, optimizer, sampler, validation, progress, identity, report)
+    _Training(options, identity, module, optimizer, sampler, validation, progress, report).go_on()
     picture = training_curve(progress.curve, options.run / "curve.png")
     kept = progress.update
     if progress.best:
@@ -185,176 +176,87 @@ def _identity(options: TrainOptions, sha256: str) -> dict[str, object]:
     return identity | {"patience": options.patience, "from": start and start.fingerprint}
 
 
-def _loop(
-    options: TrainOptions,
-    module: Mixture,
-    optimizer: torch.optim.Optimizer,
-    sampler: Sampler,
-    validation: Validation,
-    progress: Progress,
-    identity: dict[str, object],
-    report: Report,
-) -> None:
-    schedule = options.recipe.schedule
-    resumed_at = time.monotonic() - progress.seconds
-    mean_loss = Mean()
-    if not progress.curve:
-        _validated(options, module, validation, progress, float("nan"), report)
-    while _done(options, progress) < 1.0 and not _is_over(options, progress):
-        # each draw has a generator of its own, so that a resumed training draws what an uninterrupted one would have
-        rng = np.random.default_rng([options.seed, progress.update])
-        windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
-        for batch in batches(module, windows, rng, schedule):
-            progress.seconds = time.monotonic() - resumed_at
-            done = _done(options, progress)
-            if done >= 1.0:
-                break
-            _set_rate(optimizer, schedule.learning_rate, progress.update, done)
-            for loss in unrolled_losses(module, batch, schedule.unroll):
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(module.parameters(), CLIP)
-                optimizer.step()
-                mean_loss.add(float(loss.detach()))
-            progress.update += 1
-            report.updated(done, mean_loss.value)
-        progress.seconds = time.monotonic() - resumed_at
-        last = _done(options, progress) >= 1.0
-        if last or progress.update // options.validate_every > progress.curve[-1].update // options.validate_every:
-            _validated(options, module, validation, progress, mean_loss.value, report)
-            training_curve(progress.curve, options.run / "curve.png")
-            progress.seconds = time.monotonic() - resumed_at
-            checkpoints.save(options.run, identity, module, optimizer, progress)
-    if _is_over(options, progress):
-        best = progress.best_point.update
-        report.note(f"stopped after {progress.update} updates: the best weights are those of update {best}")
-
-
-def _validated(
-    options: TrainOptions, module: Mixture, validation: Validation, progress: Progress, loss: float, report: Report
-) -> None:
-    """One more point of the curve; the weights are kept where no earlier ones were better."""
-    point = Point(progress.update, progress.seconds, loss, validation.relative_error(module))
-    progress.curve.append(point)
-    report.validated(point)
-    if options.patience is not None and validation.sources and progress.best_point is point:
-        progress.best = {name: value.detach().clone() for name, value in module.state_dict().items()}
-
-
-def _is_over(options: TrainOptions, progress: Progress) -> bool:
-    """Whether validation has shown no lesser error for too long."""
-    return options.patience is not None and bool(progress.best) and progress.stale >= options.patience
-
-
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """B windows as the network sees them, with what its loss needs.
+class _Training:
+    """A training and where it stands; module, optimiser and progress change."""
 
-    Attributes:
-        window: inputs of (B, T) steps, and memories at the positions.
-        positions: (B, P) steps at which the fan is judged, in order.
-        horizons: H of the steps ahead, from 1 on.
-        targets: (B, P, H) float64, NaN where nothing is judged.
-        beside: (B, P, H, C) float32, covariates of the steps that are judged; C is 0 where there are none.
-    """
+    options: TrainOptions
+    identity: dict[str, object]
+    module: Mixture
+    optimizer: torch.optim.Optimizer
+    sampler: Sampler
+    validation: Validation
+    progress: Progress
+    report: Report
 
-    window: Window
-    positions: Tensor
-    horizons: Sequence[int]
-    targets: Tensor
-    beside: Tensor
+    def go_on(self) -> None:
+        """To its end: that of its length, or of patience."""
+        progress = self.progress
+        if not progress.curve:
+            self._validate(float("nan"))
+        plan = phases(self.options.recipe.schedule)
+        for number, phase in enumerate(plan[progress.phase :], start=progress.phase):
+            if number > progress.phase:
+                progress.phase, progress.began = number, progress.update
+                self.optimizer.state.clear()  # moments of the last phase, whose gradients were others
+            self._go_through(phase)
+        if self._is_over():
+            best = progress.best_point.update
+            self.report.note(f"stopped after {progress.update} updates: the best weights are those of update {best}")
 
+    def _go_through(self, phase: Phase) -> None:
+        """The updates of a phase that are still to be done."""
+        options, progress = self.options, self.progress
+        schedule = options.recipe.schedule
+        resumed_at = time.monotonic() - progress.seconds
+        mean_loss = Mean()
 
-def batches(module: Mixture, windows: Windows, rng: np.random.Generator, schedule: Schedule) -> Iterator[Batch]:
-    """Fold the memory of many windows at once, and give them out in batches of the schedule's size."""
-    values, context = torch.from_numpy(windows.values), torch.from_numpy(contexts(module, windows))
-    static = torch.from_numpy(static_rows(windows))
-    known = (~torch.isnan(values)).double()
-    values = stand_ins(module, values, context, static)
-    length, size = windows.values.shape[1], schedule.batch
-    places = np.sort(loss_positions(rng, windows.steps, max(length // schedule.positions, 1)), axis=1)
-    horizons = judged_horizons(rng, module.config.horizon, schedule.horizons)
-    rows = np.arange(len(windows))[:, None, None]
-    targets = torch.from_numpy(windows.ahead[rows, places[:, :, None] + np.array(horizons)])
-    positions, beside = torch.from_numpy(places), further(module, windows, places, horizons)
-    for start in range(0, len(windows), BATCHES_FOLDED * size):
-        fold = slice(start, start + BATCHES_FOLDED * size)
-        initial = module.initial_state(len(positions[fold]), static[fold])
-        folded, _ = module.unroll_memory(values[fold], known[fold], context[fold], initial, positions[fold])
-        parts = (folded.memory, folded.inputs, positions[fold], targets[fold], beside[fold])
-        for memory, inputs, *others in zip(*(torch.split(part, size) for part in parts), strict=True):
-            position, target, covariates = others
-            yield Batch(Window(memory, inputs), position, horizons, target, covariates)
+        def done() -> float:
+            return phase.done(options.spent(progress), options.length)
 
+        while done() < 1.0 and not self._is_over():
+            # each draw has a generator of its own: a resumed training draws what an uninterrupted one would have
+            rng = np.random.default_rng([options.seed, progress.update])
+            windows = self.sampler.draw(rng, schedule.batch * BATCHES_DRAWN, real_only=phase.real_only)
+            for batch in batches(self.module, windows, rng, schedule):
+                progress.seconds = time.monotonic() - resumed_at
+                if done() >= 1.0:
+                    break
+                rate = phase.rate(progress.update - progress.began, done())
+                for loss in unrolled_losses(self.module, batch, schedule.unroll):
+                    self._descend(loss, rate)
+                    mean_loss.add(float(loss.detach()))
+                progress.update += 1
+                self.report.updated(options.spent(progress) / options.length, mean_loss.value)
+            progress.seconds = time.monotonic() - resumed_at
+            every = options.validate_every
+            if done() >= 1.0 or progress.update // every > progress.curve[-1].update // every:
+                self._validate(mean_loss.value)
+                training_curve(progress.curve, options.run / "curve.png")
+                progress.seconds = time.monotonic() - resumed_at
+                checkpoints.save(options.run, self.identity, self.module, self.optimizer, progress)
 
-def judged_horizons(rng: np.random.Generator, horizon: int, count: int) -> list[int]:
-    """So many steps ahead in rising order, the first always, the others at random; all of them where `count` is 0."""
-    if not 0 < count < horizon:
-        return list(range(1, horizon + 1))
-    return [1, *sorted((rng.choice(horizon - 1, count - 1, replace=False) + 2).tolist())]
+    def _descend(self, loss: Tensor, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.module.parameters(), CLIP)
+        self.optimizer.step()
 
+    def _validate(self, loss: float) -> None:
+        """One more point of the curve; the weights are kept where no earlier ones were better."""
+        progress, errors = self.progress, self.validation.relative_error(self.module)
+        point = Point(progress.update, progress.seconds, loss, errors)
+        progress.curve.append(point)
+        self.report.validated(point)
+        if self.options.patience is not None and errors and progress.best_point is point:
+            progress.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
 
-def stand_ins(module: Mixture, values: Tensor, context: Tensor, static: Tensor | None = None) -> Tensor:
-    """Values (N, T) with each missing one replaced by the median that the module, as it is now, issues for it.
-
-    Of the contexts (N, T, ...) the first columns suffice, as `unroll_memory` needs them.
-
-    The windows with gaps are folded step by step, as serving does; gradients never pass through a stand-in.
-    """
-    gappy = torch.isnan(values).any(dim=1).nonzero().flatten()
-    if not len(gappy):
-        return values
-    filled, median = values[gappy], module.scores.median
-    state = module.initial_state(len(gappy), None if static is None else static[gappy])
-    with torch.no_grad():
-        for t in range(values.shape[1]):
-            value = torch.where(torch.isnan(filled[:, t]), state["issued"][:, median], filled[:, t])
-            _, state = module.step((filled[:, t], module.beside.whole(context[gappy, t])), state)
-            filled[:, t] = value
-    values = values.clone()
-    values[gappy] = filled
-    return values
-
-
-def unrolled_losses(module: Mixture, batch: Batch, unroll: int) -> Iterator[Tensor]:
-    """The loss of each successive unroll of a batch.
-
-    The first starts from the zero state, each further one from where the one before it ended: as a value, without its
-    gradient, after the caller has taken its step.
-    """
-    inputs, memory = batch.window.inputs, batch.window.memory
-    state = module.recurrence.initial_state(len(batch.positions))
-    for start in range(0, inputs.shape[1], unroll):
-        hidden, state = module.recurrence.sequence(inputs[:, start : start + unroll], state)
-        inside = (batch.positions >= start) & (batch.positions < start + unroll)
-        window, place = inside.nonzero(as_tuple=True)
-        step = batch.positions[window, place]
-        logs = inputs[window, step][:, module.memory.inputs.logs]
-        weights = module.head.fan_weights(batch.horizons)
-        beside = batch.beside[window, place]
-        fan = module.fan(memory[window, place], logs, hidden[window, step - start], weights, beside=beside)
-        yield pinball_loss(module, memory[window, place], fan, batch.targets[window, place])
-        state = state.detach()
-
-
-def pinball_loss(module: Mixture, memory: Tensor, fan: Tensor, targets: Tensor) -> Tensor:
-    """Mean pinball loss in units of each session's scale, with extra weight on the next step.
-
-    Args:
-        memory: (N, M) rows; fan: (N, H, Q) quantiles, the next step's first; targets: (N, H), NaN where nothing is
-            judged.
-    """
-    judged = ~torch.isnan(targets)
-    horizon = fan.shape[1]
-    weight = torch.full((horizon,), (1.0 - FIRST_STEP_WEIGHT) / horizon)
-    weight[0] += FIRST_STEP_WEIGHT
-    weights = judged * weight
-    error = torch.where(judged, targets, fan[..., module.scores.median].detach()).unsqueeze(-1) - fan
-    scale = scale_of(memory[:, module.memory.columns.scale]).unsqueeze(-1)
-    ratio = (error / scale).clamp(-ERROR_LIMIT, ERROR_LIMIT).float()
-    levels = module.scores.levels.float()
-    loss = torch.maximum(levels * ratio, (levels - 1.0) * ratio).mean(dim=-1)
-    return (loss * weights).sum() / weights.sum().clamp(min=1e-9)
+    def _is_over(self) -> bool:
+        """Whether validation has shown no lesser error for too long."""
+        patience, progress = self.options.patience, self.progress
+        return patience is not None and bool(progress.best) and progress.stale >= patience
 
 
 def _sampler(options: TrainOptions, parts: list[list[Series]], report: Report) -> Sampler:
@@ -378,16 +280,3 @@ def _sampler(options: TrainOptions, parts: list[list[Series]], report: Report) -
 
 def _optimizer(module: Mixture, rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(module.parameters(), lr=rate, betas=MOMENTS, weight_decay=WEIGHT_DECAY, fused=True)
-
-
-def _done(options: TrainOptions, progress: Progress) -> float:
-    if options.minutes is not None:
-        return progress.seconds / (60.0 * options.minutes)
-    return progress.update / options.updates
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, peak: float, update: int, done: float) -> None:
-    """Linear warm-up, then a cosine down to `LAST_RATE` of the peak."""
-    cosine = LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-    for group in optimizer.param_groups:
-        group["lr"] = peak * min(1.0, (update + 1) / WARM_UP) * cosine

@@ -30,10 +30,8 @@ def save(
     tensors["update"] = torch.tensor(progress.update)
     save_file({name: value.contiguous() for name, value in tensors.items()}, run / f"{TENSORS}.new")
     curve = [asdict(point) for point in progress.curve]
-    facts = {
-        "identity": identity,
-        "progress": {"update": progress.update, "seconds": progress.seconds, "curve": curve},
-    }
+    standing = {name: getattr(progress, name) for name in ("update", "seconds", "phase", "began")}
+    facts = {"identity": identity, "progress": {**standing, "curve": curve}}
     (run / f"{FACTS}.new").write_text(json.dumps(facts, indent=1))
     os.replace(run / f"{TENSORS}.new", run / TENSORS)
     os.replace(run / f"{FACTS}.new", run / FACTS)
@@ -65,7 +63,7 @@ def resume(
             kind: tensors[f"{kind}/{name}"] for kind in ("step", "exp_avg", "exp_avg_sq") if f"{kind}/{name}" in tensors
         }
     curve = [Point(**point) for point in saved["curve"]]
-    return Progress(saved["update"], saved["seconds"], curve, _named(tensors, "best/"))
+    return Progress(**{**saved, "curve": curve}, best=_named(tensors, "best/"))
 
 
 def _named(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

@@ -30,6 +30,7 @@ class Progress:
     """Where a training stands, as it is kept in a checkpoint.
 
     Attributes:
+        phase: which of the training's phases it is in; it began after the update `began`.
         best: the weights at the validation with the least error; empty where they are not asked for.
     """
 
@@ -37,6 +38,8 @@ class Progress:
     seconds: float = 0.0
     curve: list[Point] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
+    phase: int = 0
+    began: int = 0
 
     @property
     def best_point(self) -> Point:

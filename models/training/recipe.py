@@ -1,7 +1,7 @@
 """What a model is trained on and how, as a file: architecture, hyperparameters, sources with weights and licences."""
 
 import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Schedule:
     Attributes:
         positions: one in so many steps of a window is judged: the fans of neighbouring steps teach almost the same.
         horizons: how many of the steps ahead a batch is judged on, the first and others at random; 0 = all of them.
+        ending: the last share of the training, with real windows alone; its learning rate falls from `ending_rate`.
     """
 
     unroll: int = 160
@@ -65,6 +66,8 @@ class Schedule:
     flipped: float = 0.1
     gappy: float = 0.1
     dated: float = 0.5
+    ending: float = 0.0
+    ending_rate: float = 5e-4
 
     @property
     def window(self) -> int:
@@ -137,6 +140,7 @@ def of_file(
     tested = 2 * model.horizon if test_steps is None else test_steps
     scored = any(one.test_steps for one in read(path, freq=freq, test=True, test_steps=tested))
     source = Source(path.name, test_steps=tested)
+    schedule = replace(schedule, ending=0.0)  # validation ends it, at no foreseen update
     names = (path.name,) if scored else ()
     return Recipe(path.name.split(".")[0], (freq,), model, schedule, (source,), names, own=True)
 

@@ -1,4 +1,3 @@
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from models.data import DataError, read
 from models.mixture import Mixture, MixtureConfig
 from models.training.recipe import Schedule, for_freq, of_file
 from models.training.recipe import load as load_recipe
+from models.training.start import Start
 from models.training.validation import HELD_OUT, validation_parts
 from tests.models.collection import write_collection
 
@@ -16,9 +16,10 @@ from tests.models.collection import write_collection
 @pytest.mark.parametrize("name", ["daily", "hourly", "weekly"])
 def test_a_shipped_recipe_is_the_one_that_the_newest_shipped_model_was_trained_by(name: str) -> None:
     recipe = load_recipe(name)
-    spec = load([folder for folder in find([SHIPPED]) if folder.parent.name == name][-1]).spec
+    folder = [folder for folder in find([SHIPPED]) if folder.parent.name == name][-1]
+    spec = load(folder).spec
     assert [source.file for source in recipe.sources] == [source["file"] for source in spec.provenance["sources"]]
-    assert spec.provenance["schedule"] == asdict(recipe.schedule)
+    assert Start.of(folder).schedule == recipe.schedule
     assert MixtureConfig.of(spec.architecture) == recipe.model
     assert spec.freqs == recipe.freqs
     assert sum(source.weight for source in recipe.sources) == pytest.approx(1.0)

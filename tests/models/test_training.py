@@ -14,19 +14,9 @@ from models.evaluation.streaming import Evaluation
 from models.mixture import Mixture, MixtureConfig
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints, publishing
-from models.training.bptt import (
-    Batch,
-    Report,
-    Trained,
-    TrainOptions,
-    batches,
-    judged_horizons,
-    pinball_loss,
-    stand_ins,
-    train,
-    unrolled_losses,
-)
+from models.training.bptt import Report, Trained, TrainOptions, train
 from models.training.curve import Progress
+from models.training.losses import Batch, batches, judged_horizons, pinball_loss, stand_ins, unrolled_losses
 from models.training.recipe import Recipe, Schedule, Source
 from models.training.start import Start
 from models.training.windows import Sampler, Windows, loss_positions, pool_of
