@@ -14,6 +14,7 @@ from models.artifacts.artifact import Description
 from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, Told, evaluate
 from models.mixture import MixtureConfig
 from models.training.bptt import Trained
+from models.training.recipe import Schedule
 
 
 @contextmanager
@@ -138,7 +139,8 @@ def card(trained: Trained, name: str, version: int, evaluation: Evaluation | Non
         f"Truncated BPTT over {schedule.unroll} steps, {trained.updates:,} updates of {schedule.batch} windows, "
         f"{_kept(trained)}"
         f"seed {trained.seed}, {trained.seconds / 60:.0f} minutes on a CPU. "
-        f"{100 * (schedule.synthetic + schedule.walks):.0f} % of the windows are synthetic (`models/synthetic/`). "
+        f"{100 * (schedule.synthetic + schedule.walks):.0f} % of the windows are synthetic (`models/synthetic/`)"
+        f"{_ended(schedule)}. "
         "Only training rows were read; the ends of some series were held out of the windows for the validation curve.",
         "",
         *_command(trained),
@@ -195,6 +197,14 @@ def _kept(trained: Trained) -> str:
     """Which weights these are, where they are not those of the last update and of a training from nothing."""
     start = "" if trained.start is None else f"from the weights of {trained.start.label} on, "
     return start + (f"of which those after {trained.kept:,} are kept, " if trained.kept != trained.updates else "")
+
+
+def _ended(schedule: Schedule) -> str:
+    """What is other in the last part of the training."""
+    if not schedule.ending:
+        return ""
+    rate = f"the learning rate falls from {schedule.ending_rate:g} there, from {schedule.learning_rate:g} before"
+    return f", and none in the last {100 * schedule.ending:.0f} % of the updates; {rate}"
 
 
 def _command(trained: Trained) -> list[str]:
