@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
 from models.data import Series, digest
 from models.mixture import Mixture
@@ -14,6 +13,7 @@ from models.synthetic import series as synthetic
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints
 from models.training.curve import Mean, Point, Progress, training_curve
+from models.training.learner import Learner
 from models.training.losses import batches, unrolled_losses
 from models.training.phases import Phase, phases
 from models.training.recipe import Recipe, Source
@@ -23,10 +23,6 @@ from models.training.windows import Sampler, pool_of
 
 BATCHES_DRAWN = 24
 """Batches whose windows are drawn together, and whose missing values are stood in for by the same weights."""
-
-CLIP = 1.0
-WEIGHT_DECAY = 1e-4
-MOMENTS = (0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +122,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     """
     report = report or Report()
     torch.set_num_threads(options.threads)
-    recipe, schedule = options.recipe, options.recipe.schedule
+    recipe = options.recipe
     read = [source.read(options.data, recipe.freqs[0], recipe.model.covariates) for source in recipe.sources]
     sha256 = digest(one for series in read for one in series)
     rows = [
@@ -141,14 +137,15 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     module = Mixture(recipe.model)
     if options.start is not None:
         options.start.give_weights(module)
-    optimizer = _optimizer(module, schedule.learning_rate)
+    learner = Learner(module)
     identity = _identity(options, sha256)
-    progress = checkpoints.resume(options.run, identity, module, optimizer) or Progress()
+    progress = checkpoints.resume(options.run, identity, learner) or Progress()
     if progress.update:
         report.note(f"resumed after {progress.update} updates")
-    _Training(options, identity, module, optimizer, sampler, validation, progress, report).go_on()
+    _Training(options, identity, learner, sampler, validation, progress, report).go_on()
     picture = training_curve(progress.curve, options.run / "curve.png")
     kept = progress.update
+    module = learner.learned
     if progress.best:
         module.load_state_dict(progress.best)
         kept = progress.best_point.update
@@ -178,12 +175,11 @@ def _identity(options: TrainOptions, sha256: str) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class _Training:
-    """A training and where it stands; module, optimiser and progress change."""
+    """A training and where it stands; learner and progress change."""
 
     options: TrainOptions
     identity: dict[str, object]
-    module: Mixture
-    optimizer: torch.optim.Optimizer
+    learner: Learner
     sampler: Sampler
     validation: Validation
     progress: Progress
@@ -198,7 +194,7 @@ class _Training:
         for number, phase in enumerate(plan[progress.phase :], start=progress.phase):
             if number > progress.phase:
                 progress.phase, progress.began = number, progress.update
-                self.optimizer.state.clear()  # moments of the last phase, whose gradients were others
+                self.learner.forget_moments()  # the next phase has other windows, and another rate
             self._go_through(phase)
         if self._is_over():
             best = progress.best_point.update
@@ -206,8 +202,8 @@ class _Training:
 
     def _go_through(self, phase: Phase) -> None:
         """The updates of a phase that are still to be done."""
-        options, progress = self.options, self.progress
-        schedule = options.recipe.schedule
+        options, learner, progress = self.options, self.learner, self.progress
+        sampler, schedule = self.sampler.under(phase.schedule), phase.schedule
         resumed_at = time.monotonic() - progress.seconds
         mean_loss = Mean()
 
@@ -217,16 +213,18 @@ class _Training:
         while done() < 1.0 and not self._is_over():
             # each draw has a generator of its own: a resumed training draws what an uninterrupted one would have
             rng = np.random.default_rng([options.seed, progress.update])
-            windows = self.sampler.draw(rng, schedule.batch * BATCHES_DRAWN, real_only=phase.real_only)
-            for batch in batches(self.module, windows, rng, schedule):
+            windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
+            for batch in batches(learner.module, windows, rng, schedule):
                 progress.seconds = time.monotonic() - resumed_at
                 if done() >= 1.0:
                     break
                 rate = phase.rate(progress.update - progress.began, done())
-                for loss in unrolled_losses(self.module, batch, schedule.unroll):
-                    self._descend(loss, rate)
+                for loss in unrolled_losses(learner.module, batch, schedule.unroll):
+                    learner.descend(loss, rate)
                     mean_loss.add(float(loss.detach()))
                 progress.update += 1
+                if phase.is_averaged_after(progress.update - progress.began):
+                    learner.take_into_mean()
                 self.report.updated(options.spent(progress) / options.length, mean_loss.value)
             progress.seconds = time.monotonic() - resumed_at
             every = options.validate_every
@@ -234,24 +232,16 @@ class _Training:
                 self._validate(mean_loss.value)
                 training_curve(progress.curve, options.run / "curve.png")
                 progress.seconds = time.monotonic() - resumed_at
-                checkpoints.save(options.run, self.identity, self.module, self.optimizer, progress)
-
-    def _descend(self, loss: Tensor, rate: float) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.module.parameters(), CLIP)
-        self.optimizer.step()
+                checkpoints.save(options.run, self.identity, learner, progress)
 
     def _validate(self, loss: float) -> None:
         """One more point of the curve; the weights are kept where no earlier ones were better."""
-        progress, errors = self.progress, self.validation.relative_error(self.module)
+        progress, errors = self.progress, self.validation.relative_error(self.learner.learned)
         point = Point(progress.update, progress.seconds, loss, errors)
         progress.curve.append(point)
         self.report.validated(point)
         if self.options.patience is not None and errors and progress.best_point is point:
-            progress.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+            progress.best = {name: value.detach().clone() for name, value in self.learner.learned.state_dict().items()}
 
     def _is_over(self) -> bool:
         """Whether validation has shown no lesser error for too long."""
@@ -276,7 +266,3 @@ def _sampler(options: TrainOptions, parts: list[list[Series]], report: Report) -
     pools = [pool_of(series) for series in parts]
     weights = [source.weight for source in recipe.sources]
     return Sampler(pools, weights, made, recipe.schedule, rhythm=rhythm, horizon=recipe.model.horizon)
-
-
-def _optimizer(module: Mixture, rate: float) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(module.parameters(), lr=rate, betas=MOMENTS, weight_decay=WEIGHT_DECAY, fused=True)

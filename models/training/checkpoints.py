@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
 from models.training.curve import Point, Progress
+from models.training.learner import Learner
 
 TENSORS, FACTS = "checkpoint.safetensors", "checkpoint.json"
 
@@ -18,13 +18,12 @@ class CheckpointError(ValueError):
     """A checkpoint that this training cannot go on from."""
 
 
-def save(
-    run: Path, identity: dict[str, object], module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save(run: Path, identity: dict[str, object], learner: Learner, progress: Progress) -> None:
     """Write a checkpoint into `run`, whole or not at all: each file replaces the old one when it is complete."""
     run.mkdir(parents=True, exist_ok=True)
-    tensors = {f"weights/{name}": value for name, value in module.state_dict().items()}
-    for name, moments in _moments(module, optimizer).items():
+    tensors = {f"weights/{name}": value for name, value in learner.module.state_dict().items()}
+    tensors |= {f"average/{name}": value for name, value in learner.average.state_dict().items()}
+    for name, moments in _moments(learner).items():
         tensors |= {f"{kind}/{name}": value for kind, value in moments.items()}
     tensors |= {f"best/{name}": value for name, value in progress.best.items()}
     tensors["update"] = torch.tensor(progress.update)
@@ -37,10 +36,8 @@ def save(
     os.replace(run / f"{FACTS}.new", run / FACTS)
 
 
-def resume(
-    run: Path, identity: dict[str, object], module: nn.Module, optimizer: torch.optim.Optimizer
-) -> Progress | None:
-    """Load the checkpoint in `run` into module and optimiser; None if there is none.
+def resume(run: Path, identity: dict[str, object], learner: Learner) -> Progress | None:
+    """Load the checkpoint in `run` into the learner; None if there is none.
 
     Raises:
         CheckpointError: it belongs to a training with other options, or its files do not belong together.
@@ -57,9 +54,10 @@ def resume(
     saved = facts["progress"]
     if int(tensors["update"]) != saved["update"]:
         raise CheckpointError(f"{run}: its two checkpoint files are of different updates; delete the folder")
-    module.load_state_dict(_named(tensors, "weights/"))
-    for name, parameter in module.named_parameters():
-        optimizer.state[parameter] = {
+    learner.module.load_state_dict(_named(tensors, "weights/"))
+    learner.average.load_state_dict(_named(tensors, "average/"))
+    for name, parameter in learner.module.named_parameters():
+        learner.optimizer.state[parameter] = {
             kind: tensors[f"{kind}/{name}"] for kind in ("step", "exp_avg", "exp_avg_sq") if f"{kind}/{name}" in tensors
         }
     curve = [Point(**point) for point in saved["curve"]]
@@ -70,5 +68,5 @@ def _named(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, dict[str, torch.Tensor]]:
-    return {name: dict(optimizer.state[parameter]) for name, parameter in module.named_parameters()}
+def _moments(learner: Learner) -> dict[str, dict[str, torch.Tensor]]:
+    return {name: dict(learner.optimizer.state[parameter]) for name, parameter in learner.module.named_parameters()}

@@ -201,10 +201,14 @@ def _kept(trained: Trained) -> str:
 
 def _ended(schedule: Schedule) -> str:
     """What is other in the last part of the training."""
-    if not schedule.ending:
+    ending = schedule.ending
+    if ending is None:
         return ""
-    rate = f"the learning rate falls from {schedule.ending_rate:g} there, from {schedule.learning_rate:g} before"
-    return f", and none in the last {100 * schedule.ending:.0f} % of the updates; {rate}"
+    share = 100 * (ending.synthetic + ending.walks)
+    return (
+        f", {share:.0f} % in the last {100 * ending.share:.0f} % of the updates: the weights are the mean over these, "
+        f"at a constant learning rate of {ending.learning_rate:g} (before, it falls from {schedule.learning_rate:g})"
+    )
 
 
 def _command(trained: Trained) -> list[str]:

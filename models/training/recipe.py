@@ -1,6 +1,7 @@
 """What a model is trained on and how, as a file: architecture, hyperparameters, sources with weights and licences."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -45,13 +46,30 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """The last part of a training, at a constant learning rate: what is learned is the mean of the weights over it.
+
+    Stochastic weight averaging, as in Izmailov et al. (2018), "Averaging weights leads to wider optima and better
+    generalization".
+
+    Attributes:
+        share: of the training's length.
+        synthetic, walks: shares of its windows.
+    """
+
+    share: float
+    learning_rate: float
+    synthetic: float
+    walks: float
+
+
+@dataclass(frozen=True, slots=True)
 class Schedule:
     """The hyperparameters of training; shares are of the windows drawn.
 
     Attributes:
         positions: one in so many steps of a window is judged: the fans of neighbouring steps teach almost the same.
         horizons: how many of the steps ahead a batch is judged on, the first and others at random; 0 = all of them.
-        ending: the last share of the training, with real windows alone; its learning rate falls from `ending_rate`.
     """
 
     unroll: int = 160
@@ -66,8 +84,13 @@ class Schedule:
     flipped: float = 0.1
     gappy: float = 0.1
     dated: float = 0.5
-    ending: float = 0.0
-    ending_rate: float = 5e-4
+    ending: Ending | None = None
+
+    @classmethod
+    def of(cls, table: Mapping[str, Any]) -> "Schedule":
+        """From a recipe's table; TypeError for a field that there is not."""
+        ending = table.get("ending")
+        return cls(**{**table, "ending": ending and Ending(**ending)})
 
     @property
     def window(self) -> int:
@@ -113,7 +136,7 @@ def load(name: str | Path) -> Recipe:
             name=path.stem,
             freqs=tuple(table["freqs"]),
             model=MixtureConfig.of(table.get("model", {})),
-            schedule=Schedule(**table.get("training", {})),
+            schedule=Schedule.of(table.get("training", {})),
             sources=tuple(_source(entry) for entry in table.get("source", ())),
             scored=tuple(table.get("scored", ())),
         )
@@ -140,7 +163,7 @@ def of_file(
     tested = 2 * model.horizon if test_steps is None else test_steps
     scored = any(one.test_steps for one in read(path, freq=freq, test=True, test_steps=tested))
     source = Source(path.name, test_steps=tested)
-    schedule = replace(schedule, ending=0.0)  # validation ends it, at no foreseen update
+    schedule = replace(schedule, ending=None)  # validation ends it, at no foreseen update
     names = (path.name,) if scored else ()
     return Recipe(path.name.split(".")[0], (freq,), model, schedule, (source,), names, own=True)
 

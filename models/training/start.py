@@ -40,7 +40,7 @@ class Start:
             fingerprint=config["fingerprint"],
             freqs=tuple(config["freqs"]),
             model=MixtureConfig.of(config["architecture"]),
-            schedule=Schedule(**{name: value for name, value in schedule.items() if name in known}),
+            schedule=Schedule.of({name: value for name, value in schedule.items() if name in known}),
         )
 
     def give_weights(self, module: Mixture) -> None:

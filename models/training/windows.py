@@ -104,12 +104,17 @@ class Sampler:
         real = 1.0 - schedule.synthetic - schedule.walks
         shares = np.array([*(real * np.array(weights) / sum(weights)), schedule.synthetic, schedule.walks])
         self.shares = shares / shares.sum()
-        self.real_shares = np.array([*shares[:-2], 0.0, 0.0]) / shares[:-2].sum()
+        self.weights = weights
 
-    def draw(self, rng: np.random.Generator, count: int, *, real_only: bool = False) -> Windows:
-        """`count` windows in random order; no synthetic ones among them where `real_only`."""
-        shares = self.real_shares if real_only else self.shares
-        numbers = rng.multinomial(count, shares)
+    def under(self, schedule: Schedule) -> "Sampler":
+        """The same series, drawn by another schedule."""
+        return Sampler(
+            self.pools, self.weights, self.generated, schedule, rhythm=self.rhythm, horizon=self.horizon
+        )
+
+    def draw(self, rng: np.random.Generator, count: int) -> Windows:
+        """`count` windows in random order."""
+        numbers = rng.multinomial(count, self.shares)
         parts = [self._real(rng, pool, n) for pool, n in zip(self.pools, numbers, strict=False) if n]
         if numbers[-2]:
             parts.append(self._generated(rng, self.generated, int(numbers[-2]), flip=0.3))

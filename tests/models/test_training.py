@@ -16,6 +16,7 @@ from models.synthetic.seasons import Rhythm
 from models.training import checkpoints, publishing
 from models.training.bptt import Report, Trained, TrainOptions, train
 from models.training.curve import Progress
+from models.training.learner import Learner
 from models.training.losses import Batch, batches, judged_horizons, pinball_loss, stand_ins, unrolled_losses
 from models.training.recipe import Recipe, Schedule, Source
 from models.training.start import Start
@@ -126,13 +127,12 @@ def test_the_checkpoint_of_another_training_is_refused(options: TrainOptions) ->
 
 
 def test_two_checkpoint_files_of_different_updates_are_refused(tmp_path: Path) -> None:
-    module = Mixture(CONFIG)
-    optimizer = torch.optim.AdamW(module.parameters())
-    checkpoints.save(tmp_path, {}, module, optimizer, Progress(update=3))
+    learner = Learner(Mixture(CONFIG))
+    checkpoints.save(tmp_path, {}, learner, Progress(update=3))
     facts = tmp_path / checkpoints.FACTS
     facts.write_text(facts.read_text().replace('"update": 3', '"update": 4'))
     with pytest.raises(checkpoints.CheckpointError, match="different updates"):
-        checkpoints.resume(tmp_path, {}, module, optimizer)
+        checkpoints.resume(tmp_path, {}, learner)
 
 
 def test_a_trained_model_is_published_with_its_scores_and_the_rows_it_saw(
