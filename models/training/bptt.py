@@ -188,6 +188,7 @@ class _Training:
     def go_on(self) -> None:
         """To its end: that of its length, or of patience."""
         progress = self.progress
+        began_at = time.monotonic() - progress.seconds
         if not progress.curve:
             self._validate(float("nan"))
         plan = phases(self.options.recipe.schedule)
@@ -195,16 +196,15 @@ class _Training:
             if number > progress.phase:
                 progress.phase, progress.began = number, progress.update
                 self.learner.forget_moments()  # the next phase has other windows, and another rate
-            self._go_through(phase)
+            self._go_through(phase, began_at)
         if self._is_over():
             best = progress.best_point.update
             self.report.note(f"stopped after {progress.update} updates: the best weights are those of update {best}")
 
-    def _go_through(self, phase: Phase) -> None:
-        """The updates of a phase that are still to be done."""
+    def _go_through(self, phase: Phase, began_at: float) -> None:
+        """The updates of a phase that are still to be done, in a training that began at this time of the clock."""
         options, learner, progress = self.options, self.learner, self.progress
         sampler, schedule = self.sampler.under(phase.schedule), phase.schedule
-        resumed_at = time.monotonic() - progress.seconds
         mean_loss = Mean()
 
         def done() -> float:
@@ -215,7 +215,7 @@ class _Training:
             rng = np.random.default_rng([options.seed, progress.update])
             windows = sampler.draw(rng, schedule.batch * BATCHES_DRAWN)
             for batch in batches(learner.module, windows, rng, schedule):
-                progress.seconds = time.monotonic() - resumed_at
+                progress.seconds = time.monotonic() - began_at
                 if done() >= 1.0:
                     break
                 rate = phase.rate(progress.update - progress.began, done())
@@ -223,15 +223,15 @@ class _Training:
                     learner.descend(loss, rate)
                     mean_loss.add(float(loss.detach()))
                 progress.update += 1
-                if phase.is_averaged_after(progress.update - progress.began):
+                if phase.is_averaged(progress.update - progress.began, done()):
                     learner.take_into_mean()
                 self.report.updated(options.spent(progress) / options.length, mean_loss.value)
-            progress.seconds = time.monotonic() - resumed_at
+            progress.seconds = time.monotonic() - began_at
             every = options.validate_every
             if done() >= 1.0 or progress.update // every > progress.curve[-1].update // every:
                 self._validate(mean_loss.value)
                 training_curve(progress.curve, options.run / "curve.png")
-                progress.seconds = time.monotonic() - resumed_at
+                progress.seconds = time.monotonic() - began_at
                 checkpoints.save(options.run, self.identity, learner, progress)
 
     def _validate(self, loss: float) -> None:

@@ -15,7 +15,7 @@ class Phase:
 
     Attributes:
         schedule: what holds in this phase.
-        averaged: whether its learning rate stays as it is, and the mean of the weights over it is what is learned;
+        averaged: whether its learning rate stays, and the mean of the weights after the warm-up is what is learned;
             otherwise the rate falls.
     """
 
@@ -35,9 +35,9 @@ class Phase:
         fallen = 1.0 if self.averaged else cosine
         return self.schedule.learning_rate * min(1.0, (updates + 1) / WARM_UP) * fallen
 
-    def is_averaged_after(self, updates: int) -> bool:
-        """Whether the weights after so many updates of the phase belong to the mean."""
-        return self.averaged and updates > WARM_UP
+    def is_averaged(self, updates: int, done: float) -> bool:
+        """Whether the weights after so many updates belong to the mean: those of the second half, if it is short."""
+        return self.averaged and (updates > WARM_UP or done > 0.5)
 
 
 def phases(schedule: Schedule) -> list[Phase]:
@@ -46,7 +46,6 @@ def phases(schedule: Schedule) -> list[Phase]:
     if ending is None:
         return [Phase(0.0, 1.0, schedule, averaged=False)]
     turn = 1.0 - ending.share
-    last = replace(
-        schedule, learning_rate=ending.learning_rate, synthetic=ending.synthetic, walks=ending.walks, ending=None
-    )
+    rate = ending.rate * schedule.learning_rate
+    last = replace(schedule, learning_rate=rate, synthetic=ending.synthetic, walks=ending.walks, ending=None)
     return [Phase(0.0, turn, schedule, averaged=False), Phase(turn, 1.0, last, averaged=True)]

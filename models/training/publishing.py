@@ -204,10 +204,10 @@ def _ended(schedule: Schedule) -> str:
     ending = schedule.ending
     if ending is None:
         return ""
-    share = 100 * (ending.synthetic + ending.walks)
+    share, rate = 100 * (ending.synthetic + ending.walks), ending.rate * schedule.learning_rate
     return (
-        f", {share:.0f} % in the last {100 * ending.share:.0f} % of the updates: the weights are the mean over these, "
-        f"at a constant learning rate of {ending.learning_rate:g} (before, it falls from {schedule.learning_rate:g})"
+        f", {share:.0f} % in the last {100 * ending.share:.0f} % of the training: the weights are the mean of those "
+        f"there, at a constant learning rate of {rate:g} (before, it falls from {schedule.learning_rate:g})"
     )
 
 

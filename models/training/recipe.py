@@ -47,20 +47,25 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The last part of a training, at a constant learning rate: what is learned is the mean of the weights over it.
+    """The last part of a training, at a constant learning rate: what is learned is the mean of its weights there.
 
     Stochastic weight averaging, as in Izmailov et al. (2018), "Averaging weights leads to wider optima and better
     generalization".
 
     Attributes:
-        share: of the training's length.
+        share: of the training's length, between 0 and 1.
+        rate: the part of the peak learning rate that it has.
         synthetic, walks: shares of its windows.
     """
 
     share: float
-    learning_rate: float
+    rate: float
     synthetic: float
     walks: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.share < 1.0:
+            raise ValueError(f"an ending is a share between 0 and 1 of the training, not {self.share}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +93,9 @@ class Schedule:
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> "Schedule":
-        """From a recipe's table; TypeError for a field that there is not."""
+        """From a recipe's table; TypeError for a field that there is not, ValueError for a value that none can have."""
         ending = table.get("ending")
-        return cls(**{**table, "ending": ending and Ending(**ending)})
+        return cls(**{**table, "ending": None if ending is None else Ending(**ending)})
 
     @property
     def window(self) -> int:
@@ -140,7 +145,7 @@ def load(name: str | Path) -> Recipe:
             sources=tuple(_source(entry) for entry in table.get("source", ())),
             scored=tuple(table.get("scored", ())),
         )
-    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path}: not a recipe ({error}); see {SHIPPED / 'daily.toml'} for one") from error
 
 

@@ -64,6 +64,20 @@ def test_what_is_worse_than_repeating_the_last_value_is_published_only_when_told
     assert (tmp_path / "trained/walk/1/model.json").is_file()
 
 
+@pytest.mark.parametrize(("patience", "card"), [("0", "0 % in the last 50 % of the training"), ("1", None)])
+def test_a_recipe_has_its_ending_unless_patience_ends_the_training(
+    sales: Path, tmp_path: Path, patience: str, card: str | None
+) -> None:
+    ending = "[training.ending]\nshare = 0.5\nrate = 0.5\nsynthetic = 0.0\nwalks = 0.0\n"
+    source = f'[[source]]\nfile = "{sales.name}"\n'
+    (tmp_path / "shops.toml").write_text(f'freqs = ["D"]\n[training]\nunroll = 20\n{ending}{source}')
+    options = ("--recipe", "shops.toml", "--updates", "2", "--patience", patience)
+    trained = run("train", str(sales.parent), *options, *SMALL, cwd=tmp_path)
+    assert trained.code == ExitCode.DONE, trained.err
+    text = (tmp_path / "trained/shops/1/MODEL_CARD.md").read_text()
+    assert (card in text) if card else ("of the training" not in text)
+
+
 def test_a_model_that_is_trained_further_keeps_its_architecture(sales: Path) -> None:
     refused = run("train", str(sales), "--from", "daily", "--hidden", "8")
     assert refused.code == ExitCode.USAGE

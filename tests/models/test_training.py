@@ -14,7 +14,7 @@ from models.evaluation.streaming import Evaluation
 from models.mixture import Mixture, MixtureConfig
 from models.synthetic.seasons import Rhythm
 from models.training import checkpoints, publishing
-from models.training.bptt import Report, Trained, TrainOptions, train
+from models.training.bptt import Trained, TrainOptions, train
 from models.training.curve import Progress
 from models.training.learner import Learner
 from models.training.losses import Batch, batches, judged_horizons, pinball_loss, stand_ins, unrolled_losses
@@ -23,6 +23,7 @@ from models.training.start import Start
 from models.training.windows import Sampler, Windows, loss_positions, pool_of
 from tests.golden.publish_models import random_module
 from tests.models.collection import write_collection
+from tests.models.interruption import StopAt
 
 CONFIG = MixtureConfig(hidden=8)
 SCHEDULE = Schedule(unroll=42, chunks=2, batch=8)
@@ -56,14 +57,6 @@ def published(
 @pytest.fixture
 def options(base: TrainOptions, tmp_path: Path) -> TrainOptions:
     return replace(base, run=tmp_path / "run")
-
-
-class Interrupt(Report):
-    """Stops a training some updates after its first checkpoint."""
-
-    def updated(self, done: float, loss: float) -> None:
-        if done > 0.7:
-            raise KeyboardInterrupt
 
 
 def weights(trained: Trained) -> dict[str, np.ndarray]:
@@ -100,7 +93,7 @@ def test_an_interrupted_training_goes_on_to_the_weights_of_an_uninterrupted_one(
     trained: Trained, options: TrainOptions
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(options, Interrupt())
+        train(options, StopAt(0.7))
     assert json.loads((options.run / checkpoints.FACTS).read_text())["progress"]["update"] == 24
     resumed = weights(train(options))
     assert all(np.array_equal(value, resumed[name]) for name, value in weights(trained).items())
