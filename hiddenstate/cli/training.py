@@ -99,7 +99,7 @@ def train(
     synthetic_series: Annotated[
         int | None, typer.Option(min=1, help="Synthetic series to draw.", show_default="40000; 10000 --from")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights, with as many threads.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Processor cores to use.")] = os.cpu_count() or 1,
     unroll: Count = None,
     chunks: Count = None,

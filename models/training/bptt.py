@@ -32,7 +32,7 @@ class TrainOptions:
     Attributes:
         data: folder with the recipe's files.
         run: folder for checkpoints, the training curve and the log; a training interrupted there is resumed.
-        updates: length of the training; the same seed and length give the same weights on one machine.
+        updates: length of the training; the same seed, length and threads give the same weights on one machine.
         minutes: length by the clock instead (None: by `updates`).
         synthetic_series: how many synthetic series are drawn.
         validate_every: updates from one validation to the next.
@@ -90,6 +90,7 @@ class Trained:
     kept: int
     seconds: float
     seed: int
+    threads: int
     sha256: str
     rows: list[Rows]
     curve: list[Point]
@@ -156,6 +157,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
         kept=kept,
         seconds=progress.seconds,
         seed=options.seed,
+        threads=options.threads,
         sha256=sha256,
         rows=rows,
         curve=progress.curve,

@@ -80,6 +80,7 @@ def _describe(trained: Trained, name: str, version: int, evaluation: Evaluation 
         "updates": trained.updates,
         "weights_of_update": trained.kept,
         "seed": trained.seed,
+        "threads": trained.threads,
         "torch": torch.__version__,
         "sha256": trained.sha256,
         "sources": [
@@ -215,7 +216,8 @@ def _command(trained: Trained) -> list[str]:
     """What does the training of a shipped recipe again."""
     if trained.recipe.own:
         return []
-    options = f"--recipe {trained.recipe.name} --seed {trained.seed} --updates {trained.updates}"
+    length = f"--updates {trained.updates} --threads {trained.threads}"
+    options = f"--recipe {trained.recipe.name} --seed {trained.seed} {length}"
     return [f"`hiddenstate train FOLDER {options}` does it again.", ""]
 
 
