@@ -206,7 +206,8 @@ class _Training:
     def _go_through(self, phase: Phase, began_at: float) -> None:
         """The updates of a phase that are still to be done, in a training that began at this time of the clock."""
         options, learner, progress = self.options, self.learner, self.progress
-        sampler, schedule = self.sampler.under(phase.schedule), phase.schedule
+        schedule, sources = phase.schedule, options.recipe.sources
+        sampler = self.sampler.under(schedule, [source.weight_in(ending=phase.ending) for source in sources])
         mean_loss = Mean()
 
         def done() -> float:

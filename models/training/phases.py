@@ -15,14 +15,14 @@ class Phase:
 
     Attributes:
         schedule: what holds in this phase.
-        averaged: whether its learning rate stays, and the mean of the weights after the warm-up is what is learned;
+        ending: whether its learning rate stays, and the mean of the weights after the warm-up is what is learned;
             otherwise the rate falls.
     """
 
     begins: float
     ends: float
     schedule: Schedule
-    averaged: bool
+    ending: bool
 
     def done(self, spent: float, length: float) -> float:
         """The part of the phase that is over when so much of the training's length is spent; both in one unit."""
@@ -32,20 +32,19 @@ class Phase:
     def rate(self, updates: int, done: float) -> float:
         """The learning rate after so many updates of the phase: a linear warm-up, then a cosine to `LAST_RATE`."""
         cosine = LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
-        fallen = 1.0 if self.averaged else cosine
+        fallen = 1.0 if self.ending else cosine
         return self.schedule.learning_rate * min(1.0, (updates + 1) / WARM_UP) * fallen
 
     def is_averaged(self, updates: int, done: float) -> bool:
         """Whether the weights after so many updates belong to the mean: those of the second half, if it is short."""
-        return self.averaged and (updates > WARM_UP or done > 0.5)
+        return self.ending and (updates > WARM_UP or done > 0.5)
 
 
 def phases(schedule: Schedule) -> list[Phase]:
     """The main part, and the ending where there is one."""
-    ending = schedule.ending
-    if ending is None:
-        return [Phase(0.0, 1.0, schedule, averaged=False)]
-    turn = 1.0 - ending.share
-    rate = ending.rate * schedule.learning_rate
-    last = replace(schedule, learning_rate=rate, synthetic=ending.synthetic, walks=ending.walks, ending=None)
-    return [Phase(0.0, turn, schedule, averaged=False), Phase(turn, 1.0, last, averaged=True)]
+    last = schedule.ending
+    if last is None:
+        return [Phase(0.0, 1.0, schedule, ending=False)]
+    turn, rate = 1.0 - last.share, last.rate * schedule.learning_rate
+    other = replace(schedule, learning_rate=rate, synthetic=last.synthetic, walks=last.walks, ending=None)
+    return [Phase(0.0, turn, schedule, ending=False), Phase(turn, 1.0, other, ending=True)]

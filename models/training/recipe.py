@@ -17,17 +17,23 @@ SHIPPED = Path(__file__).parent / "recipes"
 class Source:
     """One collection of series to draw windows from; see `recipes/daily.toml` for the fields.
 
-    `test_steps` are the last ones of each series, which are kept from training where the file marks no test part.
+    `test_steps` are the last ones of each series, which are kept from training where the file marks no test part;
+    `ending_weight` is the weight in the ending, where that is another.
     """
 
     file: str
     weight: float = 1.0
+    ending_weight: float | None = None
     prefixes: tuple[str, ...] = ()
     shortest: int = 2
     longest: int = 1_000_000_000
     licence: str = ""
     attribution: str = ""
     test_steps: int = 0
+
+    def weight_in(self, *, ending: bool) -> float:
+        """Its weight in the ending, or before."""
+        return self.weight if self.ending_weight is None or not ending else self.ending_weight
 
     @property
     def name(self) -> str:

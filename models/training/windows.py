@@ -104,13 +104,10 @@ class Sampler:
         real = 1.0 - schedule.synthetic - schedule.walks
         shares = np.array([*(real * np.array(weights) / sum(weights)), schedule.synthetic, schedule.walks])
         self.shares = shares / shares.sum()
-        self.weights = weights
 
-    def under(self, schedule: Schedule) -> "Sampler":
-        """The same series, drawn by another schedule."""
-        return Sampler(
-            self.pools, self.weights, self.generated, schedule, rhythm=self.rhythm, horizon=self.horizon
-        )
+    def under(self, schedule: Schedule, weights: Sequence[float]) -> "Sampler":
+        """The same series, drawn by another schedule and other weights."""
+        return Sampler(self.pools, weights, self.generated, schedule, rhythm=self.rhythm, horizon=self.horizon)
 
     def draw(self, rng: np.random.Generator, count: int) -> Windows:
         """`count` windows in random order."""

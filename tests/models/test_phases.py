@@ -88,9 +88,22 @@ def test_an_ending_draws_windows_by_its_own_shares(options: TrainOptions) -> Non
     plan = replace(WITH, walks=0.0, gappy=0.0)
     sampler = Sampler([pool], [1.0], synthetic, plan, rhythm=Rhythm(), horizon=CONFIG.horizon)
     shares = [
-        (abs(sampler.under(phase.schedule).draw(rng, 400).values) >= 1e9).any(axis=1).mean() for phase in phases(plan)
+        (abs(sampler.under(phase.schedule, [1.0]).draw(rng, 400).values) >= 1e9).any(axis=1).mean()
+        for phase in phases(plan)
     ]
     assert shares == [pytest.approx(plan.synthetic, abs=0.1), 0.0]
+
+
+def test_an_ending_weighs_its_sources_as_the_recipe_says(options: TrainOptions, tmp_path: Path) -> None:
+    one = replace(options, recipe=replace(options.recipe, sources=(*options.recipe.sources, Source("weekly.csv"))))
+    sources = (Source("weekly.csv"), Source("weekly.csv", weight=0.5, ending_weight=4.0))
+    assert [source.weight_in(ending=False) for source in sources] == [1.0, 0.5]
+    assert [source.weight_in(ending=True) for source in sources] == [1.0, 4.0]
+    other = replace(one, recipe=replace(one.recipe, sources=sources[:1] + (replace(sources[1], weight=1.0),)))
+    runs = [train(replace(each, run=tmp_path / name, updates=16)) for name, each in (("one", one), ("other", other))]
+    main = [run.curve[1].relative_error for run in runs]
+    assert main[0] == main[1]
+    assert not same(*(run.module.state_dict() for run in runs))
 
 
 def test_the_rate_of_the_main_part_falls_and_that_of_the_ending_stays() -> None:
