@@ -30,5 +30,7 @@ function line(source) {
 }
 
 function text(value) {
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  if (value === null) return "none";
+  if (typeof value !== "object") return String(value);
+  return Object.entries(value).map((part) => part.join(" ")).join(", ");
 }
