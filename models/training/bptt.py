@@ -144,7 +144,7 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     if progress.update:
         report.note(f"resumed after {progress.update} updates")
     _Training(options, identity, learner, sampler, validation, progress, report).go_on()
-    picture = training_curve(progress.curve, options.run / "curve.png")
+    picture = training_curve(progress.curve, options.run / "curve.png", progress.began or None)
     kept = progress.update
     module = learner.learned
     if progress.best:
@@ -233,7 +233,7 @@ class _Training:
             every = options.validate_every
             if done() >= 1.0 or progress.update // every > progress.curve[-1].update // every:
                 self._validate(mean_loss.value)
-                training_curve(progress.curve, options.run / "curve.png")
+                training_curve(progress.curve, options.run / "curve.png", progress.began or None)
                 progress.seconds = time.monotonic() - began_at
                 checkpoints.save(options.run, self.identity, learner, progress)
 

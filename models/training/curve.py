@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, fsum, isnan, log, nan
+from math import exp, fsum, inf, isnan, log, nan
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -63,12 +63,23 @@ class Mean:
         self.value = value if isnan(self.value) else self.value + 0.01 * (value - self.value)
 
 
-def training_curve(curve: Sequence[Point], path: Path) -> Path:
-    """Draw the loss and the streaming relMAE of every source over the updates; returns `path`."""
+def training_curve(curve: Sequence[Point], path: Path, ending: int | None = None) -> Path:
+    """Draw the loss and the streaming relMAE of every source over the updates; returns `path`.
+
+    Args:
+        ending: the update after which the ending began: its losses are of other windows than those before.
+    """
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     updates = [point.update for point in curve]
-    left.plot(updates, [point.loss for point in curve], marker=".")
+    turn = inf if ending is None else ending
+    for part in ([p for p in curve if p.update <= turn], [p for p in curve if p.update > turn]):
+        left.plot([point.update for point in part], [point.loss for point in part], marker=".", color="C0")
+    if ending is not None:
+        for axes in (left, right):
+            axes.axvline(ending, color="grey", linewidth=0.8, linestyle=":")
+        place = {"xycoords": ("data", "axes fraction"), "ha": "right", "fontsize": "small"}
+        left.annotate("ending, with other windows ", (ending, 0.94), **place)
     left.set(xlabel="updates", ylabel="mean pinball loss (scales)", title="Training")
     for name in curve[0].relative_error:
         right.plot(updates, [point.relative_error[name] for point in curve], marker=".", label=name)
