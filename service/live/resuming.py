@@ -39,6 +39,8 @@ class _Resuming:
                 yield rendering.gap(read.ms, self._until.ms)
                 return
             for position, event in unread(entries, read):
+                if position > until:  # appended meanwhile: the subscriber is told of it already
+                    return
                 self._place = self._place.moved(shard, position)
                 if self._takes(event) and (parts := rendering.told(event, position.ms)):
                     yield rendering.identified(positions.written(self._place), parts)

@@ -152,6 +152,21 @@ async def test_who_comes_again_hears_what_he_missed(store: SessionStore) -> None
             assert again.gaps == 0
 
 
+async def test_what_is_logged_while_somebody_comes_again_is_heard_once(store: SessionStore) -> None:
+    events, shard, again = EventStreams(store), shard_of(happened(0)), Heard()
+    async with listening(store) as heard:
+        await events.append([(shard, 1, encode([happened(0)]))])
+        await until(lambda: heard.has(happened(0)))
+    await events.append([(shard, 1, encode([happened(8)]))])
+    async with Hub(events).subscribed(EVERYTHING) as subscription:
+        await events.append([(shard, 1, encode([happened(16)]))])
+        async for said in resuming.missed(events, heard.last_id, subscription):
+            again.text += said
+        again.text += await subscription.subscriber.take(60)
+    assert [again.times(happened(number)) for number in (0, 8, 16)] == [0, 1, 1]
+    assert again.gaps == 0
+
+
 async def test_an_id_inside_of_an_entry_goes_on_inside_of_it(store: SessionStore) -> None:
     events, entry = EventStreams(store), [happened(8 * number) for number in range(5)]
     shard = shard_of(entry[0])
