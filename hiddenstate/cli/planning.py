@@ -82,11 +82,6 @@ def changed(
     )
 
 
-def to_be_stopped(recipe: "Recipe") -> "Recipe":
-    """The recipe for a training that patience ends, at an update that nobody foresees: its ending would not come."""
-    return replace(recipe, schedule=replace(recipe.schedule, ending=None))
-
-
 def lengths(
     recipe: "Recipe",
     start: "Start | None",

@@ -131,8 +131,6 @@ def train(
             model={"hidden": hidden, "layers": layers, "season": season, "state": state},
             start=begins,
         )
-        if patience:
-            plan = planning.to_be_stopped(plan)
         if not data.is_dir():
             planning.tell(plan, data, note)
         label = name or plan.name

@@ -1,7 +1,7 @@
 """Training by truncated BPTT: unrolled windows, state carried or fresh, validated by streaming meanwhile."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,7 @@ class TrainOptions:
         synthetic_series: how many synthetic series are drawn.
         validate_every: updates from one validation to the next.
         patience: validations without a lesser error after which the training stops, and the weights of the least one
-            are kept; None trains to the end and keeps the last weights.
+            are kept: such a training has no ending. None trains to the end and keeps what is learned then.
         start: the model whose weights are trained further, of the recipe's architecture; None begins anew.
     """
 
@@ -123,6 +123,8 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     """
     report = report or Report()
     torch.set_num_threads(options.threads)
+    if options.patience is not None:
+        options = replace(options, recipe=options.recipe.without_ending())
     recipe = options.recipe
     read = [source.read(options.data, recipe.freqs[0], recipe.model.covariates) for source in recipe.sources]
     sha256 = digest(one for series in read for one in series)

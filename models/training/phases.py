@@ -30,7 +30,7 @@ class Phase:
         return (spent - begin) / (end - begin)
 
     def rate(self, updates: int, done: float) -> float:
-        """The learning rate after so many updates of the phase: a linear warm-up, then a cosine to `LAST_RATE`."""
+        """The learning rate after so many updates of the phase: a linear warm-up, then in the main part a cosine."""
         cosine = LAST_RATE + (1.0 - LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * min(done, 1.0)))
         fallen = 1.0 if self.ending else cosine
         return self.schedule.learning_rate * min(1.0, (updates + 1) / WARM_UP) * fallen

@@ -125,6 +125,10 @@ class Recipe:
     scored: tuple[str, ...] = ()
     own: bool = False
 
+    def without_ending(self) -> "Recipe":
+        """The same, for a training of which nobody foresees when it is over."""
+        return replace(self, schedule=replace(self.schedule, ending=None))
+
     @property
     def test_steps(self) -> int:
         """The last ones of each series that are its test part where a file marks none."""
@@ -174,7 +178,6 @@ def of_file(
     tested = 2 * model.horizon if test_steps is None else test_steps
     scored = any(one.test_steps for one in read(path, freq=freq, test=True, test_steps=tested))
     source = Source(path.name, test_steps=tested)
-    schedule = replace(schedule, ending=None)  # validation ends it, at no foreseen update
     names = (path.name,) if scored else ()
     return Recipe(path.name.split(".")[0], (freq,), model, schedule, (source,), names, own=True)
 

@@ -166,6 +166,7 @@ def test_a_model_shows_its_scores_its_provenance_and_its_training_curve(page: Pa
     expect(scored).to_have_count(len(model["metrics"]))
     sources = page.get_by_role("region", name="Sources, table").get_by_role("row")
     expect(sources).to_have_count(1 + len(model["provenance"]["sources"]))
+    expect(page.get_by_text("share 0.2, rate 0.5, synthetic 0.2, walks 0.05")).to_be_visible()
 
 
 def test_health_shows_what_the_store_promises(page: Page) -> None:

@@ -19,7 +19,7 @@ from models.training.bptt import TrainOptions, train
 from models.training.learner import Learner
 from models.training.phases import LAST_RATE, WARM_UP, phases
 from models.training.publishing import card
-from models.training.recipe import Ending, Recipe, Schedule, Source, load, of_file
+from models.training.recipe import Ending, Recipe, Schedule, Source, load
 from models.training.windows import Sampler, pool_of
 from tests.models.collection import write_collection
 from tests.models.interruption import StopAt
@@ -137,6 +137,7 @@ def test_the_card_tells_of_the_ending(options: TrainOptions) -> None:
     assert "a constant learning rate of 0.001 (before, it falls from 0.002)" in text
 
 
-def test_a_training_on_the_users_own_series_has_no_ending(tmp_path: Path) -> None:
-    file = write_collection(tmp_path / "weekly.csv")
-    assert of_file(file, freq="D", model=CONFIG, schedule=WITH).schedule == WITHOUT
+def test_a_training_that_patience_ends_has_no_ending(options: TrainOptions) -> None:
+    trained = train(replace(options, updates=16, patience=3))
+    assert trained.recipe.schedule == WITHOUT
+    assert int(load_file(options.run / checkpoints.TENSORS)["average/n_averaged"]) == 0
