@@ -109,6 +109,19 @@ class Encoding:
         """(..., 2 N h) of (..., h, N)."""
         return self.step_ahead(known).reshape(*known.shape[:-2], -1)
 
+    def rows_ahead(self, known: Floats, steps: int) -> Floats:
+        """(steps, width) rows of the steps that follow, of which nothing is known but what was in advance.
+
+        Args:
+            known: (n, 2 N) of the first n of them, as `step_ahead` gives it; of later ones nothing is known.
+        """
+        told = np.zeros((steps + self.horizon, self.ahead), np.float32)
+        told[: len(known)] = known[: len(told)]
+        past = np.zeros((steps, self.observed - self.known), np.float32)
+        values, flags = np.split(told[:steps], 2, axis=1)
+        later = told[1:][np.arange(steps)[:, None] + np.arange(self.horizon)]
+        return np.concatenate([past, values, past, flags, later.reshape(steps, -1)], axis=1)
+
     def by_step(self, ahead: Doubles) -> Doubles:
         """(..., H, N) of (..., H N)."""
         return ahead.reshape(*ahead.shape[:-1], self.horizon, self.known)

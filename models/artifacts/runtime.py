@@ -123,6 +123,13 @@ class Model:
         kept: Doubles = self.spec.layout.view(states, "static")
         return kept
 
+    def known_ahead(self, states: Bytes) -> Floats:
+        """(B, H, 2 N): what the states keep of covariates known in advance, as `Encoding.step_ahead` gives it."""
+        if not self.encoding.known:
+            return np.zeros((len(states), self.spec.horizon, 0), np.float32)
+        row: Floats = self.spec.layout.view(states, "covariates")
+        return row[:, self.encoding.now :].reshape(len(states), self.spec.horizon, self.encoding.ahead)
+
     def step(self, states: Bytes, values: Doubles, calendar: Floats) -> tuple[Bytes, Doubles]:
         """Fold one observation of each session.
 

@@ -1,6 +1,5 @@
 """Forecasts that commit nothing."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,7 +17,7 @@ from service.routes.exchange import (
     reply,
 )
 from service.sessions.bulk.forecasts import foreseen
-from service.sessions.views import Stranded, View
+from service.sessions.views import Stranded
 from service.wire import forecast_tables, parsing, schemas
 from service.wire.media import Media
 from service.wire.problems import Fault, InvalidRequest, pointer
@@ -31,7 +30,7 @@ DEFAULT_LEVELS = "80,95"
 
 class ForecastQuery(BaseModel):
     horizon: int = Field(default=1, ge=1)
-    """Steps ahead; up to ten times the model's own, continued from the medians beyond it."""
+    """Steps ahead; up to ten times the model's own, continued beyond it."""
     levels: str = Field(default=DEFAULT_LEVELS, max_length=100)
     """Intervals in percent, of those that the model has."""
 
@@ -64,29 +63,11 @@ async def what_if(session: SessionDep, request: Request, core: CoreDep) -> Respo
     view = await core.views.one(session)
     if isinstance(view, Stranded):
         raise view.refused
-    require_known(asked.future, view)
     try:
         return reply(view.forecast(asked.steps, sorted(set(asked.levels)), asked.future))
     except InvalidRequest as refused:  # which names parameters of the other forecast
         faults = [Fault(fault.detail, fault.pointer or pointer(fault.parameter or "")) for fault in refused.errors]
         raise InvalidRequest(faults, at=refused.at) from None
-
-
-def require_known(future: Sequence[schemas.Covariates], view: View) -> None:
-    """Raises InvalidRequest: some of it the session's model does not know in advance, or does not reach."""
-    spec = view.loaded.spec
-    known = spec.covariates["known"]
-    takes = f"takes {', '.join(known)}" if known else "takes no covariates"
-    faults = [
-        Fault(f"the model {spec.label} {takes}", pointer("future", ahead, name))
-        for ahead, row in enumerate(future)
-        for name in row
-        if name not in known
-    ]
-    if len(future) > spec.horizon:
-        faults.insert(0, Fault(f"must have at most {spec.horizon} rows, the model's horizon", pointer("future")))
-    if faults:
-        raise InvalidRequest(faults[: parsing.FAULT_LIMIT], at=view.standing)
 
 
 def levels_of(text: str) -> list[int]:

@@ -24,13 +24,15 @@ def given_of(
     covariates: Covariates | None,
     future: Sequence[Covariates] | None = None,
     where: tuple[str | int, ...] = (),
+    horizons: int = 1,
 ) -> Given:
     """Covariates of an observation and of the steps after it, by their place among the numbers kept with it.
 
     Args:
         taken: by the model; None = it takes none.
+        horizons: of the model, that the steps ahead may reach.
     Raises:
-        InvalidRequest: names that it does not take, or more steps ahead than it forecasts.
+        InvalidRequest: names that it does not take, or more steps ahead.
     """
     observed = () if taken is None else taken.covariates.observed
     known = () if taken is None else taken.covariates.known
@@ -43,8 +45,10 @@ def given_of(
                 given[before + names.index(name)] = nan if number is None else number
             else:
                 faults.append(Fault(f"the model {model} takes {_listed(names, ahead)}", pointer(*path, name)))
-    if taken is not None and len(future or ()) > taken.horizon:
-        faults.insert(0, Fault(f"has more rows than the model's horizon of {taken.horizon}", pointer(*where, "future")))
+    if taken is not None and len(future or ()) > horizons * taken.horizon:
+        times = f"{horizons} times " if horizons > 1 else ""
+        detail = f"has more rows than {times}the model's horizon of {taken.horizon}"
+        faults.insert(0, Fault(detail, pointer(*where, "future")))
     if faults:
         raise InvalidRequest(faults[:FAULT_LIMIT])
     return given

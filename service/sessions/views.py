@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.widening import continued
 from service.sessions import drift, entries
 from service.sessions.covariates import given_of
 from service.sessions.places import Places
@@ -30,7 +31,7 @@ from service.wire.session_problems import (
 )
 
 CONTINUED = 10
-"""Forecasts may reach this many times the model's horizon, continued from the medians."""
+"""Forecasts may reach this many times the model's horizon, continued beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +85,20 @@ class View:
             future: covariates known in advance, nearest first, in place of those given with the last observation; none
                 leaves those.
         Raises:
-            InvalidRequest: the model has no such level, or does not reach so far.
+            InvalidRequest: the model has no such level, does not know some covariate, or does not reach so far.
             SessionEmpty: no value is known yet.
             ResultNotFinite: the values are so large that no finite forecast follows.
         """
         spec, model = self.loaded.spec, self.loaded.model
         columns = self._columns(levels)
+        known = self._known(future) if future else None
         if not 1 <= horizon <= CONTINUED * spec.horizon:
             fault = Fault(f"must be 1 to {CONTINUED * spec.horizon}", parameter="horizon")
             raise InvalidRequest([fault], at=self.standing)
         states = self.state[None]
         if not model.seen(states)[0] > 0:
             raise SessionEmpty(self.standing)
-        fan = model.issued(states) if horizon == 1 and not future else self._fan(horizon, direct, future)
+        fan = model.issued(states) if horizon == 1 and known is None else self._fan(horizon, direct, known)
         if not np.isfinite(fan).all():
             raise ResultNotFinite(self.standing, "what the session holds")
         return entries.Bounds.of(self.head.reshape(1)).cut(fan[:, columns])
@@ -113,31 +115,59 @@ class View:
         )
 
     def _fan(
-        self, horizon: int, direct: NDArray[np.float64] | None, future: Sequence[Covariates]
+        self, horizon: int, direct: NDArray[np.float64] | None, known: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
-        """(horizon, Q): direct as far as the model reaches, then from the state that its own medians lead to."""
+        """(horizon, Q): direct as far as the model reaches, then its intervals go on growing around other medians."""
+        spec, model = self.loaded.spec, self.loaded.model
+        if known is not None:
+            direct = model.forecast(self.state[None], known[None, : spec.horizon])[0]
+        elif direct is None:
+            direct = model.forecast(self.state[None])[0]
+        if horizon <= spec.horizon:
+            return direct[:horizon]
+        told = model.known_ahead(self.state[None])[0] if known is None else self.loaded.encoding.step_ahead(known)
+        medians = self._medians(direct[:, len(spec.quantiles) // 2], horizon, told)
+        return np.concatenate([direct, continued(direct, medians[spec.horizon :], spec.season)])
+
+    def _medians(
+        self, direct: NDArray[np.float64], horizon: int, known: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """(horizon,): the direct ones (H,), then those of the states that come where each is what will be observed.
+
+        Args:
+            known: (n, 2 N) covariates of the steps ahead as rows have them.
+        """
         spec, model, grid = self.loaded.spec, self.loaded.model, self.label.grid
-        median, state, last = len(spec.quantiles) // 2, self.state, int(self.head["last"])
-        known = self._known(future) if future else None
-        fans = [model.forecast(state[None], known)[0] if direct is None or future else direct]
-        while len(fans) * spec.horizon < horizon:
+        rows = self.loaded.encoding.rows_ahead(known, horizon)
+        medians, state, last = [direct], self.state, int(self.head["last"])
+        for begin in range(0, horizon - spec.horizon, spec.horizon):
             instants = []
             for _ in range(spec.horizon):
                 last = entries.time_after(grid, last)
                 instants.append(last)
-            state, _ = model.fold(state, fans[-1][:, median].copy(), entries.context(self.loaded, grid, instants))
-            fans.append(model.forecast(state[None])[0])
-        return np.concatenate(fans)[:horizon]
+            context = np.concatenate(
+                [entries.calendar(grid, instants), rows[begin : begin + spec.horizon]], axis=1
+            )
+            state, _ = model.fold(state, medians[-1], context)
+            medians.append(model.forecast(state[None])[0, :, len(spec.quantiles) // 2])
+        return np.concatenate(medians)[:horizon]
 
     def _known(self, future: Sequence[Covariates]) -> NDArray[np.float64]:
-        """(1, H, N) covariates known in advance. Raises InvalidRequest: the model does not know some of them."""
+        """(n, N) covariates known in advance, of as many steps as the model forecasts at least.
+
+        Raises:
+            InvalidRequest: the model does not know some of them, or does not reach so far.
+        """
         encoding = self.loaded.encoding
+        steps = max(len(future), encoding.horizon)
         try:
-            given = given_of(self.label.model, encoding, None, future)
+            given = given_of(self.label.model, encoding, None, future, horizons=CONTINUED)
         except InvalidRequest as refused:
             raise InvalidRequest(refused.errors, at=self.standing) from None
-        numbers = np.array([given.get(place, np.nan) for place in range(encoding.observed, encoding.numbers)])
-        return encoding.by_step(numbers[None])
+        numbers = np.full(steps * encoding.known, np.nan)
+        for place, number in given.items():
+            numbers[place - encoding.observed] = number
+        return numbers.reshape(steps, encoding.known)
 
     def _columns(self, levels: Sequence[int]) -> list[int]:
         """Where the quantiles of the levels stand among the model's."""

@@ -40,6 +40,21 @@ def test_a_row_has_values_in_widths_from_the_centre_and_flags_and_zeros_where_no
     assert not encoding.rows(np.full((3, 7), np.nan)).any()
 
 
+@pytest.mark.parametrize("taken", [TAKEN, SHAPES["past"].covariates, SHAPES["known"].covariates, Covariates()])
+@pytest.mark.parametrize("told", [0, 3, 9])
+def test_rows_of_the_steps_ahead_have_what_is_known_in_advance_of_them_and_of_those_after(
+    taken: Covariates, told: int
+) -> None:
+    encoding, steps = Encoding(taken, 2), 5
+    known = np.random.default_rng(4).standard_normal((told, encoding.known))
+    known[::2, :1] = np.nan
+    ahead = np.full((steps + encoding.horizon, encoding.known), np.nan)
+    ahead[:told] = known[: len(ahead)]
+    past = np.full(encoding.observed - encoding.known, np.nan)
+    numbers = [np.concatenate([past, ahead[step : step + 1 + encoding.horizon].flatten()]) for step in range(steps)]
+    assert np.array_equal(encoding.rows_ahead(encoding.step_ahead(known), steps), encoding.rows(np.array(numbers)))
+
+
 def test_static_covariates_are_kept_in_their_own_units() -> None:
     encoding = Encoding(TAKEN, 2)
     assert encoding.of_session({"area": 2252.7}).tolist() == [2252.7, 1.0]

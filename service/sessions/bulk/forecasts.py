@@ -21,6 +21,8 @@ from service.wire.session_problems import SessionNotFound
 SESSIONS_AT_ONCE = 256
 COLUMN = re.compile(r"^/future/[0-9]+/")
 """What the pointer to a covariate of a step ahead begins with."""
+TIMES = pointer("ds")
+"""The column that says which steps a future frame asks for."""
 
 
 class Forecasting:
@@ -44,8 +46,8 @@ class Forecasting:
         """The forecast of each session, so many steps ahead, or why there is none.
 
         Args:
-            futures: of each session, covariates known in advance, nearest first; those that are kept where there are
-                none.
+            futures: of each session of a future frame, covariates known in advance, nearest first; those that are kept
+                where there are none.
         Raises:
             StoreUnavailable: the store did not answer.
         """
@@ -54,7 +56,7 @@ class Forecasting:
         direct = _direct(found, horizons)
         await self._between()
         return [
-            _foreseen_or_refused(session, view, horizon, levels, direct.get(row), futures[row] if futures else ())
+            _foreseen_or_refused(session, view, horizon, levels, direct.get(row), futures[row] if futures else None)
             for row, (session, view, horizon) in enumerate(zip(sessions, found, horizons, strict=True))
         ]
 
@@ -111,7 +113,7 @@ class Frame:
             is_next = observation.step is None and _names(grid, observation.timestamp, instant)
         if not is_next:
             detail = f"must be {expected}, step {ahead} after the last observation: a frame begins with the next step"
-            raise InvalidRequest([Fault(detail, pointer("ds"))], at=standing)
+            raise InvalidRequest([Fault(detail, TIMES)], at=standing)
 
 
 def _names(grid: Grid, text: str | None, instant: int) -> bool:
@@ -141,7 +143,7 @@ def _foreseen_or_refused(
     horizon: int,
     levels: Sequence[int],
     direct: NDArray[np.float64] | None,
-    future: Sequence[Covariates],
+    future: Sequence[Covariates] | None,
 ) -> Foreseen:
     if view is None:
         return Foreseen(session, SessionNotFound(session))
@@ -150,13 +152,27 @@ def _foreseen_or_refused(
     if not isinstance(view, View):
         return Foreseen(session, view.refused)
     try:
-        quantiles = view.quantiles(horizon, levels, direct, future)
-    except InvalidRequest as refused:  # rows of a table name their columns
-        faults = [fault._replace(pointer=COLUMN.sub("/", fault.pointer or "")) for fault in refused.errors]
+        quantiles = view.quantiles(horizon, levels, direct, future or ())
+    except InvalidRequest as refused:  # which names parameters of a single forecast
+        faults = [_of_object(fault) if future is None else _of_frame(fault) for fault in refused.errors]
         return Foreseen(session, InvalidRequest(faults, at=refused.at))
     except ServiceError as refused:
         return Foreseen(session, refused)
     return foreseen(view, quantiles, levels)
+
+
+def _of_object(fault: Fault) -> Fault:
+    """A fault of a member of a JSON object."""
+    return Fault(fault.detail, pointer(fault.parameter or ""))
+
+
+def _of_frame(fault: Fault) -> Fault:
+    """A fault of a column of a future frame, whose number of rows is the horizon; levels are asked for in its query."""
+    if fault.parameter == "horizon":
+        return Fault(f"the rows of a session {fault.detail}", TIMES)
+    if fault.pointer == pointer("future"):
+        return Fault(fault.detail, TIMES)
+    return fault._replace(pointer=COLUMN.sub("/", fault.pointer)) if fault.pointer else fault
 
 
 def foreseen(view: View, quantiles: NDArray[np.float64], levels: Sequence[int]) -> Foreseen:

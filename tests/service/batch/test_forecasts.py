@@ -80,6 +80,14 @@ def test_a_level_that_the_model_does_not_have_is_each_sessions_refusal(
     assert [one["status"] for one in ask(api, {"sessions": sessions, "levels": [98]})] == [422] * 4
 
 
+@pytest.mark.parametrize(("asked", "where"), [({"horizon": 141}, "/horizon"), ({"levels": [98]}, "/levels")])
+def test_what_no_session_can_be_asked_points_into_the_body(
+    api: httpx2.Client, sessions: list[str], asked: Json, where: str
+) -> None:
+    [refused, _] = ask(api, {"sessions": sessions[:2], **asked})
+    assert [fault["pointer"] for fault in refused["problem"]["errors"]] == [where]
+
+
 def frame(sessions: list[str], horizon: int) -> list[Json]:
     """The steps after those of `sessions`, one day of all sessions after the other."""
     return [
@@ -111,6 +119,14 @@ def test_sessions_of_a_future_frame_may_ask_for_steps_of_their_own_number(
     found = ask_frame(api, lines(rows), LINES, JSON, "?levels=50")
     assert [len(one["forecast"]["forecasts"]) for one in found] == [3, 20, 1]
     assert list(found[0]["forecast"]["forecasts"][0]["quantiles"]) == ["0.25", "0.5", "0.75"]
+
+
+def test_more_rows_than_the_model_reaches_are_a_fault_of_their_times(api: httpx2.Client, sessions: list[str]) -> None:
+    found = ask_frame(api, lines([*frame(sessions[:1], 141), *frame(sessions[1:2], 140)]), LINES, JSON)
+    assert [one["status"] for one in found] == [422, 200]
+    assert found[0]["problem"]["errors"] == [{"pointer": "/ds", "detail": "the rows of a session must be 1 to 140"}]
+    [unknown] = ask_frame(api, lines(frame(sessions[:1], 2)), LINES, JSON, "?levels=98")
+    assert unknown["problem"]["errors"][0]["parameter"] == "levels"
 
 
 @pytest.mark.parametrize(
