@@ -63,7 +63,7 @@ class Forecast(Answer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Forecasts(Answer, Tabular):
-    """Forecasts of the steps that follow; those after `direct_horizon` continue from the medians, uncalibrated."""
+    """Forecasts of the steps that follow; those after `direct_horizon` are continued: wider, and not calibrated."""
 
     session: str
     model: str

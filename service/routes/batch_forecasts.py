@@ -37,7 +37,8 @@ logger = logging.getLogger(__name__)
 async def post_forecasts_batch(request: Request, core: CoreDep) -> Response:
     """Forecasts of many sessions, as JSON, or as a table by Accept. Nothing is committed.
 
-    Which ones says a JSON object, or a future frame: table rows, a row for each session and step to forecast.
+    Which ones says a JSON object, or a future frame: table rows, a row for each session and step to forecast. It may be
+    as long as forecasts reach, and know the covariates of all its steps.
     """
     given = given_headers(request.scope["headers"])
     sent = media.declared(text(given, b"content-type"))

@@ -39,7 +39,10 @@ class ForecastQuery(BaseModel):
 async def get_forecast(
     session: SessionDep, request: Request, query: Annotated[ForecastQuery, Query()], core: CoreDep
 ) -> Response:
-    """The forecast of the next steps, as JSON or, by Accept, as a table. Quantiles of several must not be summed."""
+    """The forecast of the next steps, as JSON or, by Accept, as a table. Quantiles of several must not be summed.
+
+    It reaches ten times the model's horizon; what is beyond that is continued, with intervals that widen further.
+    """
     levels = levels_of(query.levels)
     media = accepted_media(request)
     view = await core.views.one(session)

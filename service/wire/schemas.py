@@ -116,12 +116,16 @@ class Rewind(Request):
 
 
 class WhatIf(Request):
-    """Steps to forecast, and what is assumed to be known of them: covariates, nearest first."""
+    """Steps to forecast, and what is assumed to be known of them: covariates, nearest first.
+
+    `future` may be ten times as long as the model's horizon, which is how far forecasts reach.
+    """
 
     horizon: Annotated[Whole, Field(ge=1, le=HISTORY_LIMIT)] | None = None
     """Steps ahead; as many as `future` has, else 1."""
     levels: Annotated[list[Whole], Field(max_length=50)] = [80, 95]
     future: list[Covariates] = []
+    """Without any, what the last observation knew."""
 
     @property
     def steps(self) -> int:
@@ -308,7 +312,9 @@ class ObservationList(BaseModel):
 
 
 class Forecasts(BaseModel):
-    """Points after `direct_horizon` are continued from the medians and are not calibrated."""
+    """Points up to `direct_horizon` are the model's own. Later ones are continued and not calibrated: their medians are
+    those that follow where the medians before them are observed, their intervals widen further as the model's own do.
+    """
 
     session: str
     model: str

@@ -39,6 +39,6 @@ class Status(BaseModel):
     models: list[str]
     queue: QueueStatus
     limits: dict[str, float | None]
-    """What requests may ask for, and what holds where they do not say; names end with their unit. A `future` takes at
-    most the model's horizon.
+    """What requests may ask for, and what holds where they do not say; names end with their unit. The `future` of
+    an observation takes at most the model's horizon, that of a forecast `horizons_continued` times as much.
     """
