@@ -29,6 +29,7 @@ class MixtureConfig:
         oldest: steps after which the network takes a session for no older, as it was trained on none; 0 = no limit.
         drift: whether a session notices that its errors are no longer what they were.
         trust: whether sessions learn how much of a forecast is the network's and how much the plain mixture's.
+        last_known: whether intervals grow while values are missing, and errors are compared with the last known value.
         state: the type of hidden and cell states: in float16 they are rounded at each step, and take half the bytes.
         covariates: that the model takes beside a series' values.
     """
@@ -48,6 +49,7 @@ class MixtureConfig:
     oldest: int = 0
     drift: bool = False
     trust: bool = False
+    last_known: bool = False
     covariates: Covariates = NO_COVARIATES
 
     def __post_init__(self) -> None:
@@ -78,4 +80,14 @@ class MixtureConfig:
         """What the session remembers outside of the network."""
         reach, shown = self.horizon if self.far else 0, self.shown or self.season
         beside = 2 * (len(self.covariates.names) + len(self.covariates.known))
-        return MemoryConfig(self.season, self.longer, self.kept, shown, self.trends, reach, beside, self.oldest)
+        return MemoryConfig(
+            season=self.season,
+            longer=self.longer,
+            kept=self.kept,
+            shown=shown,
+            trends=self.trends,
+            reach=reach,
+            beside=beside,
+            oldest=self.oldest,
+            last_known=self.last_known,
+        )

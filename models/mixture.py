@@ -23,23 +23,20 @@ from models.layers.calibration import Calibration
 from models.layers.drift import Drift
 from models.layers.lstm import Recur, Recurrence
 from models.layers.memory import Memory
-from models.layers.origin import Origin
+from models.layers.origin import Origin, turned
 from models.layers.quantiles import FanWeights, MixtureHead, NextWeights
 from models.layers.scale import scale_of
 from models.layers.scores import RunningScores
 from models.layers.trust import RIVALS, Trust
-from models.layers.window import Window
+from models.layers.window import Window, fold_window
 from models.layout import Field
+from models.spread import widened
 
 __all__ = ["QUANTILES", "STATE_DTYPES", "Mixture", "MixtureConfig"]
 
 Recurrent = TypeVar("Recurrent")
 Past = Mapping[str, Tensor]
 """The state outside of the recurrence, by block."""
-
-ROUNDING = 2.0**-20
-"""Relative, of what is weighed in float32: sixteen roundings of a number, one after another."""
-
 
 @dataclass(frozen=True, slots=True)
 class StepWeights:
@@ -66,13 +63,9 @@ class Mixture(nn.Module):
             hidden=config.hidden,
             rivals=config.trust,
         )
-        self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds)
-        issued = Field("issued", "<f8", (len(config.quantiles),))
-        self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
-        self.calibration, self.origin, self.drift, self.trust = None, None, None, None
-        if config.anchors:
-            self.calibration = Calibration(config.quantiles, config.anchors, config.horizon)
-            self.blocks |= {"calibration": self.calibration.fields}
+        self.scores = RunningScores(config.quantiles, self.memory.inputs.kinds, last_known=config.last_known)
+        self.calibration = Calibration(config.quantiles, config.anchors, config.horizon) if config.anchors else None
+        self.origin = None
         if config.far:
             self.origin = Origin(
                 self.memory.columns,
@@ -81,31 +74,33 @@ class Mixture(nn.Module):
                 every=config.horizon,
                 before=self.memory.levels,
             )
-            self.blocks |= {"origin": self.origin.fields}
-            self.blocks |= {"fan": (self.origin.fan,)} if config.anchors[1:] else {}
-        if config.drift:
-            self.drift = Drift(self.memory.settled)
-            self.blocks |= {"drift": self.drift.fields}
-        if config.trust:
-            self.trust = Trust()
-            self.blocks |= {"trust": self.trust.fields}
+        self.drift = Drift(self.memory.settled) if config.drift else None
+        self.trust = Trust() if config.trust else None
         self.beside = Beside(config.covariates, config.horizon)
-        self.blocks |= self.beside.blocks
-        self.blocks |= {"recurrent": self.recurrence.fields}
+        issued = Field("issued", "<f8", (len(config.quantiles),))
+        self.blocks = {"memory": self.memory.fields, "issued": (issued,), "scores": self.scores.fields}
+        for name, part in self._parts():
+            self.blocks[name] = part.fields
+            if isinstance(part, Origin) and part.anchors:
+                self.blocks["fan"] = (part.fan,)
+        self.blocks |= {**self.beside.blocks, "recurrent": self.recurrence.fields}
         self.fields = tuple(field for block in self.blocks.values() for field in block)
 
     def initial_state(self, batch: int, static: Tensor | None = None) -> State:
         """The state of `batch` sessions that have seen nothing: zeros, but for known static covariates (B, 2 S)."""
         issued = torch.zeros(batch, len(self.config.quantiles), dtype=torch.float64)
-        parts = (self.calibration, self.origin, self.drift, self.trust)
-        named = zip(("calibration", "origin", "drift", "trust"), parts, strict=True)
-        initial = {name: part.initial_state(batch) for name, part in named if part is not None}
+        initial = {name: part.initial_state(batch) for name, part in self._parts()}
         initial |= {"memory": self.memory.initial_state(batch), "scores": self.scores.initial_state(batch)}
         for field in self.blocks.get("fan", ()):
             initial["fan"] = torch.zeros(batch, field.width, dtype=torch.float64)
         initial |= {"issued": issued, "recurrent": self.recurrence.initial_state(batch)}
         initial |= self.beside.initial_state(batch, static)
         return {name: initial[name] for name in self.blocks}
+
+    def _parts(self) -> list[tuple[str, Calibration | Origin | Drift | Trust]]:
+        """Those that a model may lack, as they stand in a state, by the names of their blocks."""
+        named = {"calibration": self.calibration, "origin": self.origin, "drift": self.drift, "trust": self.trust}
+        return [(name, part) for name, part in named.items() if part is not None]
 
     def arrays(self, state: State) -> dict[str, Tensor]:
         """The state as the named arrays of its layout, each (B, *shape)."""
@@ -136,7 +131,10 @@ class Mixture(nn.Module):
             return self.recurrence.recur(embedded, state["recurrent"], started)
 
         new, recurrent = self.fold(values.unsqueeze(1), context, state, self.step_weights(), recur)
-        return new["issued"], self._renewed({**state, **new, "recurrent": recurrent})
+        state = self._renewed({**state, **new, "recurrent": recurrent})
+        if self.config.last_known and values.isnan().any():
+            state = self._reissued(state)
+        return state["issued"], state
 
     def step_weights(self) -> StepWeights:
         """What `fold` computes with, of the parameters as they are."""
@@ -154,7 +152,7 @@ class Mixture(nn.Module):
         missing = unknown.double()
         median = issued[:, self.scores.median : self.scores.median + 1]
         value = torch.where(unknown, median, value)
-        new, expected = self._from_origin(past)
+        new, expected = turned(self.origin, past)
         step = self.memory.step(value, missing, row, expected)
         new["memory"] = step.row
         sight = self.memory.look(step)
@@ -190,29 +188,46 @@ class Mixture(nn.Module):
         medians, quantiles = issued.tensor_split([RIVALS], dim=1)
         return {"issued": quantiles, "trust": torch.cat([medians, errors], dim=1)}
 
-    def _from_origin(self, past: Past) -> tuple[State, Tensor | None]:
-        """The block of the origin one step on, and what it adds to what the memory expects; nothing without one."""
-        if self.origin is None:
-            return {}, None
-        new, expected = self.origin.step(past["origin"])
-        return {"origin": new}, expected
-
     def _judged(self, value: Tensor, scored: Tensor, sizes: Tensor, past: Past, new: State) -> State:
         """Scores and calibration after values (B, 1); `sizes` (B, N) are those of the memory's errors."""
-        if self.calibration is None or self.origin is None:
-            return {"scores": self.scores.step(value - past["issued"], sizes, scored, past["scores"])}
-        expected = torch.cat([past[name] for name in ("issued", "fan") if name in past], dim=1)
-        errors, clock = value - expected, self.origin.clock(new["origin"])
-        calibration = self.calibration.step(errors, scored, clock, past["calibration"])
-        scores = self.scores.step(errors[:, : self.calibration.count], sizes, scored, past["scores"])
-        return {"scores": scores, "calibration": calibration}
+        blocks = [past[name] for name in ("issued", "fan") if name in past]
+        if self.config.last_known:
+            blocks = [past["memory"][:, self.memory.columns.known][:, :1], *blocks]
+        errors = value - torch.cat(blocks, dim=1)
+        judged = {"scores": self.scores.step(errors[:, : self.scores.count], sizes, scored, past["scores"])}
+        if self.calibration is not None and self.origin is not None:
+            clock, errors = self.origin.clock(new["origin"]), errors[:, self.scores.count - self.calibration.count :]
+            judged["calibration"] = self.calibration.step(errors, scored, clock, past["calibration"])
+        return judged
 
     def forecast(self, state: State, covariates: Tensor | None = None) -> Tensor:
         """The fan: (B, H, Q) float64 from the state alone; its first step is what `step` issued.
 
         A row (B, W) of covariates in the place of the state's may know something else of the steps ahead.
         """
-        return self.forecast_of(state, self.recurrence.top(state["recurrent"]), covariates)
+        fan = self.forecast_of(state, self.recurrence.top(state["recurrent"]), covariates)
+        wide = self._widened(fan, state["memory"])
+        same = (fan[:, :1] == state["issued"].unsqueeze(1)).all(dim=2, keepdim=True)
+        return torch.cat([torch.where(same, fan[:, :1], wide[:, :1]), wide[:, 1:]], dim=1)
+
+    def _widened(self, fan: Tensor, memory: Tensor) -> Tensor:
+        """The fan (B, H, Q) with intervals of so long after the last known value; those that grow have no gradient."""
+        columns = self.memory.columns
+        if not self.config.last_known:
+            return fan
+        ago = memory[:, columns.seen.start] - memory[:, columns.known.stop - 1]
+        rows = ago.nonzero()[:, 0]
+        wide = widened(fan[rows].detach().numpy(), ago[rows].numpy(), self.config.season)
+        return fan.index_copy(0, rows, torch.from_numpy(wide))
+
+    def _reissued(self, state: State) -> State:
+        """The state with what was issued, and is kept, of a fan that is wider than that of the step."""
+        fan = self._widened(self.forecast_of(state, self.recurrence.top(state["recurrent"])), state["memory"])
+        state = {**state, "issued": fan[:, 0]}
+        if self.origin is not None and "fan" in state:
+            later = fan[:, [anchor - 1 for anchor in self.origin.anchors]].flatten(1)
+            state["fan"] = torch.where(self.origin.clock(state["origin"]) == 1.0, later, state["fan"])
+        return state
 
     def forecast_of(self, past: Past, hidden: Tensor, covariates: Tensor | None = None) -> Tensor:
         """The fan, of the parts of a state that it needs."""
@@ -226,15 +241,6 @@ class Mixture(nn.Module):
         if covariates is not None:
             issued = torch.where(self.beside.same_next(covariates, past), issued, fan[:, 0] * started)
         return torch.cat([issued.unsqueeze(1), later], dim=1)
-
-    def resolution(self, memory: Tensor) -> Tensor:
-        """(..., 1): how far what is forecast from memories (..., M) depends on the rounding of float32.
-
-        What is forecast is the last value and, in it, a distance; an expert may stand many scales away from that value:
-        at a spike, and long after it, when its place in the season is remembered and the scale has become small.
-        """
-        gaps = memory.matmul(self.head.gaps.flatten(1))
-        return ROUNDING * gaps.abs().amax(dim=-1, keepdim=True)
 
     def anchor_weights(self) -> FanWeights | None:
         """What `origin_of` computes with, of the parameters as they are; None where no fan is kept."""
@@ -290,25 +296,12 @@ class Mixture(nn.Module):
         Returns:
             The window as the network sees it, and the memory after it.
         """
-        batch, length = values.shape
         if places is None:
-            places = torch.arange(length).expand(batch, length)
-        row, past = state["memory"], state
-        memory = row.new_empty(*places.shape, row.shape[1])
-        counts = torch.bincount(places.flatten(), minlength=length).tolist()
-        asked = torch.split(places.flatten().argsort(stable=True), counts)
-        inputs = []
+            places = torch.arange(values.shape[1]).expand(len(values), -1)
         with torch.no_grad():
-            for value, flag, where in zip(values.unbind(1), known.unbind(1), asked, strict=True):
-                past, expected = self._from_origin(past)
-                step = self.memory.step(value.unsqueeze(1), 1.0 - flag.unsqueeze(1), row, expected)
-                sight, row = self.memory.look(step), step.row
-                inputs.append(torch.cat([sight.compressed, sight.logs, step.flags], dim=1))
-                memory.flatten(0, 1)[where] = row[where // places.shape[1]]
-                if self.origin is not None:
-                    due = self.origin.due(row[:, self.memory.columns.seen]).unsqueeze(1)
-                    past = {"origin": torch.where(due, self.origin.renewed(row), past["origin"])}
-        return Window(memory, torch.cat([torch.stack(inputs, dim=1), self.beside.known(context, state)], dim=2)), row
+            window, row = fold_window(self.memory, self.origin, values, known, state, places)
+        inputs = torch.cat([window.inputs, self.beside.known(context, state)], dim=2)
+        return Window(window.memory, inputs), row
 
     def fan(
         self,
@@ -374,8 +367,8 @@ class Mixture(nn.Module):
             alike = self.head.fan(window.memory, hidden, logs, scale, weights)
         for t in range(values.shape[1]):
             past, row, value, judged = new, window.memory[:, t], values[:, t : t + 1], scored[:, t : t + 1]
-            turned, _ = self._from_origin(past)
-            new = {**past, **turned, **self.beside.kept(context[:, t])}
+            moved, _ = turned(self.origin, past)
+            new = {**past, **moved, **self.beside.kept(context[:, t]), "memory": row}
             new |= self._judged(value, judged, changes[:, t : t + 1].expand(-1, self.memory.inputs.kinds), past, new)
             stretches = None if self.calibration is None else self.calibration.fan_stretches(new["calibration"])
             errors, pull = self._rivals_judged(value, judged, scale[:, t], past)
@@ -386,7 +379,9 @@ class Mixture(nn.Module):
                 fan = alike[:, t]
             fan = fan * started[:, t].unsqueeze(2)
             new |= self._issued(fan[:, 0].detach(), errors)
-            fans.append(fan[..., -len(self.config.quantiles) :])
+            fan = fan[..., -len(self.config.quantiles) :]
+            fans.append(self._widened(fan, row))
+            new["issued"] = fans[t][:, 0].detach()
             if self.origin is not None:
                 later = [anchor - 1 for anchor in self.origin.anchors]
                 renewed = {"origin": self.origin.renewed(row), "fan": fans[t][:, later].detach().flatten(1)}

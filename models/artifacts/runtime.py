@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from models.covariates import Covariates, Encoding
 from models.layout import StateLayout
+from models.spread import widened
 
 Bytes = npt.NDArray[np.uint8]
 Doubles = npt.NDArray[np.float64]
@@ -100,6 +101,8 @@ class Model:
         self._origin = _session(folder / "origin.onnx") if "origin.clock" in spec.layout.offsets else None
         self._given_origin, self._made_origin = _places(self._origin, names) if self._origin else ([], [])
         self._clock = self._place("origin.clock") if self._origin else self._seen
+        self._known = self._place("known") if "known" in spec.layout.offsets else None
+        self._kept = self._place("origin.fan") if "origin.fan" in spec.layout.offsets else None
         self.raises_alarms = "drift.alarm" in spec.layout.offsets
         """Whether its sessions notice drift."""
 
@@ -171,13 +174,16 @@ class Model:
                 known at the last observation.
         """
         blocks = self._split(states)
-        shown = {self._given[k]: blocks[k] for k in self._shown}
-        if self.encoding.known:
-            row = blocks[self._given.index("covariates")]
-            if future is not None:
-                row = np.concatenate([row[:, : self.encoding.now], self.encoding.future(future)], axis=1)
-            shown["asked"] = row
-        fan: Doubles = self._forecast.run(None, shown)[0]
+        fan = self._fan(blocks, future)
+        if self._known is None:
+            return fan
+        ago = self._ago(blocks, self._known)
+        rows = ago.nonzero()[0]
+        if len(rows):
+            issued = _taken(blocks, self._issued)[rows]
+            same = (fan[rows, 0] == issued).all(axis=1)
+            fan[rows] = widened(fan[rows], ago[rows], self.spec.season)
+            fan[rows[same], 0] = issued[same]
         return fan
 
     def issued(self, states: Bytes) -> Doubles:
@@ -212,6 +218,8 @@ class Model:
             new[k] = block
         if self._origin is not None:
             self._renew(self._origin, new)
+        if self._known is not None and np.isnan(values).any():
+            self._widen(self._known, new)
         return new
 
     def _renew(self, origin: ort.InferenceSession, blocks: _Arrays) -> None:
@@ -226,6 +234,35 @@ class Model:
                 if k not in self._made:  # it may still be what the step was given
                     blocks[k] = blocks[k].copy()
                 blocks[k][due] = block
+
+    def _widen(self, known: _Place, blocks: _Arrays) -> None:
+        """Issue, and keep, the intervals of so long after the last known value where that is not the last one."""
+        ago = self._ago(blocks, known)
+        rows = ago.nonzero()[0]
+        if len(rows):
+            these = [block.take(rows, axis=-2) for block in blocks]
+            fan = widened(self._fan(these), ago[rows], self.spec.season)
+            _taken(blocks, self._issued)[rows] = fan[:, 0]
+            if self._kept is not None:
+                begun = (_taken(these, self._clock)[:, 0] == 1.0).nonzero()[0]
+                later = fan[:, [anchor - 1 for anchor in self.spec.architecture["anchors"][1:]]]
+                _taken(blocks, self._kept)[rows[begun]] = later.reshape(len(fan), -1)[begun]
+
+    def _ago(self, blocks: _Arrays, known: _Place) -> Doubles:
+        """(B,): steps since the last known value; 0 before the first."""
+        ago: Doubles = _taken(blocks, self._seen)[:, 0] - _taken(blocks, known)[:, 1]
+        return ago
+
+    def _fan(self, blocks: _Arrays, future: Doubles | None = None) -> Doubles:
+        """The fan (B, H, Q) as the graph has it, after the last known value; `future` as in `forecast`."""
+        shown = {self._given[k]: blocks[k] for k in self._shown}
+        if self.encoding.known:
+            row = blocks[self._given.index("covariates")]
+            if future is not None:
+                row = np.concatenate([row[:, : self.encoding.now], self.encoding.future(future)], axis=1)
+            shown["asked"] = row
+        fan: Doubles = self._forecast.run(None, shown)[0]
+        return fan
 
     def _place(self, name: str) -> _Place:
         """Where the blocks have the array `name` of the state."""

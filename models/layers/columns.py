@@ -29,6 +29,7 @@ class MemoryConfig:
         reach: steps ahead over which experts' errors are kept beside the one-step ones; 0 = they are not.
         beside: columns of covariates that the network is shown.
         oldest: steps after which the network is shown no more of a session's age; 0 = it is shown all.
+        last_known: whether the last known value is kept, and when it was.
     """
 
     season: int
@@ -39,6 +40,7 @@ class MemoryConfig:
     reach: int = 0
     beside: int = 0
     oldest: int = 0
+    last_known: bool = False
 
     @property
     def experts(self) -> int:
@@ -61,6 +63,7 @@ class Columns:
         error: discounted mean absolute one-step error of each expert.
         far: the same over the steps of the reach; empty without one.
         scale: mean absolute differences, fast and slow, and the largest recent value.
+        known: the last known value, and what `seen` was then; empty where they are not kept.
         seen: observations since the first known value.
         long: the index of each phase of the longer season.
     """
@@ -72,7 +75,7 @@ class Columns:
         shapes: dict[str, tuple[int, ...]] = {"ring": (config.kept * config.season,), "index": (config.season, 2)}
         shapes |= {"smooth": (SHORT_LEVELS + LONG_LEVELS * longer,), "level": (2 + longer,), "expert.error": (experts,)}
         shapes |= {"expert.far": (experts,)} if config.reach else {}
-        shapes |= {"scale": (3,), "seen": (1,)}
+        shapes |= {"scale": (3,)} | ({"known": (2,)} if config.last_known else {}) | {"seen": (1,)}
         shapes |= {"index.long": (config.longer,)} if longer else {}
         self.fields = tuple(Field(name, "<f8", shape) for name, shape in shapes.items())
         starts, self.width = {}, 0
@@ -82,8 +85,9 @@ class Columns:
         self.ring, self.index, self.smooth, self.level = (starts[name] for name in ("ring", "index", "smooth", "level"))
         self.error, self.scale, self.seen = (starts[name] for name in ("expert.error", "scale", "seen"))
         self.far = starts.get("expert.far", slice(self.error.stop, self.error.stop))
+        self.known = starts.get("known", slice(self.scale.stop, self.scale.stop))
         self.long = starts.get("index.long", slice(self.width, self.width))
-        self.means = slice(self.smooth.start, self.scale.stop)
+        self.means = slice(self.smooth.start, self.known.stop)
         """All that moves towards a target at each step, indices aside."""
         self.shown = slice(self.level.stop - 1, self.scale.stop - 1)
         """Slow level, errors, and both mean differences: what the network sees relative to the scale."""

@@ -88,7 +88,7 @@ class Memory(nn.Module):
         far = columns.experts * (self.reach > 0)
         levels = [*long_index_means(config), *level_means(config)]
         moved = [*index_means(config), *levels, *[ERROR_MEAN] * columns.experts, *[far_mean(config)] * far]
-        moved += [*CHANGE_MEANS, Mean(1.0)]
+        moved += [*CHANGE_MEANS, Mean(1.0), *[Mean(1.0, skips=True)] * (columns.known.stop - columns.known.start)]
         self.levels = len(levels)
         warm = WARM_SEASONS * config.season
         self.settled = max(warm, *(mean.settled for mean in moved))
@@ -133,7 +133,8 @@ class Memory(nn.Module):
         errors = torch.where(seen > 1.0, errors, 0.1 * value.abs())
         peak = torch.maximum(value.abs(), PEAK_DECAY * row[:, columns.scale.stop - 1 : columns.scale.stop])
         sizes = errors.abs()
-        targets = torch.cat([ring.matmul(self.deviation), plain, sizes, peak], dim=1)
+        latest = [value, seen] if columns.config.last_known else []
+        targets = torch.cat([ring.matmul(self.deviation), plain, sizes, peak, *latest], dim=1)
         means = torch.cat([row[:, part] for part in self.moving], dim=1)
         moved = means + self.rates.index_select(0, place) * (targets - means)
         index, long, others = moved.tensor_split([2, 2 + self.longer], dim=1)

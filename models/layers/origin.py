@@ -8,7 +8,7 @@ over all steps ahead from 1 to `horizon`, and each anchor learns once in that ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -81,3 +81,11 @@ class Origin(nn.Module):
     def renewed(self, row: Tensor) -> Tensor:
         """The state (B, width) of an origin at memories (B, M)."""
         return torch.addmm(self.begun, row, self.levels)
+
+
+def turned(origin: Origin | None, past: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor | None]:
+    """The block of the origin one step on, and what it adds to what the memory expects; nothing without one."""
+    if origin is None:
+        return {}, None
+    new, expected = origin.step(past["origin"])
+    return {"origin": new}, expected

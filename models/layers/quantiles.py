@@ -21,6 +21,10 @@ FAR_POWER = ((8.0, 0.0), (1.0, 7.0))
 """The same where errors are kept further ahead, too: of the one-step errors, then of those."""
 
 
+ROUNDING = 2.0**-20
+"""Relative, of what is weighed in float32: sixteen roundings of a number, one after another."""
+
+
 @dataclass(frozen=True, slots=True)
 class NextWeights:
     """The head's weights for the next step alone, as matrices for the inputs about experts or what follows from them.
@@ -185,6 +189,15 @@ class MixtureHead(nn.Module):
         pull = None if pull is None else pull.unsqueeze(-2)
         units = self._units(gate + prior, others, gaps, stretch, plain, pull)
         return units * scale.unsqueeze(-1) + row[..., self.last].unsqueeze(-1)
+
+    def resolution(self, memory: Tensor) -> Tensor:
+        """(..., 1): how far what is forecast from memories (..., M) depends on the rounding of float32.
+
+        What is forecast is the last value and, in it, a distance; an expert may stand many scales away from that value:
+        at a spike, and long after it, when its place in the season is remembered and the scale has become small.
+        """
+        gaps = memory.matmul(self.gaps.flatten(1))
+        return ROUNDING * gaps.abs().amax(dim=-1, keepdim=True)
 
     def _compressed(self, ratios: Tensor) -> Tensor:
         """Inverse hyperbolic sines (..., n K) in whole fours."""

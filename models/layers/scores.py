@@ -22,19 +22,22 @@ class RunningScores(nn.Module):
 
     Args:
         errors: how many of the memory's errors there are.
+        last_known: whether errors of the last known value come with them; else the memory's last change is taken, which
+            is the same where no value is missing.
     """
 
     levels: Tensor
     edges: Tensor
     products: Tensor
 
-    def __init__(self, quantiles: Sequence[float], errors: int) -> None:
+    def __init__(self, quantiles: Sequence[float], errors: int, *, last_known: bool = False) -> None:
         super().__init__()
+        self.count = len(quantiles) + last_known
         self.median = len(quantiles) // 2
         self.fields = tuple(Field(name, "<f8", (len(SCORES),)) for name in ("scores.all", "scores.recent"))
         self.register_buffer("levels", torch.tensor(quantiles, dtype=torch.float64), persistent=False)
-        self.register_buffer("edges", _edges(quantiles), persistent=False)
-        self.register_buffer("products", _products(quantiles, errors), persistent=False)
+        self.register_buffer("edges", _edges(quantiles, last_known), persistent=False)
+        self.register_buffer("products", _products(quantiles, errors, last_known), persistent=False)
 
     def initial_state(self, batch: int) -> Tensor:
         """Zeros (B, 12): over all steps, then over the recent ones."""
@@ -42,6 +45,8 @@ class RunningScores(nn.Module):
 
     def step(self, error: Tensor, sizes: Tensor, scored: Tensor, sums: Tensor) -> Tensor:
         """Fold the scores of errors (B, Q), actual minus the quantiles issued for it; the new sums (B, 12).
+
+        With the last known value, errors are (B, 1 + Q), those of repeating it first.
 
         Args:
             sizes: (B, K + 2) of the memory's errors, the last one |actual - last value|.
@@ -52,19 +57,21 @@ class RunningScores(nn.Module):
         return sums + scored * row.matmul(self.products)
 
 
-def _edges(quantiles: Sequence[float]) -> Tensor:
-    """(Q,): a value is beyond a quantile if its error is at or above this: at a lower quantile, above an upper one.
+def _edges(quantiles: Sequence[float], last_known: bool) -> Tensor:
+    """(Q,) or (1 + Q,): a value is beyond a quantile if its error is at or above this, at an upper one only above.
 
     It is always beyond the median, which counts the steps.
     """
     zero = torch.zeros((), dtype=torch.float64)
     edges = [zero if q < 0.5 else zero.nextafter(zero + 1.0) for q in quantiles]
     edges[len(quantiles) // 2] = torch.tensor(-inf, dtype=torch.float64)
-    return torch.stack(edges)
+    return torch.stack([*[torch.full_like(zero, inf)] * last_known, *edges])
 
 
-def _products(quantiles: Sequence[float], errors: int) -> Tensor:
+def _products(quantiles: Sequence[float], errors: int, last_known: bool) -> Tensor:
     """(3 Q + K + 2 + 12, 12): what gives the sums' changes of errors, their sizes, quantiles passed, and the sums.
+
+    With the last known value there are 3 rows more, one before each of the first three parts.
 
     A product with a constant, because the runtime's mean over a row gives other bits at other batch sizes. The pinball
     loss (Koenker and Bassett 1978) of an error e at level q, max(q e, (q - 1) e), is (q - 1/2) e + |e| / 2. A value is
@@ -80,7 +87,11 @@ def _products(quantiles: Sequence[float], errors: int) -> Tensor:
     for name, lo, hi in (("covered_80", 0.1, 0.9), ("covered_95", 0.025, 0.975)):
         beyond[quantiles.index(lo), score[name]] = 1.0
         beyond[quantiles.index(hi), score[name]] = -1.0
-    memory[-1, score["naive_error"]] = 1.0
+    if last_known:
+        nothing = torch.zeros(1, len(SCORES), dtype=torch.float64)
+        error, size, beyond = (torch.cat([nothing, part]) for part in (error, size, beyond))
+    naive = size[0] if last_known else memory[-1]
+    naive[score["naive_error"]] = 1.0
     scores = torch.cat([error, size, beyond, memory])
     decay = torch.zeros(SUMS, SUMS, dtype=torch.float64)
     decay[len(SCORES) :, len(SCORES) :] = -RECENT_RATE * torch.eye(len(SCORES), dtype=torch.float64)

@@ -48,7 +48,7 @@ def unroll(
         state: (S,) where the values begin; values: (T,), NaN where missing; calendar: (T, 5).
     Returns:
         `issued` (T, Q), the next step's quantiles after each value; `fan` (H, Q) after the last; after each value
-        `scale` (T,), the session's, and `resolution` (T,), see `Mixture.resolution`.
+        `scale` (T,), the session's, and `resolution` (T,), see `MixtureHead.resolution`.
     """
     import torch
 
@@ -65,7 +65,7 @@ def unroll(
         known = ~given[0].isnan()
         window, _ = module.unroll_memory(torch.where(known, given[0], before), known.double(), given[1], begun)
         scale = scale_of(window.memory[..., module.memory.columns.scale])
-        sizes = {"scale": scale, "resolution": module.resolution(window.memory)}
+        sizes = {"scale": scale, "resolution": module.head.resolution(window.memory)}
     made = {"issued": fan[0, :, 0].numpy(), "fan": fan[0, -1].numpy()}
     return made | {name: size[0, :, 0].numpy() for name, size in sizes.items()}
 

@@ -66,10 +66,10 @@ def difference(given: npt.NDArray[Any], expected: npt.NDArray[Any], scale: npt.N
 
 
 def resolutions(model: Model, module: Mixture, states: Bytes) -> Doubles:
-    """(B, 1): see `Mixture.resolution`."""
+    """(B, 1): see `MixtureHead.resolution`."""
     layout = model.spec.layout
     arrays = {field.name: torch.from_numpy(layout.view(states, field.name).copy()) for field in layout.fields}
-    found: Doubles = module.resolution(module.state_of(arrays)["memory"]).numpy()
+    found: Doubles = module.head.resolution(module.state_of(arrays)["memory"]).numpy()
     return found
 
 
