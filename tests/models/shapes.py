@@ -24,6 +24,6 @@ SHAPES = {
     "without anchors": MixtureConfig(hidden=8, horizon=4, trends=True, far=True),
     "drift alone": MixtureConfig(hidden=8, horizon=4, drift=True),
     "trust alone": MixtureConfig(hidden=8, horizon=4, trust=True),
-    "last known value alone": MixtureConfig(hidden=8, horizon=2, last_known=True),
+    "last known value alone": MixtureConfig(hidden=8, horizon=4, last_known=True),
     "next step only": MixtureConfig(hidden=8, horizon=4, far=True, anchors=(1,)),
 }

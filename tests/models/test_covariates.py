@@ -17,7 +17,15 @@ from tests.models.sessions import TOLERANCE, difference, scales, week_features
 
 TAKEN = Covariates(("rain",), ("promo", "price"), ("area",), (2.0, 0.5, 10.0, 100.0), (1.0, 0.5, 4.0, 50.0))
 CONFIG = MixtureConfig(
-    hidden=8, horizon=4, trends=True, far=True, anchors=(1, 3), drift=True, trust=True, last_known=True, covariates=TAKEN
+    hidden=8,
+    horizon=4,
+    trends=True,
+    far=True,
+    anchors=(1, 3),
+    drift=True,
+    trust=True,
+    last_known=True,
+    covariates=TAKEN,
 )
 SHAPES = {
     "all kinds": CONFIG,

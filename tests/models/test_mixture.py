@@ -18,8 +18,8 @@ STEPS = 60
 MEDIAN = QUANTILES.index(0.5)
 
 
-def small(layers: int = 2) -> Mixture:
-    return random_module(MixtureConfig(hidden=8, layers=layers), seed=layers)
+def small(layers: int = 2, *, last_known: bool = False) -> Mixture:
+    return random_module(MixtureConfig(hidden=8, layers=layers, last_known=last_known), seed=layers)
 
 
 def scale_after(module: Mixture, state: State) -> Tensor:
@@ -114,14 +114,15 @@ def test_untrained_the_spread_is_that_of_a_normal_distribution_of_the_scale() ->
     torch.testing.assert_close(spread, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_running_scores_are_those_of_what_was_issued() -> None:
-    module, (values, calendar) = small(), observed(interrupted_series(STEPS)[1:])
+@pytest.mark.parametrize("last_known", [False, True])
+def test_running_scores_are_those_of_what_was_issued(last_known: bool) -> None:
+    module, (values, calendar) = small(last_known=last_known), observed(interrupted_series(STEPS)[1:])
     with torch.no_grad():
         fan, state = module.unroll(values, calendar, module.initial_state(1))
     issued, actual = fan[0, :-1, 0].numpy(), values[0].numpy()
     stood_in = actual.copy()
     for t in np.flatnonzero(np.isnan(actual)).tolist():
-        stood_in[t] = issued[t - 1, MEDIAN] if t else 0.0
+        stood_in[t] = (stood_in[t - 1] if last_known else issued[t - 1, MEDIAN]) if t else 0.0
     first = int(np.argmin(np.isnan(actual)))
     everything, recent = np.zeros(6), np.zeros(6)
     for t in range(first + 1, STEPS):

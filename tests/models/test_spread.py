@@ -1,0 +1,149 @@
+"""Distances of quantiles beyond what a fan reaches: how they go on, and what issues of it while values are missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.artifacts import artifact
+from models.artifacts.artifact import Description, publish
+from models.artifacts.runtime import Doubles, Model
+from models.mixture import Mixture
+from models.spread import distances, widened
+from tests.models.sessions import regular_series, served, week_features
+from tests.models.shapes import SHAPES
+
+HORIZON, SEASON, QUANTILES = 14, 7, 5
+OUTWARDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+STEPS, GAP = 60, 20
+"""Observations of the sessions under test, of which the last ones are missing."""
+
+
+def fan_of(sizes: Doubles) -> Doubles:
+    """(1, H, 5): distances of these sizes (H,) around medians that go up."""
+    medians: Doubles = 10.0 + np.arange(len(sizes))[:, None] + sizes[:, None] * OUTWARDS
+    return medians[None]
+
+
+def sizes_at(fan: Doubles, ahead: list[int], season: int = SEASON) -> Doubles:
+    """(n,): the distance of the innermost upper quantile at these steps."""
+    size: Doubles = distances(fan, np.array([ahead]), season)[0, :, 3]
+    return size
+
+
+def test_within_the_horizon_distances_are_the_fans_own() -> None:
+    sizes = np.random.default_rng(1).uniform(1.0, 2.0, HORIZON)
+    np.testing.assert_allclose(sizes_at(fan_of(sizes), list(range(1, HORIZON + 1))), sizes, rtol=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 3, 5, 13, HORIZON])
+def test_those_of_a_random_walk_go_on_as_the_square_root(horizon: int) -> None:
+    steps = np.arange(1, 5 * horizon + 1)
+    fan = fan_of(np.sqrt(steps[:horizon]))
+    np.testing.assert_allclose(sizes_at(fan, steps.tolist()), np.sqrt(steps), rtol=1e-12)
+
+
+@pytest.mark.parametrize("horizon", [3, 5, 13, HORIZON])
+def test_those_of_a_stationary_series_stay(horizon: int) -> None:
+    fan = fan_of(np.full(horizon, 3.0))
+    np.testing.assert_allclose(sizes_at(fan, [horizon + 1, 10 * horizon]), [3.0, 3.0], rtol=1e-12)
+
+
+def test_those_that_shrink_do_not_shrink_on() -> None:
+    fan = fan_of(np.linspace(3.0, 1.0, HORIZON))
+    np.testing.assert_allclose(sizes_at(fan, [HORIZON + 7, HORIZON + 70]), [1.0, 1.0], rtol=1e-12)
+
+
+def test_each_phase_of_the_season_keeps_its_own() -> None:
+    weekly = np.tile([1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 4.0], 4)
+    found = sizes_at(fan_of(weekly[:HORIZON]), list(range(1, len(weekly) + 1)))
+    np.testing.assert_allclose(found, weekly, rtol=1e-12)
+
+
+@given(
+    arrays(np.float64, (2, HORIZON, QUANTILES), elements=st.floats(-1e150, 1e150)),
+    arrays(np.int64, (2, 6), elements=st.integers(1, 10_000)),
+    st.sampled_from([1, SEASON, 52]),
+)
+def test_quantiles_never_cross_and_no_series_sees_another(fan: Doubles, ahead: Doubles, season: int) -> None:
+    fan = np.sort(fan, axis=2)
+    both = distances(fan, ahead.astype(np.int64), season)
+    assert np.isfinite(both).all()
+    assert (np.diff(both, axis=2) >= 0.0).all()
+    assert (both[:, :, QUANTILES // 2] == 0.0).all()
+    alone = distances(fan[1:], ahead[1:].astype(np.int64), season)
+    assert np.array_equal(both[1:], alone)
+
+
+@pytest.fixture(scope="module", params=[name for name, shape in SHAPES.items() if shape.last_known])
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixture, Model]:
+    """A model that knows how long ago a value was known, as a module and as what serves."""
+    torch.manual_seed(5)
+    module = Mixture(SHAPES[request.param]).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    description = Description(name="m", version=1, freqs=("D",), warm_up=28, card="Random weights.")
+    return module, artifact.load(publish(module, description, tmp_path_factory.mktemp("models")))
+
+
+def silent(missing: int) -> Doubles:
+    """(B, STEPS) series of which the last ones are missing."""
+    values = regular_series(STEPS)
+    values[:, STEPS - missing :] = np.nan
+    return values
+
+
+def test_what_is_issued_after_missing_values_is_as_uncertain_as_so_many_steps_ahead(
+    both: tuple[Mixture, Model],
+) -> None:
+    module, model = both
+    values, median = silent(GAP), module.scores.median
+    issued, _, states = served(model, values, week_features(len(values), STEPS))
+    arrays = {f.name: torch.from_numpy(model.spec.layout.view(states, f.name).copy()) for f in model.spec.layout.fields}
+    state = module.state_of(arrays)
+    with torch.no_grad():
+        narrow = module.forecast_of(state, module.recurrence.top(state["recurrent"])).numpy()
+    expected = distances(narrow, np.full((len(values), 1), GAP + 1), module.config.season)[:, 0]
+    found = issued[:, -1] - issued[:, -1, median, None]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(values[:, :40]).max())
+    fan = model.forecast(states)
+    assert np.array_equal(fan[:, 0], issued[:, -1])
+    ago = np.full(len(values), float(GAP))
+    np.testing.assert_allclose(fan[:, 1:], widened(narrow, ago, module.config.season)[:, 1:], rtol=1e-4)
+
+
+def test_intervals_are_those_of_one_step_again_once_a_value_is_known(both: tuple[Mixture, Model]) -> None:
+    _, model = both
+    values = regular_series(STEPS)
+    values[:, 30:50] = np.nan
+    _, _, states = served(model, values, week_features(len(values), STEPS))
+    fan = model.forecast(states)
+    assert np.array_equal(fan[:, 0], model.issued(states))
+    assert (model.spec.layout.view(states, "known")[:, 0] == values[:, -1]).all()
+    assert (model.spec.layout.view(states, "known")[:, 1] == model.seen(states)).all()
+
+
+def test_before_the_first_known_value_there_is_nothing_to_widen(both: tuple[Mixture, Model]) -> None:
+    _, model = both
+    values = np.full((1, 5), np.nan)
+    issued, _, states = served(model, values, week_features(1, 5))
+    assert not issued.any()
+    assert not model.forecast(states).any()
+
+
+def test_medians_do_not_depend_on_it(both: tuple[Mixture, Model]) -> None:
+    module, _ = both
+    values = torch.from_numpy(silent(GAP))
+    features = torch.from_numpy(week_features(len(values), STEPS).copy())
+    plain = Mixture(replace(module.config, last_known=False)).eval()
+    plain.load_state_dict(module.state_dict())
+    with torch.no_grad():
+        known, _ = module.unroll(values, features, module.initial_state(len(values)))
+        unknown, _ = plain.unroll(values, features, plain.initial_state(len(values)))
+    median = module.scores.median
+    assert torch.equal(known[..., median], unknown[..., median])
