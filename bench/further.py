@@ -18,7 +18,7 @@ import numpy as np
 from models.artifacts import artifact
 from models.artifacts.runtime import Doubles
 from models.data import Series, read
-from models.widening import window_of
+from models.spread import window_of
 from service.sessions.registry import LoadedModel
 from service.sessions.views import View
 from service.storage.answers import Label

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.widening import continued
+from models.spread import continued
 from service.sessions import drift, entries
 from service.sessions.covariates import given_of
 from service.sessions.places import Places

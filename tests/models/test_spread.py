@@ -1,149 +1,92 @@
-"""Distances of quantiles beyond what a fan reaches: how they go on, and what issues of it while values are missing."""
-
-from dataclasses import replace
+"""Intervals further ahead than a fan: exact for a random walk and for a stationary series, and never crossing."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.artifacts import artifact
-from models.artifacts.artifact import Description, publish
-from models.artifacts.runtime import Doubles, Model
-from models.mixture import Mixture
-from models.spread import distances, widened
-from tests.models.sessions import regular_series, served, week_features
-from tests.models.shapes import SHAPES
+from models.spread import Doubles, continued, distances
 
-HORIZON, SEASON, QUANTILES = 14, 7, 5
-OUTWARDS = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-STEPS, GAP = 60, 20
-"""Observations of the sessions under test, of which the last ones are missing."""
+Z = np.array([-1.96, -1.28, 0.0, 1.28, 1.96])
+FINITE = st.floats(-1e300, 1e300)
 
 
-def fan_of(sizes: Doubles) -> Doubles:
-    """(1, H, 5): distances of these sizes (H,) around medians that go up."""
-    medians: Doubles = 10.0 + np.arange(len(sizes))[:, None] + sizes[:, None] * OUTWARDS
-    return medians[None]
+def fan(deviations: Doubles, medians: Doubles | float = 0.0) -> Doubles:
+    """(H, 5) quantiles of normal errors with standard deviations (H,)."""
+    return np.broadcast_to(medians, deviations.shape)[:, None] + Z * deviations[:, None]
 
 
-def sizes_at(fan: Doubles, ahead: list[int], season: int = SEASON) -> Doubles:
-    """(n,): the distance of the innermost upper quantile at these steps."""
-    size: Doubles = distances(fan, np.array([ahead]), season)[0, :, 3]
-    return size
+@pytest.mark.parametrize(("reach", "season"), [(14, 7), (13, 52), (48, 24), (1, 7), (2, 7), (3, 7), (5, 1)])
+@pytest.mark.parametrize("size", [1e-300, 1.0, 1e299])
+def test_the_intervals_of_a_random_walk_grow_with_the_root_of_the_steps(reach: int, season: int, size: float) -> None:
+    deviations = size * np.sqrt(np.arange(1.0, 10 * reach + 1))
+    found = continued(fan(deviations[:reach]), np.zeros(9 * reach), season)
+    assert found == pytest.approx(fan(deviations[reach:]), rel=1e-12)
 
 
-def test_within_the_horizon_distances_are_the_fans_own() -> None:
-    sizes = np.random.default_rng(1).uniform(1.0, 2.0, HORIZON)
-    np.testing.assert_allclose(sizes_at(fan_of(sizes), list(range(1, HORIZON + 1))), sizes, rtol=1e-12)
+def test_the_intervals_of_a_stationary_series_stay_as_they_are_at_each_phase_of_its_season() -> None:
+    day = np.array([1.0, 1.0, 3.0, 7.0, 5.0, 2.0]) / 3.0
+    found = continued(fan(np.tile(day, 2)), np.zeros(21), season=6)
+    assert np.array_equal(found, fan(np.tile(day, 4)[:21]))
 
 
-@pytest.mark.parametrize("horizon", [1, 2, 3, 5, 13, HORIZON])
-def test_those_of_a_random_walk_go_on_as_the_square_root(horizon: int) -> None:
-    steps = np.arange(1, 5 * horizon + 1)
-    fan = fan_of(np.sqrt(steps[:horizon]))
-    np.testing.assert_allclose(sizes_at(fan, steps.tolist()), np.sqrt(steps), rtol=1e-12)
+def test_intervals_that_become_narrower_over_the_fan_do_not_vanish() -> None:
+    narrowing = np.linspace(3.0, 1.0, 14)
+    found = continued(fan(narrowing), np.zeros(126), season=7)
+    assert np.array_equal(found, fan(np.tile(narrowing[7:], 18)))
 
 
-@pytest.mark.parametrize("horizon", [3, 5, 13, HORIZON])
-def test_those_of_a_stationary_series_stay(horizon: int) -> None:
-    fan = fan_of(np.full(horizon, 3.0))
-    np.testing.assert_allclose(sizes_at(fan, [horizon + 1, 10 * horizon]), [3.0, 3.0], rtol=1e-12)
+def test_what_grows_and_has_phases_keeps_them_around_its_medians() -> None:
+    steps = np.arange(1.0, 57.0)
+    variances = 2.0 * steps + 9.0 * (steps % 7 == 0)
+    medians = 100.0 + steps
+    found = continued(fan(np.sqrt(variances[:14]), medians[:14]), medians[14:], season=7)
+    assert found == pytest.approx(fan(np.sqrt(variances), medians)[14:], rel=1e-12)
 
 
-def test_those_that_shrink_do_not_shrink_on() -> None:
-    fan = fan_of(np.linspace(3.0, 1.0, HORIZON))
-    np.testing.assert_allclose(sizes_at(fan, [HORIZON + 7, HORIZON + 70]), [1.0, 1.0], rtol=1e-12)
-
-
-def test_each_phase_of_the_season_keeps_its_own() -> None:
-    weekly = np.tile([1.0, 1.0, 1.0, 1.0, 1.0, 4.0, 4.0], 4)
-    found = sizes_at(fan_of(weekly[:HORIZON]), list(range(1, len(weekly) + 1)))
-    np.testing.assert_allclose(found, weekly, rtol=1e-12)
+def test_a_series_without_any_doubt_stays_without() -> None:
+    assert np.array_equal(continued(fan(np.zeros(14)), np.full(3, 5.0), season=7), np.full((3, 5), 5.0))
 
 
 @given(
-    arrays(np.float64, (2, HORIZON, QUANTILES), elements=st.floats(-1e150, 1e150)),
-    arrays(np.int64, (2, 6), elements=st.integers(1, 10_000)),
-    st.sampled_from([1, SEASON, 52]),
+    quantiles=st.integers(1, 16).flatmap(lambda reach: arrays(np.float64, (reach, 5), elements=FINITE)),
+    medians=arrays(np.float64, 40, elements=FINITE),
+    season=st.integers(1, 60),
 )
-def test_quantiles_never_cross_and_no_series_sees_another(fan: Doubles, ahead: Doubles, season: int) -> None:
-    fan = np.sort(fan, axis=2)
-    both = distances(fan, ahead.astype(np.int64), season)
-    assert np.isfinite(both).all()
-    assert (np.diff(both, axis=2) >= 0.0).all()
-    assert (both[:, :, QUANTILES // 2] == 0.0).all()
-    alone = distances(fan[1:], ahead[1:].astype(np.int64), season)
-    assert np.array_equal(both[1:], alone)
+def test_quantiles_never_cross_whatever_the_fan(quantiles: Doubles, medians: Doubles, season: int) -> None:
+    direct = np.sort(quantiles, axis=1)
+    found = continued(direct, medians, season)
+    assert np.isfinite(found).all()
+    assert np.array_equal(found[:, 2], medians)
+    assert (np.diff(found, axis=1) >= 0.0).all()
 
 
-@pytest.fixture(scope="module", params=[name for name, shape in SHAPES.items() if shape.last_known])
-def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mixture, Model]:
-    """A model that knows how long ago a value was known, as a module and as what serves."""
-    torch.manual_seed(5)
-    module = Mixture(SHAPES[request.param]).eval()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    description = Description(name="m", version=1, freqs=("D",), warm_up=28, card="Random weights.")
-    return module, artifact.load(publish(module, description, tmp_path_factory.mktemp("models")))
+def test_an_inner_quantile_that_grows_faster_takes_the_outer_one_with_it() -> None:
+    inner, outer = np.sqrt(np.arange(1.0, 15.0)), np.full(14, 4.0)
+    direct = np.stack([-outer, -inner, np.zeros(14), inner, outer], axis=1)
+    last = continued(direct, np.zeros(126), season=7)[-1]
+    assert last == pytest.approx(np.array([-1.0, -1.0, 0.0, 1.0, 1.0]) * np.sqrt(140.0))
 
 
-def silent(missing: int) -> Doubles:
-    """(B, STEPS) series of which the last ones are missing."""
-    values = regular_series(STEPS)
-    values[:, STEPS - missing :] = np.nan
-    return values
+def test_numbers_beyond_all_others_are_told_as_such() -> None:
+    for median in (0.0, 1e308):
+        direct = np.array([[-1.5e308, -1.0, median, 1.2e308, 1.5e308]])
+        assert np.isinf(continued(direct, np.zeros(9), season=7)[-1]).any()
 
 
-def test_what_is_issued_after_missing_values_is_as_uncertain_as_so_many_steps_ahead(
-    both: tuple[Mixture, Model],
-) -> None:
-    module, model = both
-    values, median = silent(GAP), module.scores.median
-    issued, _, states = served(model, values, week_features(len(values), STEPS))
-    arrays = {f.name: torch.from_numpy(model.spec.layout.view(states, f.name).copy()) for f in model.spec.layout.fields}
-    state = module.state_of(arrays)
-    with torch.no_grad():
-        narrow = module.forecast_of(state, module.recurrence.top(state["recurrent"])).numpy()
-    expected = distances(narrow, np.full((len(values), 1), GAP + 1), module.config.season)[:, 0]
-    found = issued[:, -1] - issued[:, -1, median, None]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(values[:, :40]).max())
-    fan = model.forecast(states)
-    assert np.array_equal(fan[:, 0], issued[:, -1])
-    ago = np.full(len(values), float(GAP))
-    np.testing.assert_allclose(fan[:, 1:], widened(narrow, ago, module.config.season)[:, 1:], rtol=1e-4)
+@given(
+    quantiles=st.integers(1, 16).flatmap(lambda reach: arrays(np.float64, (2, reach, 5), elements=FINITE)),
+    ahead=arrays(np.int64, (2, 6), elements=st.integers(1, 10_000)),
+    season=st.integers(1, 60),
+)
+def test_no_series_sees_another(quantiles: Doubles, ahead: npt.NDArray[np.int64], season: int) -> None:
+    fans = np.sort(quantiles, axis=2)
+    assert np.array_equal(distances(fans, ahead, season)[1:], distances(fans[1:], ahead[1:], season))
 
 
-def test_intervals_are_those_of_one_step_again_once_a_value_is_known(both: tuple[Mixture, Model]) -> None:
-    _, model = both
-    values = regular_series(STEPS)
-    values[:, 30:50] = np.nan
-    _, _, states = served(model, values, week_features(len(values), STEPS))
-    fan = model.forecast(states)
-    assert np.array_equal(fan[:, 0], model.issued(states))
-    assert (model.spec.layout.view(states, "known")[:, 0] == values[:, -1]).all()
-    assert (model.spec.layout.view(states, "known")[:, 1] == model.seen(states)).all()
-
-
-def test_before_the_first_known_value_there_is_nothing_to_widen(both: tuple[Mixture, Model]) -> None:
-    _, model = both
-    values = np.full((1, 5), np.nan)
-    issued, _, states = served(model, values, week_features(1, 5))
-    assert not issued.any()
-    assert not model.forecast(states).any()
-
-
-def test_medians_do_not_depend_on_it(both: tuple[Mixture, Model]) -> None:
-    module, _ = both
-    values = torch.from_numpy(silent(GAP))
-    features = torch.from_numpy(week_features(len(values), STEPS).copy())
-    plain = Mixture(replace(module.config, last_known=False)).eval()
-    plain.load_state_dict(module.state_dict())
-    with torch.no_grad():
-        known, _ = module.unroll(values, features, module.initial_state(len(values)))
-        unknown, _ = plain.unroll(values, features, plain.initial_state(len(values)))
-    median = module.scores.median
-    assert torch.equal(known[..., median], unknown[..., median])
+def test_within_the_fan_they_are_its_own() -> None:
+    sizes = np.random.default_rng(1).uniform(1.0, 2.0, 14)
+    found = distances(fan(sizes)[None], np.arange(1, 15)[None], 7)[0]
+    assert np.array_equal(found, fan(sizes))
