@@ -1,6 +1,10 @@
+from pathlib import Path
+
+import matplotlib.image
 import numpy as np
 import pytest
 
+from models.study import synthetic as picture
 from models.synthetic import components, seasons
 from models.synthetic import series as synthetic
 from models.synthetic.seasons import Rhythm
@@ -60,3 +64,11 @@ def test_intermittent_demand_is_whole_numbers_and_mostly_zero() -> None:
     assert (demand == np.round(demand)).all()
     assert (demand >= 0.0).all()
     assert 0.6 < (demand == 0.0).mean() < 0.9
+
+
+def test_the_picture_has_series_of_every_frequency(tmp_path: Path) -> None:
+    picture.draw(tmp_path / "series.png", seed=2)
+    width, height, pixels = 1040, 800, matplotlib.image.imread(tmp_path / "series.png")
+    assert pixels.shape[:2] == (height, width)
+    panels = [pixels[:, at : at + width // 3] for at in range(0, width - 2, width // 3)]
+    assert all((panel[..., 2] - panel[..., 0] > 0.3).sum() > 2000 for panel in panels[:3])
