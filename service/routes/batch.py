@@ -36,7 +36,8 @@ async def post_observations_batch(request: Request, core: CoreDep) -> Response:
     given = given_headers(request.scope["headers"])
     sent = media.declared(text(given, b"content-type"))
     parameters = asking.parameters(request.scope["query_string"])
-    asked = Asked(asking.creation(parameters, core.registry), asking.is_correcting(parameters))
+    is_whole = sent is Media.JSON or text(given, b"content-length") is not None
+    asked = Asked(asking.creation(parameters, core.registry), asking.is_correcting(parameters), foreseeing=is_whole)
     answered = media.accepted(text(given, b"accept"), sent)
     headers.require_known_coding(text(given, b"content-encoding"))
     key = headers.idempotency_key(text(given, b"idempotency-key"))

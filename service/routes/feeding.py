@@ -1,6 +1,8 @@
 """Rows that come one after another, fed to their sessions: what a batch and a stream have in common."""
 
+from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 from service.core import Core
 from service.readiness import Readiness
@@ -9,7 +11,7 @@ from service.sessions.bulk.lines import Asked
 from service.wire.batch import rows as batch_rows
 from service.wire.batch.outcomes import Outcomes
 from service.wire.batch.reading import Reader
-from service.wire.batch.rows import Rows
+from service.wire.batch.rows import FORESEEN, Rows
 from service.wire.problems import NotReady, ServiceError
 from service.wire.streaming import ReadAhead
 
@@ -31,7 +33,27 @@ class Feeding:
         self._key = key
 
     async def rows(self, reader: Reader, ahead: ReadAhead) -> AsyncIterator[Rows]:
-        """The rows of a body while it comes. Raises ServiceError: what follows cannot be read."""
+        """The rows of a body while it comes. Raises ServiceError: what follows cannot be read.
+
+        Where they are told what is known in advance by those that follow, these come with them. That must not depend
+        on how the body was cut under way: so many rows are waited for, or its end.
+        """
+        least = FORESEEN if self._asked.foreseeing and self._core.registry.foreseen else 0
+        held: deque[Rows] = deque()
+        problem: ServiceError | None = None
+        try:
+            async for rows in self._read(reader, ahead):
+                held.append(rows)
+                while held and sum(map(len, held)) - len(held[0]) >= least:
+                    yield _next(held)
+        except ServiceError as refused:
+            problem = refused
+        while held:
+            yield _next(held)
+        if problem is not None:
+            raise problem
+
+    async def _read(self, reader: Reader, ahead: ReadAhead) -> AsyncIterator[Rows]:
         while (taken := await ahead.take()) is not None:
             parts: list[Rows] = []
             problem: ServiceError | None = None
@@ -64,3 +86,9 @@ class Feeding:
 
     def _is_stopping(self) -> bool:
         return self._readiness.draining
+
+
+def _next(held: deque[Rows]) -> Rows:
+    """The first of the rows that are held, with the others."""
+    first = held.popleft()
+    return replace(first, beyond=batch_rows.joined(list(held))) if held else first

@@ -82,7 +82,7 @@ class Advancing:
         plan = begun(whole, work)
         refused = None
         try:
-            await self.plan(plan, work.observations, work.where)
+            await self.plan(plan, work.observations, work.where, work.following)
         except ServiceError as error:
             refused = error
         reply = settled(whole, work, plan, refused)
@@ -95,12 +95,19 @@ class Advancing:
             self._records.settle_expiry(whole, work.creation)
         return await committed(self._records, whole, plan.label, answer, work, token, drifted)
 
-    async def plan(self, plan: Plan, observations: Sequence[Observation], where: Callable[[int], Where]) -> None:
+    async def plan(
+        self,
+        plan: Plan,
+        observations: Sequence[Observation],
+        where: Callable[[int], Where],
+        following: Sequence[Observation] = (),
+    ) -> None:
         """Apply the time rules to all observations, in slices. Raises what `Plan.add` raises."""
         for index, observation in enumerate(observations):
             plan.add(observation, where(index))
             if index % PLANNED_AT_ONCE == PLANNED_AT_ONCE - 1:
                 await self._between()
+        plan.foresee(following)
 
 
 def begun(whole: Whole, work: Observe) -> Plan:

@@ -6,6 +6,8 @@ A record tells their names itself, so that a session can be read and moved where
 from collections.abc import Sequence
 from math import nan
 
+import numpy as np
+
 from models.covariates import Covariates as Taken
 from models.covariates import Encoding
 from service.storage.record import Record
@@ -76,6 +78,34 @@ def told(record: Record) -> Encoding | None:
     horizon = (count - len(past) - len(known)) // max(len(known), 1)
     encoding = Encoding(Taken(past, known, static, (0.0,) * named, (1.0,) * named), max(horizon, 0))
     return encoding if encoding.numbers == count else None
+
+
+def foreseen(
+    taken: Encoding,
+    numbers: Sequence[tuple[float, ...]],
+    given: Sequence[bool],
+    open_: Sequence[bool],
+    beyond: Sequence[Sequence[float]],
+) -> list[tuple[float, ...]]:
+    """What is kept of consecutive steps, where some are told what is known in advance by those that follow them.
+
+    Args:
+        numbers: T rows, as they are kept.
+        given: whether there is an observation of each step; no step is told anything from beyond one without.
+        open_: which steps are to be told.
+        beyond: known covariates of the steps that follow the last one.
+    """
+    kept, there = np.array(numbers), np.array([*given, *[True] * len(beyond)])
+    ahead = np.array(beyond, np.float64).reshape(len(beyond), taken.known)
+    known = np.concatenate([kept[:, taken.observed - taken.known : taken.observed], ahead])
+    reached = np.array(open_)
+    for steps in range(1, min(taken.horizon, len(known) - 1) + 1):
+        reached[len(known) - steps :] = False
+        reached[: len(known) - steps] &= there[steps : steps + len(reached)]
+        rows = np.flatnonzero(reached)
+        place = taken.observed + (steps - 1) * taken.known
+        kept[rows, place : place + taken.known] = known[rows + steps]
+    return list(map(tuple, kept.tolist()))
 
 
 def changed(numbers: tuple[float, ...], given: Given) -> tuple[float, ...]:

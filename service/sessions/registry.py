@@ -95,6 +95,11 @@ class Registry:
         """Bytes to read of a session to have its head and state, whatever its model."""
         return max(HEAD_BYTES, *(loaded.layout.live_bytes for loaded in self._models.values()))
 
+    @property
+    def foreseen(self) -> int:
+        """Most steps ahead that any model takes covariates of; 0 = none knows any in advance."""
+        return max(loaded.encoding.horizon if loaded.encoding.known else 0 for loaded in self._models.values())
+
     def named(self, name: str) -> LoadedModel | None:
         """The model of this `name@version`, or the newest version of this name."""
         return self._models.get(name) or self._newest.get(name)

@@ -1,7 +1,8 @@
 """The time rules: what the observations of one request mean for a session that stands where it stands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from math import isnan, nan
 
 import msgspec
@@ -9,12 +10,12 @@ from msgspec.structs import replace
 
 from models.covariates import Encoding
 from models.dates.grid import Grid, TimestampError, grid
-from service.sessions.covariates import Given, changed, given_of
+from service.sessions.covariates import Given, changed, foreseen, given_of
 from service.storage.answers import IMPUTED, Label, Observed
 from service.storage.layout import NO_TIME, QUANTILES
 from service.wire import render
 from service.wire.parsing import Observation
-from service.wire.problems import Fault, InvalidRequest, Standing, pointer
+from service.wire.problems import Fault, InvalidRequest, ServiceError, Standing, pointer
 from service.wire.session_problems import (
     GapRejected,
     GapTooLong,
@@ -95,7 +96,7 @@ class Plan:
     __slots__ = (
         *("again", "beside", "corrections", "covariates", "imputed", "instants", "label", "last", "place"),
         *("sources", "step", "undecided", "values"),
-        *("_correctable_from", "_correcting", "_is_history", "_overwritten", "_retained"),
+        *("_correctable_from", "_correcting", "_foretold", "_is_history", "_overwritten", "_retained"),
     )
 
     def __init__(
@@ -121,6 +122,8 @@ class Plan:
         self._correctable_from = correctable_from
         self._is_history = is_history
         self._overwritten = 0
+        self._foretold: set[int] = set()
+        """Steps to fold whose observations say themselves what is known in advance."""
         self.corrections: dict[int, float] = {}
         self.beside: dict[int, Given] = {}
         self.covariates: list[tuple[float, ...]] = []
@@ -152,6 +155,8 @@ class Plan:
             instant, ahead = NO_TIME, self._steps_ahead(observation, where)
         else:
             instant, ahead = self._time_ahead(grid, observation, where)
+        if observation.future is not None:
+            self._foretold.add(self.step + ahead)
         if ahead < 1:
             self._take_again(self.step + ahead, instant, value, given, where)
             return
@@ -159,6 +164,24 @@ class Plan:
             self._impute(ahead - 1, where)
         self._fold(instant, value, self._numbers(given), imputed=False)
         self.sources[self.step] = where
+
+    def foresee(self, following: Sequence[Observation] = ()) -> None:
+        """Once all is taken up: where an observation to fold did not say what is known in advance, those after it do.
+
+        They do as far as the model's horizon, and up to the first step that nobody observed. What was folded before
+        keeps what was known then.
+
+        Args:
+            following: observations of the same request that are taken up later.
+        """
+        taken = self.place.taken
+        if taken is None or not taken.known or not self.values or (len(self.values) == 1 and not following):
+            return
+        first = self.step - len(self.values) + 1
+        given = [not imputed for imputed in self.imputed]
+        open_ = [is_given and step not in self._foretold for step, is_given in enumerate(given, first)]
+        if any(open_):
+            self.covariates = foreseen(taken, self.covariates, given, open_, self._beyond(following, taken))
 
     @property
     def corrected(self) -> int:
@@ -223,6 +246,24 @@ class Plan:
             self.corrections[step] = value
             self.beside[step] = {**self.beside.get(step, {}), **(given or {})}
             self.sources[step] = where
+
+    def _beyond(self, following: Sequence[Observation], taken: Encoding) -> list[tuple[float, ...]]:
+        """Known covariates of the steps after those to fold, up to the first that is not among the following."""
+        grid, told, last = self.label.grid, dict[int, Given](), 0
+        for observation in following:
+            try:
+                if grid is None:
+                    ahead = last + 1 if observation.step is None else self._steps_ahead(observation, ())
+                else:
+                    _, ahead = self._time_ahead(grid, observation, ())
+                given = self._given(observation, ())
+            except ServiceError:
+                continue  # it is refused in its turn
+            last = max(last, ahead)
+            told.setdefault(ahead, given)
+        places = range(taken.observed - taken.known, taken.observed)
+        steps = takewhile(told.__contains__, range(1, taken.horizon + 1))
+        return [tuple(told[ahead].get(place, nan) for place in places) for ahead in steps]
 
     def _size(self, step: int) -> float:
         planned = step - self.place.step - 1

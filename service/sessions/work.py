@@ -59,6 +59,7 @@ class Observe(Write, frozen=True, kw_only=True):
         correcting: another value for a retained time or step corrects it; else it is refused.
         seen: the position at which the session was read before, so that a store that has fallen behind it is noticed.
         model: name, or `name@version`, that the session's model must have; None = whatever it has.
+        following: what the same request takes up after these, apart from them: it may tell what is known in advance.
         anew: whatever the session holds is forgotten in the same commit, as by Reset. Such work goes beside the waves.
     """
 
@@ -68,6 +69,7 @@ class Observe(Write, frozen=True, kw_only=True):
     correcting: bool = False
     seen: bytes | None = None
     model: str | None = None
+    following: Sequence[Observation] = ()
     anew: bool = False
 
     @property

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.sessions.work import NO_DIGEST, Observe, digest_of_observations, token_of
-from service.wire.batch.rows import Rows
+from service.wire.batch.rows import FORESEEN, Rows
+from service.wire.parsing import Observation
 from service.wire.problems import ServiceError
 from service.wire.schemas import SessionSettings
 
@@ -21,11 +22,14 @@ class Asked:
     """What a batch asks for of all its rows.
 
     Attributes:
+        foreseeing: the body will come without waiting for answers, so that rows are told what is known in advance by
+            those that follow.
         failing: sessions of which a row was not settled: what follows it in the batch must not be applied before it.
     """
 
     creation: SessionSettings | None
     correcting: bool
+    foreseeing: bool = False
     failing: dict[str, ServiceError] = field(default_factory=dict)
 
 
@@ -39,9 +43,10 @@ class Lines:
         special: (n,) rows with conditions or covariates.
         seen: by line, the position at which the session was read, where its next row is no ordinary one.
         stored: lines whose next row the store was found to know already.
+        foreseen: most rows that are looked at for what they tell of the steps after one before them.
     """
 
-    def __init__(self, rows: Rows, asked: Asked) -> None:
+    def __init__(self, rows: Rows, asked: Asked, foreseen: int) -> None:
         readable = np.ones(len(rows), bool)
         readable[list(rows.refused)] = False
         numbers = np.flatnonzero(readable)
@@ -55,6 +60,8 @@ class Lines:
         self.at: Integers = self.end - counts
         self.seen: dict[int, bytes] = {}
         self.stored: set[int] = set()
+        self.foreseen = foreseen
+        self._beyond: dict[str, list[int]] | None = None
 
     def waiting(self) -> list[int]:
         """Lines that have rows which are not settled."""
@@ -95,7 +102,31 @@ class Lines:
             creation=asked.creation,
             correcting=asked.correcting,
             seen=self.seen.get(line),
+            following=self._following(line),
         )
+
+    def _following(self, line: int) -> list[Observation]:
+        """The rows that come after the next one of a line, as many as tell what is known in advance of it."""
+        if not (self.foreseen and self.asked.foreseeing):
+            return []
+        rows, begin = self.rows, int(self.at[line])
+        numbers: list[int] = self.order[begin + 1 : min(begin + 1 + self.foreseen, int(self.end[line]))].tolist()
+        found = [(row, rows.observation(row)) for row in numbers]
+        if rows.beyond is not None and len(found) < self.foreseen:
+            later, start = rows.beyond, rows.beyond.first - rows.first
+            numbers = self._lines_beyond(later).get(self.names[line], [])[: self.foreseen - len(found)]
+            found += [(start + row, later.observation(row)) for row in numbers]
+        limit = self.next_row(line) + FORESEEN
+        return [observation for row, observation in found if row < limit]
+
+    def _lines_beyond(self, later: Rows) -> dict[str, list[int]]:
+        """By session, the rows that can be read of those that follow in the body."""
+        if self._beyond is None:
+            self._beyond = {}
+            for row, session in enumerate(later.sessions.tolist()):
+                if row not in later.refused:
+                    self._beyond.setdefault(later.names[session], []).append(row)
+        return self._beyond
 
     def first(self, lines: Integers, most: int) -> tuple[Integers, Integers]:
         """The first rows of these lines that are not settled, `most` of each.

@@ -64,6 +64,11 @@ class Parts:
     log: EventLog
     monitor: Monitor
 
+    @property
+    def foreseen(self) -> int:
+        """Rows to look at for what they tell of the steps after one before them: enough, if few of them repeat one."""
+        return 2 * self.registry.foreseen
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -135,7 +140,7 @@ class Planner:
         self._times = Times(rows.texts)
         self._keys = Keys.of(rows)
         self._templates = Templates(parts.creator, asked.creation)
-        self.lines = Lines(rows, asked)
+        self.lines = Lines(rows, asked, parts.foreseen)
         self.recalling = Recalling(self.lines, self._keys, self._times)
 
     async def read(self, lines: Sequence[int]) -> Read:

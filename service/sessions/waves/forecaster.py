@@ -241,6 +241,7 @@ def _plan(work: Observe, place: Place) -> Plan:
     try:
         for index, observation in enumerate(work.observations):
             plan.add(observation, (index,) if work.listed else ())
+        plan.foresee(work.following)
     except ServiceError as error:
         refused = error
     require_match(place, work.if_match)

@@ -317,7 +317,7 @@ def _of_objects(first: int, found: Sequence[ObjectRow]) -> Rows:
         np.zeros(len(found), bool),
     )
     for number, row in enumerate(found):
-        if row.covariates or row.future:
+        if row.covariates or row.future is not None:
             rows.covariates[number] = row.covariates, row.future
     for number in np.flatnonzero((rows.times >= 0) & (rows.steps > 0)).tolist():
         rows.refused[number] = InvalidRequest([Fault("give a timestamp or a step, not both", pointer())])
@@ -342,7 +342,7 @@ def _of_found(first: int, found: "Sequence[_Row | _Refused]", *, tabular: bool) 
     for number, one in enumerate(found):
         if isinstance(one, _Refused):
             rows.refused[number] = one.problem
-        elif one.observation.covariates or one.observation.future:
+        elif one.observation.covariates or one.observation.future is not None:
             rows.covariates[number] = one.observation.covariates, one.observation.future
     return checked(rows, [(number, row.if_match) for number, row in enumerate(read) if row.if_match is not None])
 

@@ -16,6 +16,8 @@ from service.wire.problems import Fault, InvalidRequest, MalformedRequest, Servi
 
 ROWS_LIMIT = BLOCK = 50_000
 """Rows of one JSON body, and most rows of any that are worked on at once."""
+FORESEEN = BLOCK
+"""A row is told what is known in advance by rows less than so many after it in the body, however that arrives."""
 SESSION_IDS = re.compile(r"(?:[A-Za-z0-9._~-]{1,128}\n)*")
 OF_TABLES = ("unique_id", "ds", "y", "idempotency_key", "if_match")
 """Columns of a table row; all others are covariates."""
@@ -42,6 +44,7 @@ class Rows:
         covariates: those of the few rows that have any: at the observation, and at the steps that follow.
         refused: rows that cannot be read, and why.
         ds: type of the column of that name, where it came from Arrow.
+        beyond: rows that follow in the body, and are taken up later.
     """
 
     first: int
@@ -57,6 +60,7 @@ class Rows:
     covariates: dict[int, tuple[Covariates | None, list[Covariates] | None]] = field(default_factory=dict)
     refused: dict[int, ServiceError] = field(default_factory=dict)
     ds: pa.DataType | None = None
+    beyond: "Rows | None" = None
 
     def __len__(self) -> int:
         return len(self.sessions)
