@@ -160,8 +160,10 @@ class AsyncClient(Connected[asyncio.Lock]):
             async for outcome in outcomes:
                 yield self._told(outcome)
 
-    async def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
-        return (await self._run(answered(calls.observe_table(rows, on_conflict), self.url))).content
+    async def observe_table(
+        self, rows: bytes, *, on_conflict: OnConflict = "reject", content_type: str = calls.ARROW
+    ) -> bytes:
+        return (await self._run(answered(calls.observe_table(rows, on_conflict, content_type), self.url))).content
 
     async def correct(
         self, session: str, key: str | int | dt.date, value: float | None, *, idempotency_key: str | None = None

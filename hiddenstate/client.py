@@ -217,13 +217,15 @@ class Client(Connected[threading.Lock]):
         with closing(streaming_threads.outcomes(core, rows_of(rows), self._authorization)) as outcomes:
             yield from map(self._told, outcomes)
 
-    def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
-        """Feed rows of any sessions, an Arrow stream with unique_id, ds and y; the columns row, status, replayed, step,
-        problem and detail come back as one.
+    def observe_table(
+        self, rows: bytes, *, on_conflict: OnConflict = "reject", content_type: str = calls.ARROW
+    ) -> bytes:
+        """Feed rows of any sessions, an Arrow stream with unique_id, ds and y, or another table that `content_type`
+        names; the columns row, status, replayed, step, problem and detail come back as an Arrow stream.
 
         Rows that got no answer are not sent again here: the caller knows which of them still make sense.
         """
-        return self._run(answered(calls.observe_table(rows, on_conflict), self.url)).content
+        return self._run(answered(calls.observe_table(rows, on_conflict, content_type), self.url)).content
 
     def correct(
         self, session: str, key: str | int | dt.date, value: float | None, *, idempotency_key: str | None = None

@@ -1,6 +1,7 @@
 """The push command: a file's rows through the API, safe beside live traffic."""
 
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ from hiddenstate.sending.shapes import Settings
 if TYPE_CHECKING:
     from hiddenstate.files.pushing import Pushed
     from hiddenstate.files.tables import SeriesFile
+    from hiddenstate.files.taken import Taken
 
 
 class Conflict(StrEnum):
@@ -65,7 +67,7 @@ def push(
         settings = _settings(required or freq_of(file), model)
         with interruptible(), connected() as client, resumable():
             taken = _taken(client, file, model)
-            with Failures(failures or beside(data), taken) as refused, rows_done(file.rows) as done:
+            with Failures(failures or beside(data), taken.columns) as refused, rows_done(file.rows) as done:
                 pushed = Push(
                     client,
                     file,
@@ -85,6 +87,7 @@ def push(
         f"{f', {pushed.imputed:,} steps filled in' if pushed.imputed else ''}"
         f" ({file.rows / max(time.monotonic() - began, 1e-9):,.0f} rows/s)"
     )
+    _tell_left_out(sorted(pushed.left_out))
     _tell(pushed)
     refused_rows(refused)
 
@@ -114,11 +117,15 @@ def _settings(freq: str | None, model: str | None) -> Settings:
     return settings
 
 
-def _taken(client: Client, file: "SeriesFile", model: str | None) -> list[str]:
-    """The covariates of the file that the model takes, or any model where none is named; the others are named."""
-    models = client.models() if model is None else [client.model(model)]
-    known = {name for one in models for kind in ("past", "known") for name in one.covariates[kind]}
-    left_out = [name for name in file.covariates if name not in known]
-    if left_out:
-        output.messages().print(f"left out, the model does not take them: {', '.join(left_out)}", markup=False)
-    return [name for name in file.covariates if name in known]
+def _taken(client: Client, file: "SeriesFile", model: str | None) -> "Taken":
+    """The columns of the file that the model takes, or any model where none is named; the others are named."""
+    from hiddenstate.files.taken import Taken
+
+    taken = Taken.of(client.models() if model is None else [client.model(model)], file.covariates)
+    _tell_left_out([name for name in file.covariates if name not in taken.columns])
+    return taken
+
+
+def _tell_left_out(columns: Sequence[str]) -> None:
+    if columns:
+        output.messages().print(f"left out, the model does not take them: {', '.join(columns)}", markup=False)

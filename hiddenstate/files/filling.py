@@ -90,7 +90,7 @@ async def fill(
 
 def _require_values_alone(file: SeriesFile, filling: Backfill) -> None:
     """Raises TableError: the file has covariates that the model takes: sessions are to know them."""
-    taken = [name for name in file.covariates if name in filling.covariates.observed]
+    taken = [name for name in file.covariates if name in filling.covariates.names]
     if taken:
         raise TableError(
             f"{file.path}: the model {filling.model} takes {', '.join(taken)}, and a backfill folds values alone; "

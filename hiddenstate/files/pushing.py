@@ -8,8 +8,7 @@ answered as a replay, and what is too old to be compared is left out.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from math import isnan
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,10 +18,14 @@ from hiddenstate.answers.sessions import Session
 from hiddenstate.client import Client
 from hiddenstate.errors import InvalidRequest, ProblemError, ServiceUnreachable
 from hiddenstate.files.failures import Failures, Refused
+from hiddenstate.files.foreseeing import Foreseeing
 from hiddenstate.files.gaps import Gaps, Sparse
+from hiddenstate.files.outgoing import Outgoing
 from hiddenstate.files.standing import Rows, compare
-from hiddenstate.files.tables import OldestFirst, Part, SeriesFile, pc
-from hiddenstate.sending.shapes import Observation, OnConflict, Settings
+from hiddenstate.files.statics import Statics
+from hiddenstate.files.tables import OldestFirst, Part, SeriesFile
+from hiddenstate.files.taken import Taken
+from hiddenstate.sending.shapes import OnConflict, Settings
 
 CONNECTIONS = 16
 """Sessions that are created at the same time: the service folds their histories together."""
@@ -52,6 +55,7 @@ class Pushed:
         imputed: steps that no row was sent for, and the service has filled in; `sparsest` is a session of which they
             are most.
         example: one of the sessions that were created, as it was then.
+        left_out: static covariates that the model of new sessions does not take.
     """
 
     created: int = 0
@@ -61,6 +65,7 @@ class Pushed:
     imputed: int = 0
     sparsest: Sparse | None = None
     example: Session | None = None
+    left_out: set[str] = field(default_factory=set)
 
 
 class _Refusal(NamedTuple):
@@ -77,6 +82,7 @@ class _Begun(NamedTuple):
         known: there is such a session now.
         stood: what it was where it was there before.
         created: what it is where it was not.
+        left_out: static covariates that it does not take.
     """
 
     code: int
@@ -88,13 +94,14 @@ class _Begun(NamedTuple):
     same: int = 0
     older: int = 0
     refused: Sequence[_Refusal] = ()
+    left_out: Sequence[str] = ()
 
 
 class Push:
     """One file into one service.
 
     Args:
-        covariates: names of the columns that are sent besides those of a series.
+        covariates: the columns that are sent besides those of a series.
         settings: of new sessions.
         freq: what the sessions must have that are there; None = whatever they have.
         create: create the sessions that there are not; else their rows are refused.
@@ -107,7 +114,7 @@ class Push:
         client: Client,
         file: SeriesFile,
         *,
-        covariates: Sequence[str],
+        covariates: Taken,
         settings: Settings,
         freq: str | None,
         create: bool,
@@ -118,7 +125,10 @@ class Push:
     ) -> None:
         self._client = client
         self._file = file
-        self._covariates = covariates
+        self._taken = covariates
+        self._statics = Statics(file.path, covariates.static)
+        self._ahead = Foreseeing(file, covariates.columns, covariates.horizon)
+        self._outgoing = Outgoing(covariates, self._ahead, prefix)
         self._settings = settings
         self._freq = freq
         self._create = create
@@ -142,10 +152,10 @@ class Push:
         order = OldestFirst()
         pool = ThreadPoolExecutor(CONNECTIONS)
         try:
-            for part in self._file.parts(self._covariates):
+            for held in self._ahead.parts():
                 if self._on_conflict == "reject":
-                    order.check(part)
-                self._part(part, pool)
+                    order.check(held.part)
+                self._part(self._statics.take(held.part), list(held.rows.values()), pool)
         finally:
             pool.shutdown(cancel_futures=True)
         self._wait_until_listed()
@@ -161,8 +171,7 @@ class Push:
                 return
             time.sleep(1.0)
 
-    def _part(self, part: Part, pool: ThreadPoolExecutor) -> None:
-        by_series = np.split(np.argsort(part.codes, kind="stable"), np.cumsum(np.bincount(part.codes))[:-1])
+    def _part(self, part: Part, by_series: Sequence[Rows], pool: ThreadPoolExecutor) -> None:
         new = [name not in self._known or self._known[name] is not None for name in part.names]
         waiting = [rows for rows, is_new in zip(by_series, new, strict=True) if not is_new]
         codes = [code for code, is_new in enumerate(new) if is_new]
@@ -170,12 +179,14 @@ class Push:
             self._pushed.applied += begun.applied
             self._pushed.replayed += begun.same
             self._pushed.older += begun.older
+            self._pushed.left_out |= set(begun.left_out)
             self._refuse(part, begun.refused)
             self._done(begun.applied + begun.same + begun.older + len(begun.refused))
             waiting.append(begun.rows)
             name = part.names[begun.code]
             if begun.known:
                 self._known[name] = begun.stood
+                self._outgoing.note(name, begun.stood or begun.created)
                 self._gaps.begin(name, 0 if begun.stood is None else begun.stood.step)
             if begun.created is not None:
                 self._pushed.created += 1
@@ -205,8 +216,20 @@ class Push:
             detail = f"it has the freq {session.freq}, not {self._freq}; leave --freq out, or choose another --prefix"
             refused = [_Refusal(row, "session-exists", f"session {session.session}: {detail}") for row in rows.tolist()]
             return _Begun(code, rows[:0], refused=refused)
+        if detail := self._fixed_otherwise(session, name):
+            refused = [_Refusal(row, "session-exists", f"session {session.session}: {detail}") for row in rows.tolist()]
+            return _Begun(code, rows[:0], refused=refused)
         compared = compare(self._client, session, part, rows)
         return _Begun(code, compared.rows, known=True, stood=session, older=compared.older, same=compared.same)
+
+    def _fixed_otherwise(self, session: Session, name: str) -> str | None:
+        """How a session's static covariates differ from those of its rows; None where they do not."""
+        given, takes = self._statics.of(name), self._taken.static_of(session.model)
+        other = [one for one in takes if one in given and session.static.get(one) != given[one]]
+        if not other:
+            return None
+        held = ", ".join(f"{one} {session.static.get(one, 'missing')} and not {given[one]}" for one in other)
+        return f"it has {held}, and what is static cannot change; choose another --prefix, or mend the file"
 
     def _created(self, part: Part, code: int, rows: Rows) -> _Begun:
         """Create a session with the first of its rows, without those that are refused."""
@@ -214,16 +237,22 @@ class Push:
         if not first:  # the service says why it takes none of them
             return _Begun(code, rows)
         rest = rows[~np.isin(rows, first)]
+        name, static, left_out = part.names[code], dict(self._statics.of(part.names[code])), list[str]()
         refused: list[_Refusal] = []
         for _ in range(MENDINGS):
             try:
-                history = [self._observation(part, row) for row in first]
-                created = self._client.put_session(self._prefix + part.names[code], history, **self._settings)
+                history = self._outgoing.history(part, name, first, self._settings)
+                settings = Settings(**self._settings, static=static) if static else self._settings
+                created = self._client.put_session(self._prefix + name, history, **settings)
             except ProblemError as problem:
                 if problem.retryable:
                     raise
                 if problem.slug == "session-exists":  # made by another meanwhile
                     return self._standing(part, code, rows)
+                if untaken := _refused_statics(problem) & static.keys():
+                    left_out += untaken
+                    static = {one: value for one, value in static.items() if one not in untaken}
+                    continue
                 faulty = _refused_rows(problem) or dict.fromkeys(range(len(first)), problem.detail)
                 refused += [_Refusal(first[index], problem.slug, detail) for index, detail in faulty.items()]
                 gone = {first[index] for index in faulty}
@@ -231,20 +260,10 @@ class Push:
                 if not first:
                     break
             else:
-                return _Begun(code, rest, known=True, created=created, applied=len(first), refused=refused)
+                applied = len(first)
+                return _Begun(code, rest, True, None, created, applied, refused=refused, left_out=left_out)
         refused += [_Refusal(row, refused[-1].problem, refused[-1].detail) for row in (*first, *rest.tolist())]
         return _Begun(code, rows[:0], refused=refused)
-
-    def _observation(self, part: Part, row: int) -> Observation:
-        value = float(part.values[row])
-        observation: Observation = {"value": None if isnan(value) else value}
-        if part.moments is None:
-            observation["step"] = int(part.where[row])
-        else:
-            observation["timestamp"] = part.moments[part.where[row]]
-        if self._covariates:
-            observation["covariates"] = {name: part.table[name][row].as_py() for name in self._covariates}
-        return observation
 
     def _send(self, part: Part, rows: Rows) -> None:
         """Send rows of sessions that are there until each has an answer; what is not settled goes again, in order."""
@@ -253,7 +272,11 @@ class Push:
             failed: ProblemError | ServiceUnreachable | None = None
             left = rows
             try:
-                answer = self._client.observe_table(self._stream(part, rows), on_conflict=self._on_conflict)
+                answer = self._client.observe_table(
+                    self._outgoing.rows(part, rows),
+                    on_conflict=self._on_conflict,
+                    content_type=self._outgoing.content_type,
+                )
                 left = self._settle(part, rows, pa.ipc.open_stream(answer).read_all().to_pylist())
             except ServiceUnreachable as error:
                 failed = error
@@ -298,6 +321,7 @@ class Push:
             session = self._client.session(self._prefix + part.names[code])
             compared = compare(self._client, session, part, rows[part.codes[rows] == code])
             kept.append(compared.rows)
+            self._outgoing.note(part.names[code], session)
             self._gaps.advance(part.names[code], session.step, compared.older + compared.same)
             self._pushed.older += compared.older
             self._pushed.replayed += compared.same
@@ -305,24 +329,16 @@ class Push:
         self._done(len(rows) - len(left))
         return left
 
-    def _stream(self, part: Part, rows: Rows) -> bytes:
-        table = part.table.take(rows)
-        ids = pc.binary_join_element_wise(self._prefix, table["unique_id"], "")
-        table = table.set_column(table.schema.get_field_index("unique_id"), "unique_id", ids)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema) as writer:
-            writer.write_table(table)
-        return sink.getvalue().to_pybytes()
-
     def _refuse(self, part: Part, refused: Iterable[_Refusal]) -> None:
         self._failures.add(self._told(part, refused))
 
     def _told(self, part: Part, refused: Iterable[_Refusal]) -> Iterator[Refused]:
         for row, problem, detail in refused:
             ds = int(part.where[row]) if part.moments is None else part.moments[part.where[row]]
-            covariates = [part.table[name][row].as_py() for name in self._covariates]
-            y = part.table["y"][row].as_py()
-            yield Refused(part.names[part.codes[row]], ds, y, covariates, problem, detail)
+            name = part.names[part.codes[row]]
+            covariates = [part.table[one][row].as_py() for one in self._taken.observed]
+            covariates += [self._statics.of(name).get(one) for one in self._taken.static]
+            yield Refused(name, ds, part.table["y"][row].as_py(), covariates, problem, detail)
 
 
 def _refused_rows(problem: ProblemError) -> dict[int, str]:
@@ -335,6 +351,12 @@ def _refused_rows(problem: ProblemError) -> dict[int, str]:
             own = ": ".join(filter(None, ("/".join(path[2:]), str(fault["detail"]))))
             found[int(path[1])] = own if isinstance(problem, InvalidRequest) else problem.detail
     return found
+
+
+def _refused_statics(problem: ProblemError) -> set[str]:
+    """The static covariates that a problem points to: the model does not take them."""
+    pointers = [str(fault.get("pointer", "")) for fault in problem.errors]
+    return {one.removeprefix("/static/") for one in pointers if one.startswith("/static/")}
 
 
 def _patiently(call: Callable[..., ResultT], *arguments: Any) -> ResultT:  # noqa: ANN401 - those of the call

@@ -18,6 +18,7 @@ from hiddenstate.sending.ids import quoted
 from hiddenstate.sending.shapes import BatchObservation, Observation, OnConflict, Settings
 
 ARROW = "application/vnd.apache.arrow.stream"
+JSON_LINES = "application/jsonl"
 
 
 def put_session(
@@ -149,8 +150,8 @@ def streamed(creating: Mapping[str, str], on_conflict: OnConflict) -> dict[str, 
     return {**creating, **_on_conflict(on_conflict)}
 
 
-def observe_table(rows: bytes, on_conflict: OnConflict) -> Ask:
-    headers = {"Content-Type": ARROW, "Accept": ARROW, "Prefer": "return=minimal"}
+def observe_table(rows: bytes, on_conflict: OnConflict, content_type: str) -> Ask:
+    headers = {"Content-Type": content_type, "Accept": ARROW, "Prefer": "return=minimal"}
     return Ask("POST", "/v1/observations:batch", _on_conflict(on_conflict), rows, headers, attempts=1)
 
 

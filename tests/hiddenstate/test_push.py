@@ -20,6 +20,7 @@ from hiddenstate.files import pushing, tables
 from hiddenstate.files.failures import Failures
 from hiddenstate.files.pushing import Push, Pushed
 from hiddenstate.files.tables import SeriesFile
+from hiddenstate.files.taken import Taken
 from hiddenstate.sending.shapes import Observation, OnConflict, Settings
 from tests.deployments import deployment
 from tests.hiddenstate.command import Result, environment, run
@@ -85,7 +86,7 @@ def push_here(client: Client, file: Path, prefix: str, *, correcting: bool = Fal
         return Push(
             client,
             SeriesFile(file),
-            covariates=[],
+            covariates=Taken(),
             settings=Settings(freq="D"),
             freq="D",
             create=create,
