@@ -183,7 +183,7 @@ class SessionEmpty(ProblemError, slug="session-empty"):
 
 
 class ObservationConflict(ProblemError, slug="observation-conflict"):
-    """Another value is stored for this time; `members["stored"]` is its record."""
+    """Another observation is stored for this time; `members["stored"]` is its record."""
 
 
 class OutOfOrder(ProblemError, slug="out-of-order"):

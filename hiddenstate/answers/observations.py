@@ -23,6 +23,12 @@ class Record(Answer):
     revised: Forecast | None
 
     @property
+    def future(self) -> Sequence[Mapping[str, float | None]]:
+        """What was known in advance at it, nearest first."""
+        future: Sequence[Mapping[str, float | None]] = self.members.get("future", ())
+        return future
+
+    @property
     def at(self) -> str | int:
         """Its time, or its step in a session without times."""
         return self.step if self.timestamp is None else self.timestamp

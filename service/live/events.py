@@ -21,17 +21,18 @@ class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
     anchor: int | None
     covariates: tuple[str, ...]
     answer: Answer
+    known: int = 0
 
     @classmethod
     def of(cls, label: Label, answer: Answer) -> "Answered":
         at = label.grid
         if at is None:
-            return cls(label.session, label.model, None, "", None, label.covariates, answer)
-        return cls(label.session, label.model, at.freq, at.timezone, at.anchor, label.covariates, answer)
+            return cls(label.session, label.model, None, "", None, label.covariates, answer, label.known)
+        return cls(label.session, label.model, at.freq, at.timezone, at.anchor, label.covariates, answer, label.known)
 
     @property
     def label(self) -> Label:
-        return Label(self.session, self.model, self._grid, self.covariates)
+        return Label(self.session, self.model, self._grid, self.covariates, self.known)
 
     @property
     def _grid(self) -> Grid | None:

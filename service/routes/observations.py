@@ -62,7 +62,10 @@ async def get_observations(
     "/v1/sessions/{session}/observations/{key}", response_model=schemas.Advance, dependencies=[Depends(acceptable)]
 )
 async def patch_observation(session: SessionDep, key: str, request: Request, core: CoreDep) -> Response:
-    """Correct one observation, named by its timestamp or, in digits, its step; what follows it is folded again."""
+    """Correct one observation, named by its timestamp or, in digits, its step; what follows it is folded again.
+
+    What is left out of the value, the covariates and the rows of `future` stays as it is.
+    """
     correction = parsing.request(await json_body(request, core), schemas.Correction)
     given = conditions(request, "correct", (key, correction.model_dump(exclude_unset=True)))
     work = Correct(session, given.token, given.digest, given.if_match, key=key, correction=correction)

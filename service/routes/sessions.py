@@ -67,7 +67,11 @@ class PatchQuery(BaseModel):
 
 @router.put(PATH, response_model=schemas.Session, responses={201: {"model": schemas.Session, "description": "Created"}})
 async def put_session(session: SessionDep, request: Request, core: CoreDep) -> Response:
-    """Create a session, with its history if there is one. The same request again changes nothing and answers 200."""
+    """Create a session, with its history if there is one. The same request again changes nothing and answers 200.
+
+    In the history, an observation without `future` is told what is known in advance by the covariates of those that
+    follow it, up to the first step that is not there.
+    """
     asked, observations = parsing.session_put(await json_body(request, core))
     work = core.sessions.put(session, asked, observations)
     view, created = await within(core.settings.long_deadline_s, work)

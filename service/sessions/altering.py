@@ -99,7 +99,7 @@ def _correction(whole: Whole, work: Correct) -> Plan:
     place, asked = whole.place, work.correction
     step = _step(place, work.key, Fault("", parameter="key"))
     try:
-        given = given_of(place.label.model, place.taken, asked.covariates)
+        given = given_of(place.label.model, place.taken, asked.covariates, asked.future)
     except InvalidRequest as refused:
         raise InvalidRequest(refused.errors, at=place.standing()) from None
     if "value" in asked.model_fields_set:

@@ -10,6 +10,7 @@ import numpy as np
 
 from models.covariates import Covariates as Taken
 from models.covariates import Encoding
+from service.storage.answers import Label
 from service.storage.record import Record
 from service.wire.parsing import FAULT_LIMIT, Covariates
 from service.wire.problems import Fault, InvalidRequest, pointer
@@ -78,6 +79,13 @@ def told(record: Record) -> Encoding | None:
     horizon = (count - len(past) - len(known)) // max(len(known), 1)
     encoding = Encoding(Taken(past, known, static, (0.0,) * named, (1.0,) * named), max(horizon, 0))
     return encoding if encoding.numbers == count else None
+
+
+def naming(label: Label, encoding: Encoding | None) -> Label:
+    """The label with the names of the covariates that are kept with observations; None = nobody knows them."""
+    if encoding is None:
+        return label._replace(covariates=(), known=0)
+    return label._replace(covariates=encoding.covariates.observed, known=encoding.known)
 
 
 def foreseen(

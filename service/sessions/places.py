@@ -7,6 +7,7 @@ import msgspec
 
 from models.dates.grid import Grid, grid
 from models.dates.zones import zone
+from service.sessions.covariates import naming
 from service.sessions.registry import LoadedModel, Registry
 from service.sessions.rules import Place
 from service.storage.answers import Label
@@ -95,7 +96,7 @@ class Places:
         """The label, with the names of the covariates that the model takes with observations."""
         label = self.label(row)
         if loaded.takes_covariates and not label.covariates:
-            label = self._labels[row] = label._replace(covariates=loaded.encoding.covariates.observed)
+            label = self._labels[row] = naming(label, loaded.encoding)
         return label
 
     def model(self, row: int, registry: Registry) -> LoadedModel:

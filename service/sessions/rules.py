@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from models.covariates import Encoding
 from models.dates.grid import Grid, TimestampError, grid
 from service.sessions.covariates import Given, changed, foreseen, given_of
+from service.sessions.differences import differing, faults
 from service.storage.answers import IMPUTED, Label, Observed
 from service.storage.layout import NO_TIME, QUANTILES
 from service.wire import render
@@ -238,7 +239,7 @@ class Plan:
         stored = self._retained(step)
         if stored is None or step < self._correctable_from:
             raise NotRetained(self._standing(), self.place.key(self._correctable_from), [too_old])
-        if _is_same(stored, value, given or {}):
+        if not differing(stored, value, given or {}):
             self.corrections.pop(step, None)
             self.beside.pop(step, None)
             self.again.append(step)
@@ -323,16 +324,16 @@ class Plan:
     def _take_again(self, step: int, instant: int, value: float, given: Given, where: Where) -> None:
         """An observation of a step that was folded before: a replay where it is the same one, else refused."""
         stored, at = self._folded(step), pointer(*where)
-        if stored is not None and _is_same(stored, value, given):
+        differ = [] if stored is None else differing(stored, value, given)
+        if stored is not None and not differ:
             self.again.append(step)
         elif self._correcting and step >= 1:
             self.correct(step, value, Fault("is too old to be corrected", at), given, where)
         elif stored is not None and step == self.step:
             grid = self.label.grid
             key = str(step) if grid is None else grid.format(instant)
-            fault = [Fault("differs from the observation of that time", pointer(*where, "value"))]
             held = None if step > self.place.step else render.record(self.label, stored)
-            raise ObservationConflict(self._standing(), key, held, fault)
+            raise ObservationConflict(self._standing(), key, held, faults(differ, self.label.covariates, where))
         else:
             is_listed = step > self.place.step or not self.place.step
             detail = "is not later than those before it" if is_listed else "is older than the last observation"
@@ -387,13 +388,3 @@ def _read(grid: Grid, last: int, timestamp: str) -> tuple[int, bool, int]:
     if not grid.is_on(instant):
         return instant, False, 0
     return instant, True, 1 if grid.anchor is None else grid.steps_between(last, instant)
-
-
-def _is_same(stored: Observed, sent: float, given: Given) -> bool:
-    """Whether an observation is the stored one: the same float64, or both missing, and so in the covariates given.
-
-    What was imputed was never sent.
-    """
-    pairs = [(stored.value, sent), *((stored.covariates[place], number) for place, number in given.items())]
-    same = all(kept == new or (isnan(kept) and isnan(new)) for kept, new in pairs)
-    return same and not stored.flags & IMPUTED

@@ -6,7 +6,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from models.covariates import Encoding
-from service.sessions.covariates import told
+from service.sessions.covariates import naming, told
 from service.sessions.places import Places
 from service.sessions.registry import LoadedModel
 from service.sessions.rules import Place
@@ -79,8 +79,7 @@ class Whole:
         place = Places([self.session], self.record.head.reshape(1)).place(0, self.loaded)
         if self._is_of_model:
             return place
-        names = () if self.encoding is None else self.encoding.covariates.observed
-        return replace(place, label=place.label._replace(covariates=names), taken=self.encoding)
+        return replace(place, label=naming(place.label, self.encoding), taken=self.encoding)
 
     @property
     def encoding(self) -> Encoding | None:

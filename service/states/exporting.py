@@ -2,12 +2,10 @@
 
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from math import isnan
 
 import msgspec
 
 from models.artifacts.runtime import describe
-from models.covariates import Encoding
 from service.sessions.records import WholeRecords
 from service.sessions.registry import LoadedModel
 from service.sessions.whole import Whole
@@ -50,13 +48,13 @@ class Exporter:
         if whole.full:
             found, _ = await self._records.look(session, whole.retained_from, instead=self._stand_in)
             whole = found or whole
-        label, encoding = whole.place.label, whole.encoding
-        if encoding is None:
+        label = whole.place.label
+        if whole.encoding is None:
             raise ModelUnavailable(whole.place.standing(), label.model, NAMELESS)
         text = Text(_document(whole))
         for at in range(0, len(whole.slots), RECORDS_AT_ONCE):
             observed = read_observed(whole.slots[at : at + RECORDS_AT_ONCE])
-            text.add([_record(label, encoding, one) for one in observed])
+            text.add([_record(label, one) for one in observed])
             await self._between()
         return text.whole(), render.head_etag(whole.record.head)
 
@@ -115,19 +113,8 @@ def arrays(loaded: LoadedModel) -> list[Array]:
 _TYPES = {"<f8": "float64", "<f4": "float32", "<f2": "float16"}
 
 
-def _record(label: Label, encoding: Encoding, observed: Observed) -> Record:
-    told = {**render.record(label, observed), "corrected": observed.flags & HAS_ORIGINAL != 0}
-    return msgspec.convert({**told, "future": _future(encoding, observed)}, Record)
-
-
-def _future(encoding: Encoding, observed: Observed) -> list[dict[str, float | None]]:
-    """What was known in advance at an observation, as far as anything was."""
-    names, count = encoding.covariates.known, encoding.known
-    ahead = observed.covariates[encoding.observed :]
-    rows = [ahead[at : at + count] for at in range(0, len(ahead), max(count, 1))]
-    while rows and all(map(isnan, rows[-1])):
-        rows.pop()
-    return [{name: None if isnan(x) else x for name, x in zip(names, row, strict=True)} for row in rows]
+def _record(label: Label, observed: Observed) -> Record:
+    return msgspec.convert({**render.record(label, observed), "corrected": observed.flags & HAS_ORIGINAL != 0}, Record)
 
 
 def _text(state: Bytes) -> str:

@@ -22,6 +22,9 @@ class Label(NamedTuple):
     grid: Grid | None
     """None where steps are counted and there are no timestamps."""
     covariates: tuple[str, ...] = ()
+    """Names of those that come with observations."""
+    known: int = 0
+    """How many of them, the last ones, are known in advance."""
 
 
 class Observed(msgspec.Struct, frozen=True, gc=False):  # made three times as fast as a named tuple

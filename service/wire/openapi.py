@@ -295,7 +295,9 @@ def _hot_route() -> dict[str, Any]:
     return {
         "tags": ["observations"],
         "summary": "Post Observations",
-        "description": "Observe: fold one observation, or several oldest first, and get the forecast that follows.",
+        "description": "Observe: fold one observation, or several oldest first, and get the forecast that follows. "
+        "In a list, an observation without `future` is told what is known in advance by the covariates of those that "
+        "follow it, up to the first step that is not there.",
         "operationId": "post_observations_v1_sessions__session__observations_post",
         "parameters": [
             {"name": "session", "in": "path", "required": True, "schema": TEXT},

@@ -94,11 +94,11 @@ PAGES = _pages(
     ),
     Page(
         s.ObservationConflict(AT, "2026-11-21", {"step": 812, "timestamp": "2026-11-21", "value": 121.5}),
-        "The session already holds an observation of this time, with another value: "
-        "<code>stored</code> is what it holds. Or the request itself gives two values for one time, and "
-        "<code>stored</code> is null.",
-        "If the new value is the right one, correct the stored one with PATCH, or send with "
-        "<code>?on_conflict=correct</code>.",
+        "The session already holds an observation of this time, with another value, other covariates or another "
+        "<code>future</code>: <code>errors</code> points to what differs, <code>stored</code> is what it holds. Or the "
+        "request itself gives two observations for one time, and <code>stored</code> is null.",
+        "If the new one is right, such as a newer weather forecast in <code>future</code>, correct the stored one "
+        "with PATCH, or send with <code>?on_conflict=correct</code>.",
     ),
     Page(
         s.OutOfOrder(AT),
@@ -157,7 +157,8 @@ PAGES = _pages(
     Page(
         p.TooLarge(8 * 2**20),
         "The body is longer than <code>limit</code> bytes, after decompression.",
-        "Send a long history in parts: the first with PUT, the rest with POST. The forecasts are the same to the bit.",
+        "Send a long history in parts: the first with PUT, the rest with POST. The forecasts are the same to the bit; "
+        "with covariates that are known in advance, give the last observation of each part its <code>future</code>.",
     ),
     Page(
         p.UnsupportedMediaType("Content-Type is missing: send application/json, for example with curl --json"),

@@ -73,7 +73,7 @@ def record(label: Label, observed: Observed) -> Json:
     """A Record: one retained observation with the forecast that had been issued for it."""
     step, value, flags = observed.step, observed.value, observed.flags
     timestamp = written(label.grid, observed.timestamp)
-    return {
+    told: Json = {
         "step": step,
         "timestamp": timestamp,
         "value": None if isnan(value) else value,
@@ -85,6 +85,19 @@ def record(label: Label, observed: Observed) -> Json:
         "original": observed.original if flags & HAS_ORIGINAL else None,
         "revised": _stored_forecast(step, timestamp, observed.revised) if flags & HAS_REVISED else None,
     }
+    if label.known:  # else not there at all: records of other models are written as they always were
+        told["future"] = _future(label, observed)
+    return told
+
+
+def _future(label: Label, observed: Observed) -> list[dict[str, float | None]]:
+    """What was known in advance at an observation, as far as anything was."""
+    names, count = label.covariates[-label.known :], label.known
+    ahead = observed.covariates[len(label.covariates) :]
+    rows = [ahead[at : at + count] for at in range(0, len(ahead), count)]
+    while rows and all(map(isnan, rows[-1])):
+        rows.pop()
+    return [{name: None if isnan(x) else x for name, x in zip(names, row, strict=True)} for row in rows]
 
 
 def _covered(value: float, issued: Sequence[float]) -> dict[str, bool] | None:

@@ -80,7 +80,8 @@ class Observation(Request):
     step: Step | None = None
     covariates: Covariates | None = None
     future: list[Covariates] | None = None
-    """What is known now of the steps that follow, nearest first."""
+    """What is known now of the steps that follow, nearest first; where it is left out, what those say that follow in
+    the same request."""
 
     @model_validator(mode="after")
     def _one_kind_of_time(self) -> Self:
@@ -94,11 +95,13 @@ class Correction(Request):
 
     value: float | None = None
     covariates: Covariates | None = None
+    future: list[Covariates] | None = None
+    """What was known of the steps that follow, nearest first; of rows and names that are left out, what was given."""
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("give a value or covariates")
+            raise ValueError("give a value, covariates or future")
         return self
 
 
@@ -214,6 +217,8 @@ class Record(BaseModel):
     covered: dict[str, bool] | None
     original: float | None
     revised: Forecast | None
+    future: list[Covariates] = []
+    """What was known in advance at it, nearest first; only where the model knows any covariate in advance."""
 
 
 class Advance(BaseModel):

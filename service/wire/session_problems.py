@@ -67,13 +67,13 @@ class ObservationConflict(ServiceError):
     Without one, it is this request itself that gives two.
     """
 
-    status, slug, title = 409, "observation-conflict", "Another value is stored for this time"
+    status, slug, title = 409, "observation-conflict", "Another observation is stored for this time"
 
     def __init__(
         self, at: Standing, key: str, stored: Mapping[str, object] | None, errors: Sequence[Fault] = ()
     ) -> None:
         super().__init__(
-            f"the request gives two values for {key}; send one of them"
+            f"the request gives two observations for {key}; send one of them"
             if stored is None
             else f"session {at.session} already holds another observation for {key}; correct it with "
             f"PATCH /v1/sessions/{at.session}/observations/{key}",

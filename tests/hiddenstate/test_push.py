@@ -21,6 +21,7 @@ from hiddenstate.files.failures import Failures
 from hiddenstate.files.pushing import Push, Pushed
 from hiddenstate.files.tables import SeriesFile
 from hiddenstate.files.taken import Taken
+from hiddenstate.sending.calls import ARROW
 from hiddenstate.sending.shapes import Observation, OnConflict, Settings
 from tests.deployments import deployment
 from tests.hiddenstate.command import Result, environment, run
@@ -118,8 +119,10 @@ class Forgetful(Client):
 
     batches = 0
 
-    def observe_table(self, rows: bytes, *, on_conflict: OnConflict = "reject") -> bytes:
-        answer = super().observe_table(rows, on_conflict=on_conflict)
+    def observe_table(
+        self, rows: bytes, *, on_conflict: OnConflict = "reject", content_type: str = ARROW
+    ) -> bytes:
+        answer = super().observe_table(rows, on_conflict=on_conflict, content_type=content_type)
         self.batches += 1
         if self.batches % 2:
             raise ServiceUnreachable(self.url, "the answer was lost")

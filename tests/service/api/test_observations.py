@@ -290,7 +290,7 @@ def test_a_session_without_history_still_knows_its_last_answers(api: httpx2.Clie
 def test_two_values_for_one_time_in_a_list_are_told_as_what_they_are(api: httpx2.Client, daily: str) -> None:
     sent = [observation(11), observation(12), observation(12, value=7.0)]
     body = problem(post(api, daily, sent), 409, "observation-conflict")
-    assert body["detail"] == f"the request gives two values for {day(12)}; send one of them"
+    assert body["detail"] == f"the request gives two observations for {day(12)}; send one of them"
     assert (body["stored"], body["errors"][0]["pointer"]) == (None, "/2/value")
     assert api.get(f"/v1/sessions/{daily}").json()["step"] == 10
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.service.calls import history, post
+from hiddenstate.client import Client
+from tests.service.calls import history, post, problem
 from tests.service.covariates.shops import Json, days_of
 from tests.service.covariates.test_covariates import put, state, verified
 
@@ -155,9 +156,8 @@ def test_lines_of_a_client_that_may_wait_for_answers_are_taken_as_they_come(
 
 
 def known(api: httpx2.Client, name: str) -> list[list[float | None]]:
-    """What was known in advance at each observation, as a session's state tells it."""
-    records = api.get(f"/v1/sessions/{name}/state").json()["history"]
-    return [[row["promo"] for row in one["future"]] for one in records]
+    """What was known in advance at each observation."""
+    return [[row["promo"] for row in one["future"]] for one in history(api, name)]
 
 
 def test_nothing_is_known_from_beyond_a_step_that_nobody_observed(
@@ -218,3 +218,75 @@ def test_steps_that_are_counted_know_ahead_too(api: httpx2.Client, name: str, rn
     api.post("/v1/observations:batch", json={"observations": rows})
     same(api, f"{name}.list", f"{name}.single")
     same(api, f"{name}.batch", f"{name}.single")
+
+
+def test_a_newer_forecast_of_what_is_known_is_a_conflict_that_points_to_it_and_is_corrected(
+    api: httpx2.Client, name: str, rng: np.random.Generator
+) -> None:
+    days = days_of(rng, 30)
+    put(api, name, days)
+    newer = {**days[-1], "future": [{"promo": 1 - one["promo"]} for one in days[-1]["future"]]}
+    body = problem(post(api, name, newer), 409, "observation-conflict")
+    assert [fault["pointer"] for fault in body["errors"]] == ["/future"]
+    assert body["stored"]["future"] == days[-1]["future"]
+    key = days[-1]["timestamp"]
+    corrected = api.patch(f"/v1/sessions/{name}/observations/{key}", json={"future": newer["future"]})
+    assert (corrected.status_code, corrected.json()["corrected"]) == (200, 1), corrected.text
+    assert corrected.json()["observed"]["future"] == newer["future"]
+    assert history(api, name)[-1]["future"] == newer["future"]
+    put(api, f"{name}.anew", [*days[:-1], newer])
+    assert state(api, name) == state(api, f"{name}.anew")
+    assert post(api, name, newer).headers["idempotency-replayed"] == "true"
+    assert verified(api, name)["ok"]
+
+
+def test_a_conflict_points_to_all_that_differs(api: httpx2.Client, name: str, rng: np.random.Generator) -> None:
+    days = days_of(rng, 10)
+    put(api, name, days)
+
+    def pointers(**other: object) -> list[str]:
+        body = problem(post(api, name, [{**days[-1], **other}]), 409, "observation-conflict")
+        return [fault["pointer"] for fault in body["errors"]]
+
+    covariates, future = days[-1]["covariates"], days[-1]["future"]
+    assert pointers(value=1.0) == ["/0/value"]
+    assert pointers(covariates={**covariates, "rain": 99.0}) == ["/0/covariates/rain"]
+    assert pointers(covariates={"promo": 5}, future=[*future[:3], {"promo": 7}, {"promo": 7}]) == [
+        "/0/covariates/promo",
+        "/0/future",
+    ]
+    assert pointers(value=None, covariates={"rain": None}) == ["/0/value", "/0/covariates/rain"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "pointer"),
+    [({"future": [{"rain": 1.0}]}, "/future/0/rain"), ({"future": [{}] * 6}, "/future"), ({"futur": []}, "/futur")],
+)
+def test_a_correction_of_what_was_known_is_checked_as_an_observation_is(
+    api: httpx2.Client, name: str, rng: np.random.Generator, sent: Json, pointer: str
+) -> None:
+    put(api, name, days_of(rng, 5))
+    refused = problem(api.patch(f"/v1/sessions/{name}/observations/5", json=sent), 422, "invalid-request")
+    assert [fault["pointer"] for fault in refused["errors"]] == [pointer]
+
+
+def test_a_correction_changes_the_steps_ahead_that_it_names(
+    api: httpx2.Client, name: str, rng: np.random.Generator
+) -> None:
+    days = days_of(rng, 12)
+    put(api, name, days)
+    corrected = api.patch(f"/v1/sessions/{name}/observations/9", json={"future": [{}, {"promo": 4}, {"promo": None}]})
+    first, _, _, *rest = days[8]["future"]
+    assert corrected.json()["observed"]["future"] == [first, {"promo": 4.0}, {"promo": None}, *rest]
+    assert verified(api, name)["ok"]
+
+
+def test_records_tell_what_was_known_where_a_model_knows_anything_in_advance(
+    api: httpx2.Client, name: str, rng: np.random.Generator
+) -> None:
+    days = days_of(rng, 8)
+    promo = [{"promo": one["covariates"]["promo"]} for one in days]
+    put(api, name, untold(days))
+    assert [one["future"] for one in history(api, name)] == [promo[at + 1 : at + 6] for at in range(8)]
+    with Client(str(api.base_url)) as client:
+        assert [list(one.future) for one in client.records(name)] == [one["future"] for one in history(api, name)]
