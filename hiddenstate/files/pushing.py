@@ -212,18 +212,21 @@ class Push:
     def _standing(self, part: Part, code: int, rows: Rows) -> _Begun:
         name = part.names[code]
         session = self._known.get(name) or self._client.session(self._prefix + name)
-        if self._freq is not None and session.freq is not None and session.freq != self._freq:
-            detail = f"it has the freq {session.freq}, not {self._freq}; leave --freq out, or choose another --prefix"
-            refused = [_Refusal(row, "session-exists", f"session {session.session}: {detail}") for row in rows.tolist()]
-            return _Begun(code, rows[:0], refused=refused)
-        if detail := self._fixed_otherwise(session, name):
-            refused = [_Refusal(row, "session-exists", f"session {session.session}: {detail}") for row in rows.tolist()]
+        other = self._other_freq(session) or self._other_static(session, name)
+        if other is not None:
+            refused = [_Refusal(row, "session-exists", f"session {session.session}: {other}") for row in rows.tolist()]
             return _Begun(code, rows[:0], refused=refused)
         compared = compare(self._client, session, part, rows)
         return _Begun(code, compared.rows, known=True, stood=session, older=compared.older, same=compared.same)
 
-    def _fixed_otherwise(self, session: Session, name: str) -> str | None:
-        """How a session's static covariates differ from those of its rows; None where they do not."""
+    def _other_freq(self, session: Session) -> str | None:
+        """How a session's freq differs from the one that it must have; None where it does not."""
+        if self._freq is None or session.freq is None or session.freq == self._freq:
+            return None
+        return f"it has the freq {session.freq}, not {self._freq}; leave --freq out, or choose another --prefix"
+
+    def _other_static(self, session: Session, name: str) -> str | None:
+        """How its static covariates differ from those of its rows."""
         given, takes = self._statics.of(name), self._taken.static_of(session.model)
         other = [one for one in takes if one in given and session.static.get(one) != given[one]]
         if not other:
