@@ -310,7 +310,7 @@ def test_a_patch_changes_settings_but_not_what_the_history_was_read_with() -> No
 def test_a_correction_needs_something_to_correct() -> None:
     assert parsing.request(b'{"value": 130.0}', schemas.Correction).value == 130.0
     assert parsing.request(b'{"value": null}', schemas.Correction).model_fields_set == {"value"}
-    with pytest.raises(InvalidRequest, match="give a value or covariates"):
+    with pytest.raises(InvalidRequest, match="give a value, covariates or future"):
         parsing.request(b"{}", schemas.Correction)
 
 

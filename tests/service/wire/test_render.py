@@ -106,7 +106,7 @@ def test_an_advance_has_every_documented_key_in_order() -> None:
     body = advance(an_outcome())
     assert list(body) == list(schemas.Advance.model_fields)
     parsed = schemas.Advance.model_validate(body)
-    assert list(body["observed"]) == list(schemas.Record.model_fields)  # type: ignore[call-overload]
+    assert [*body["observed"], "future"] == list(schemas.Record.model_fields)  # type: ignore[misc]
     assert parsed.forecast is not None
     assert list(body["forecast"]) == list(schemas.Forecast.model_fields)  # type: ignore[call-overload]
 
@@ -160,6 +160,15 @@ def test_covariates_are_named() -> None:
     fill_slot(slots[0], covariates=(3.1, math.nan))
     body = record(slots, LABEL._replace(covariates=("rain", "temp")))
     assert body["covariates"] == {"rain": 3.1, "temp": None}
+    assert "future" not in body
+
+
+def test_what_was_known_in_advance_is_told_as_far_as_anything_was() -> None:
+    slots = np.zeros(1, slot_dtype(6))
+    fill_slot(slots[0], covariates=(3.1, 1.0, math.nan, 0.0, math.nan, math.nan))
+    body = record(slots, LABEL._replace(covariates=("rain", "promo"), known=1))
+    assert (body["covariates"], body["future"]) == ({"rain": 3.1, "promo": 1.0}, [{"promo": None}, {"promo": 0.0}])
+    assert list(body) == list(schemas.Record.model_fields)
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
