@@ -1,7 +1,8 @@
 """Frequencies by their pandas names: fixed periods, and rules that pick days out of the calendar."""
 
 import re
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import Protocol
@@ -73,19 +74,47 @@ class BusinessDays:
 
 @dataclass(frozen=True, slots=True)
 class MonthDays:
-    """The first (or last) day of every `months` months, counted from January."""
+    """The first (or last) day of every `months` months, counted from January; not one that a zone `never` had."""
 
     months: int
     last: bool
+    never: tuple[int, ...] = ()
 
     def floor(self, day: int) -> int:
         # A day is the last of its period where the next day is the first of one.
-        moment = date.fromordinal(day + self.last + EPOCH_ORDINAL)
+        moment = date.fromordinal(self._from(day + self.last, 1) + EPOCH_ORDINAL)
         return (12 * moment.year + moment.month - 1) // self.months - self.last
 
     def day(self, number: int) -> int:
         year, month = divmod((number + self.last) * self.months, 12)
-        return date(year, month + 1, 1).toordinal() - EPOCH_ORDINAL - self.last
+        first = date(year, month + 1, 1).toordinal() - EPOCH_ORDINAL
+        return self._from(first - 1, -1) if self.last else self._from(first, 1)
+
+    def _from(self, day: int, step: int) -> int:
+        while day in self.never:
+            day += step
+        return day
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingDays:
+    """The days that are picked, without some that a zone never had.
+
+    Args:
+        never: the numbers of those among the picked, in order.
+    """
+
+    picked: Days
+    never: tuple[int, ...]
+
+    def floor(self, day: int) -> int:
+        number = self.picked.floor(day)
+        return number - bisect_right(self.never, number)
+
+    def day(self, number: int) -> int:
+        for left_out in self.never:
+            number += left_out <= number
+        return self.picked.day(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +128,7 @@ class Frequency:
         weekday: the weekday that `W-MON` and the like fall on, 0 = Monday; None for the others.
         calendar: the days of `B`, `MS` and the like; None for the others.
         longest_s: seconds of the longest period.
+        never: days that the zone never had: they are not picked.
     """
 
     name: str
@@ -107,13 +137,23 @@ class Frequency:
     weekday: int | None
     calendar: Days | None
     longest_s: float
+    never: tuple[int, ...] = ()
+
+    def without(self, never: tuple[int, ...]) -> "Frequency":
+        """The same in a zone that never had these days."""
+        if not never:
+            return self
+        calendar = None if self.calendar is None else _existing(self.calendar, never)
+        return replace(self, calendar=calendar, never=never)
 
     def days_from(self, phase: int) -> Days:
         """The days picked where `phase` is one of them; only for frequencies that are not absolute."""
-        return self.calendar if self.calendar is not None else EveryDays(self.days, phase)
+        return self.calendar if self.calendar is not None else _existing(EveryDays(self.days, phase), self.never)
 
     def picks(self, day: int) -> bool:
         """Whether a grid may begin on `day`."""
+        if day in self.never:
+            return False
         if self.weekday is not None:
             return (day + EPOCH_WEEKDAY) % 7 == self.weekday
         return self.calendar is None or self.calendar.day(self.calendar.floor(day)) == day
@@ -151,6 +191,14 @@ def frequency(name: str) -> Frequency:
         return Frequency(canonical, 0, 0, None, BusinessDays(), 3 * 86_400.0)
     months, last = MONTHS[unit]
     return Frequency(canonical, 0, 0, None, MonthDays(months, last), {1: 31, 3: 92, 12: 366}[months] * 86_400.0)
+
+
+def _existing(days: Days, never: tuple[int, ...]) -> Days:
+    """The same in a zone that never had these days. A month that lost its last one ends with the day before."""
+    if isinstance(days, MonthDays):
+        return replace(days, never=never)
+    numbers = tuple(number for day in never if days.day(number := days.floor(day)) == day)
+    return ExistingDays(days, numbers) if numbers else days
 
 
 def _every_days(name: str, days: int, weekday: int | None) -> Frequency:

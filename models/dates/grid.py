@@ -2,7 +2,7 @@
 
 Instants are integers, microseconds since 1970 UTC. Grids of D and longer follow the zone's calendar and wall clock,
 shorter ones the absolute clock. A grid point whose wall clock is shown twice stands at the first of the two; one whose
-wall clock is skipped stands as far after the jump as it was meant.
+wall clock is skipped stands as far after the jump as it was meant. A day that the zone never had has no point.
 """
 
 import re
@@ -40,8 +40,8 @@ class Grid:
 
     def __init__(self, freq: str, timezone: str = "UTC", anchor: int | None = None) -> None:
         """Raises FrequencyError or ZoneError. `grid()` gives a shared instance."""
-        self._frequency: Frequency = frequency(freq)
         self._zone: Zone = zone(timezone)
+        self._frequency: Frequency = frequency(freq).without(self._zone.never)
         self.freq, self.timezone, self.anchor = self._frequency.name, timezone, anchor
         self._period = 0
         self._time_of_day = 0

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 MICROSECOND = timedelta(microseconds=1)
@@ -15,6 +16,8 @@ EPOCH_UTC = EPOCH.replace(tzinfo=UTC)
 FIRST = (datetime.min - EPOCH) // MICROSECOND + DAY
 LAST = (datetime.max - EPOCH) // MICROSECOND - DAY
 """Instants with a wall clock inside the years 1 to 9999 in every zone."""
+NEW_YEARS = [(datetime(year, 1, 1) - EPOCH) // MICROSECOND for year in range(1800, 2101)]
+"""Instants between which places may have changed sides of the date line, and stayed there for years."""
 
 
 class ZoneError(ValueError):
@@ -24,7 +27,7 @@ class ZoneError(ValueError):
 class Zone:
     """An IANA time zone. Instants are microseconds since 1970 UTC; walls are the same count on the zone's own clock."""
 
-    __slots__ = ("fixed", "info", "name")
+    __slots__ = ("fixed", "info", "name", "never")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -32,6 +35,8 @@ class Zone:
         offset = self.info.utcoffset(None)
         self.fixed = None if offset is None else offset // MICROSECOND
         """Offset from UTC of a zone that never changes it, None for one that does."""
+        self.never = _never(self.info) if self.fixed is None else ()
+        """The days, counted since 1970, that the zone never had: its clocks were set forward across them."""
 
     def local(self, instant: int) -> datetime:
         return (EPOCH_UTC + timedelta(microseconds=instant)).astimezone(self.info)
@@ -66,6 +71,14 @@ def _wall(info: tzinfo, instant: int) -> int:
 def _instant(info: tzinfo, wall: int, fold: int) -> int:
     shown = (EPOCH + timedelta(microseconds=wall)).replace(tzinfo=info, fold=fold)
     return (shown - EPOCH_UTC) // MICROSECOND
+
+
+def _never(info: tzinfo) -> tuple[int, ...]:
+    offsets = [_wall(info, instant) - instant for instant in NEW_YEARS]
+    years = zip(pairwise(NEW_YEARS), pairwise(offsets), strict=True)
+    crossed = [year for year, (before, after) in years if after - before > DAY / 2]
+    days = (day for first, last in crossed for day in range(first // DAY - 1, last // DAY + 1))
+    return tuple(day for day in days if _wall(info, _instant(info, day * DAY, fold=0)) >= (day + 1) * DAY)
 
 
 def _info(name: str) -> ZoneInfo:

@@ -183,6 +183,7 @@ class SessionSettings(_Changeable):
     freq: Annotated[str, AfterValidator(known_freq)] | None = Field(default=None, max_length=16, examples=["D"])
     """null = steps are counted."""
     timezone: Annotated[str, AfterValidator(_known_zone)] = Field(default="UTC", max_length=40)
+    """IANA name. A day that the zone never had, as Pacific/Apia had no 2011-12-30, is no step."""
     static: Covariates = {}
 
 
