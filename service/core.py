@@ -223,7 +223,7 @@ def _joined(
         verifier=Verifier(records, folding, Unroller()),
         exporter=Exporter(records, registry.default, between),
         importer=Importer(records, creator, registry, views, between),
-        purging=Purging(store, gone, log),
+        purging=Purging(store, registry, gone, log),
         stateless=Stateless(creator, folding),
         streams=streams,
         log=log,

@@ -25,13 +25,13 @@ class Change(Answer):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Drift(Answer):
-    """A session's drift was detected, `since` a time or a step, or has ended."""
+    """A session's drift was detected at `step`, `since` a time or a step, or has ended; None = the session is gone."""
 
     session: str
     detected: bool
     since: str | None
-    step: int
-    etag: str
+    step: int | None
+    etag: str | None
 
     def __repr__(self) -> str:
         return f"<Drift {self.session}: {f'since {self.since}' if self.detected else 'ended'}>"

@@ -100,8 +100,10 @@ class Listening:
 def _identity(data: Answer) -> tuple[str, ...] | None:
     """The same for the same commit, which has an etag of its own; None = it may be told again."""
     match data:
-        case Advance() | Drift():
-            return type(data).__name__, data.session, data.etag
+        case Advance():
+            return "observation", data.session, data.etag
+        case Drift(step=int(step), etag=str(etag)):  # one commit may have several
+            return "drift", data.session, etag, str(step)
         case Change(etag=str(etag)):
             return data.action, data.session, etag
     return None

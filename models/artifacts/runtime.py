@@ -105,6 +105,7 @@ class Model:
         self._kept = self._place("origin.fan") if "origin.fan" in spec.layout.offsets else None
         self.raises_alarms = "drift.alarm" in spec.layout.offsets
         """Whether its sessions notice drift."""
+        self._alarms = self._place("drift.alarm") if self.raises_alarms else None
 
     def initial_state(self, batch: int, static: Doubles | None = None) -> Bytes:
         """(B, state_bytes): the state of sessions that have seen nothing.
@@ -196,9 +197,11 @@ class Model:
 
     def alarmed(self, states: Bytes) -> Integers:
         """(B,): steps that a session's drift alarm has lasted, the one that raised it included; 0 = there is none."""
-        if not self.raises_alarms:
-            return np.zeros(len(states), np.int64)
-        return alarmed(self.spec.layout.view(states, "drift.alarm"))
+        return alarmed(self.alarms(states))
+
+    def alarms(self, states: Bytes) -> Doubles:
+        """(B, 2): what the states keep of their alarms, see `alarmed`."""
+        return self.spec.layout.view(states, "drift.alarm") if self.raises_alarms else np.zeros((len(states), 2))
 
     def finite(self, states: Bytes) -> npt.NDArray[np.bool_]:
         """(B,): whether every number in a state is finite."""
@@ -304,6 +307,11 @@ class Running:
         """(B, state_bytes) after the steps so far, of some of the sessions."""
         return self._model._joined([block[..., rows, :] for block in self._blocks])
 
+    def alarms(self) -> Doubles:
+        """(B, 2): as `Model.alarms`, after the steps so far."""
+        place = self._model._alarms
+        return np.zeros((len(self), 2)) if place is None else _taken(self._blocks, place)
+
     def finite(self) -> npt.NDArray[np.bool_]:
         """(B,): whether every number in a state is finite."""
         finite = np.ones(len(self), np.bool_)
@@ -325,8 +333,8 @@ def _taken(blocks: _Arrays, place: _Place) -> npt.NDArray[Any]:
 
 
 def alarmed(alarm: Doubles) -> Integers:
-    """(B,): as `Model.alarmed`, of what states keep of their alarms (B, 2), see `layers.drift`."""
-    left, lasted = alarm.T
+    """(…): as `Model.alarmed`, of what states keep of their alarms (…, 2), see `layers.drift`."""
+    left, lasted = alarm[..., 0], alarm[..., 1]
     return np.where(left >= 1.0, np.maximum(lasted, 1.0), 0.0).round().astype(np.int64)
 
 

@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from service.listing.index import SessionIndex
-from service.sessions import drift, entries
+from service.listing.readable import readable, sound
 from service.sessions.places import Places
-from service.sessions.registry import LoadedModel, Registry
+from service.sessions.registry import Registry
 from service.storage.connection import Command, Failure, StoreUnavailable
-from service.storage.layout import HEAD_BYTES, NO_TIME, Bytes
-from service.storage.record import find_damage, heads_of
-from service.storage.store import Found, Reading, SessionStore
-from service.wire.problems import ServiceError
+from service.storage.layout import HEAD_BYTES, NO_TIME
+from service.storage.record import heads_of
+from service.storage.store import Found, SessionStore
 
 LEAST_FRESH_S = 2.0
 FRESH_FACTOR = 50.0
@@ -144,38 +143,18 @@ class Census:
             if not (there := reading.found != Found.ABSENT).all():
                 self._forgotten([name for name, is_there in zip(names, there.tolist(), strict=True) if not is_there])
             places = Places(names, heads_of(reading.rows))
-            groups = self._readable(places, reading)
+            groups = readable(places, reading, self._registry)
             for rows in groups.values():
                 by_model.update(places.label(row).model for row in rows)
                 overdue += sum(_is_overdue(places, row, reading.now_ms) for row in rows)
-            for loaded, rows in groups.items():
-                if loaded is not None:
-                    live = _sound(loaded, reading.rows[rows])
-                    states, steps = live[:, HEAD_BYTES:], heads_of(live)["step"]
-                    drifting += int((drift.since(loaded, states, steps) > 0).sum())
-                    scores = loaded.spec.layout.view(states, "scores.recent").sum(axis=0).tolist()
-                    scored += scores[STEPS]
-                    covered.update({level: scores[at] for level, at in COVERED.items()})
+            for loaded, _, live in sound(groups, reading.rows):
+                states = live[:, HEAD_BYTES:]
+                drifting += int((loaded.model.alarmed(states) > 0).sum())
+                scores = loaded.spec.layout.view(states, "scores.recent").sum(axis=0).tolist()
+                scored += scores[STEPS]
+                covered.update({level: scores[at] for level, at in COVERED.items()})
             await asyncio.sleep(PAUSE_FACTOR * (self._clock() - began))
         return Count(overdue, drifting, dict(by_model), scored, dict(covered), await self._bytes_each(sample))
-
-    def _readable(self, places: Places, reading: Reading) -> dict[LoadedModel | None, list[int]]:
-        """The rows of sessions that can be read, by model; None = of models that are not here."""
-        damaged = find_damage(reading.rows)
-        groups: dict[LoadedModel | None, list[int]] = {}
-        for row, found in enumerate(reading.found.tolist()):
-            if found != Found.PRESENT:
-                continue
-            loaded = self._registry.of(places.fingerprints[row])
-            try:
-                if loaded is not None:
-                    places.sound_model(row, self._registry, damaged)
-                else:
-                    places.label(row)
-            except ServiceError:
-                continue
-            groups.setdefault(loaded, []).append(row)
-        return groups
 
     async def _ask(self, verb: bytes, name: bytes, *arguments: bytes) -> bytes | None:
         key = f"hs-index:{{{self._store.namespace}}}:".encode() + name
@@ -192,13 +171,6 @@ class Census:
         replies = await self._store.servers.run(commands, self._store.timeout_s, repeatable=True)
         sizes = [size for size in replies if isinstance(size, int)]
         return sum(sizes) // len(sizes) if sizes else None
-
-
-def _sound(loaded: LoadedModel, rows: Bytes) -> Bytes:
-    """Heads and states of sessions (B, at least live bytes), but for those whose state cannot be."""
-    live = rows[:, : loaded.layout.live_bytes]
-    sound: Bytes = live[~entries.find_unsound(loaded, live)]
-    return sound
 
 
 def _is_overdue(places: Places, row: int, now_ms: int) -> bool:

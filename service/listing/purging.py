@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from service.listing.readable import readable, sound
 from service.listing.scanning import stored_sessions
-from service.live.events import Happened
 from service.live.log import EventLog
+from service.sessions import drift
+from service.sessions.places import Places
+from service.sessions.registry import Registry
 from service.storage.connection import StoreUnavailable
-from service.storage.layout import HEAD_BYTES, is_full, position
+from service.storage.layout import HEAD_BYTES, Bytes, Structured, is_full, position
 from service.storage.record import heads_of
-from service.storage.store import Change, Found, Kind, Outcome, SessionStore
+from service.storage.store import Change, Found, Kind, Outcome, Reading, SessionStore
 from service.wire.problems import AGAIN, DeadlineExceeded, DurabilityUnconfirmed, Standing
 from service.wire.session_problems import ConcurrentUpdate
 
@@ -40,9 +43,12 @@ class Purging:
         log: the same for those who listen.
     """
 
-    def __init__(self, store: SessionStore, forgotten: Callable[[Sequence[str]], None], log: EventLog) -> None:
+    def __init__(
+        self, store: SessionStore, registry: Registry, forgotten: Callable[[Sequence[str]], None], log: EventLog
+    ) -> None:
         self._log = log
         self._store = store
+        self._registry = registry
         self._forgotten = forgotten
 
     async def purge(self, prefix: str, *, force: bool) -> Purged:
@@ -60,43 +66,60 @@ class Purging:
         return purged
 
     async def _found(self, sessions: Sequence[str]) -> list[str]:
-        return [change.session for change in await self._there(sessions)]
+        return [change.session for change, _ in await self._there(sessions)]
 
     async def _deleted(self, sessions: Sequence[str]) -> list[str]:
         """Those of the sessions that were there, and are not any more."""
         deleted: list[str] = []
-        changes = await self._there(sessions)
+        there = await self._there(sessions)
         for _ in range(ATTEMPTS):
-            if not changes:
+            if not there:
                 return deleted
+            changes = [change for change, _ in there]
             told = dict(zip((change.session for change in changes), await self._store.commit(changes), strict=True))
             gone = {session for session, outcome in told.items() if outcome is Outcome.APPLIED}
             self._forgotten(list(gone))
-            self._log.tell(*(Happened(session, "deleted", None, None) for session in gone))
+            for change, drifting in there:
+                if change.session in gone:
+                    self._log.tell(*drift.deleted(change.session, drifting=drifting))
             deleted += gone
             for session, outcome in told.items():
                 _require_settled(session, outcome)
             left = {change.session: change.expected for change in changes if change.session not in gone}
             # What stands where it stood and is yet another is no record any more: it is deleted whatever it is.
-            changes = [
-                replace(change, expected=None) if change.expected == left[change.session] else change
-                for change in await self._there(list(left))
+            there = [
+                (replace(change, expected=None) if change.expected == left[change.session] else change, drifting)
+                for change, drifting in await self._there(list(left))
             ]
-        raise ConcurrentUpdate(Standing(changes[0].session))
+        raise ConcurrentUpdate(Standing(there[0][0].session))
 
-    async def _there(self, sessions: Sequence[str]) -> list[Change]:
-        """The deletion of each session that is there, from where it stands."""
+    async def _there(self, sessions: Sequence[str]) -> list[tuple[Change, bool]]:
+        """The deletion of each session that is there, from where it stands, and whether it is in drift."""
         if not sessions:
             return []
-        reading = await self._store.read(sessions, HEAD_BYTES)
+        reading = await self._store.read(sessions, self._registry.live_bytes)
         if (reading.found == Found.UNAVAILABLE).any():
             raise StoreUnavailable("the store did not answer; what was deleted before stays deleted")
-        heads = heads_of(reading.rows)
+        heads, drifting = heads_of(reading.rows), self._drifting(sessions, reading)
         return [
-            Change(session, bytes(16), bytes(8), position(row.tobytes()), Kind.DELETE, (), 0, bool(is_full(head)))
-            for session, row, head, found in zip(sessions, reading.rows, heads, reading.found, strict=True)
-            if found == Found.PRESENT
+            (_deletion(session, reading.rows[row, :HEAD_BYTES], heads[row]), row in drifting)
+            for row, session in enumerate(sessions)
+            if reading.found[row] == Found.PRESENT
         ]
+
+    def _drifting(self, sessions: Sequence[str], reading: Reading) -> set[int]:
+        """The rows of those of which it can be told that they are in drift."""
+        groups = readable(Places(sessions, heads_of(reading.rows)), reading, self._registry)
+        return {
+            row
+            for loaded, rows, live in sound(groups, reading.rows)
+            for row, lasted in zip(rows, loaded.model.alarmed(live[:, HEAD_BYTES:]).tolist(), strict=True)
+            if lasted
+        }
+
+
+def _deletion(session: str, row: Bytes, head: Structured) -> Change:
+    return Change(session, bytes(16), bytes(8), position(row.tobytes()), Kind.DELETE, (), 0, bool(is_full(head)))
 
 
 def _require_settled(session: str, outcome: Outcome) -> None:

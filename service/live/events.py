@@ -49,12 +49,15 @@ class Happened(msgspec.Struct, frozen=True, array_like=True, tag="happened"):
 
 
 class Drifted(msgspec.Struct, frozen=True, array_like=True, tag="drifted"):
-    """A session's drift was detected `since` a time, as it is written, or a step; None = it has ended."""
+    """A session's drift was detected `since` a time, as it is written, or a step; None = it has ended.
+
+    `step` is that at which it was, `etag` of the commit; None = the session is not there any more.
+    """
 
     session: str
     since: str | None
-    step: int
-    etag: str
+    step: int | None
+    etag: str | None
 
 
 class Missed(msgspec.Struct, frozen=True, array_like=True, tag="missed"):

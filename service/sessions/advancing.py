@@ -21,6 +21,7 @@ from service.storage.answers import HAS_ORIGINAL, HAS_REVISED, WARMED_UP, Answer
 from service.storage.layout import AnswerKind
 from service.storage.record import find_tokens
 from service.storage.store import Outcome
+from service.wire import render
 from service.wire.parsing import Observation
 from service.wire.problems import ServiceError, Standing
 from service.wire.session_problems import (
@@ -57,7 +58,7 @@ class Advancing:
             reply = known(whole, work)
             if reply is None:
                 start = self._begun_anew(whole, work) if work.anew and whole.expected is not None else whole
-                reply = await self._advanced(start, replace(work, seen=seen), token)
+                reply = await self._advanced(start, replace(work, seen=seen), token, drift.stood(whole))
             if reply is not None and (not reply.replayed or await self._records.confirm(whole)):
                 return reply
             seen = whole.expected
@@ -77,8 +78,12 @@ class Advancing:
         require_match(whole.place, work.if_match)
         return emptied(whole, self._records.randomness(INCARNATION_BYTES))
 
-    async def _advanced(self, whole: Whole, work: Observe, token: bytes) -> Reply | None:
-        """The answer; None = the session changed meanwhile."""
+    async def _advanced(self, whole: Whole, work: Observe, token: bytes, before: drift.Stood) -> Reply | None:
+        """The answer; None = the session changed meanwhile.
+
+        Args:
+            before: what is stored.
+        """
         plan = begun(whole, work)
         refused = None
         try:
@@ -89,11 +94,11 @@ class Advancing:
         if reply is not None:
             return reply
         status = 200 if whole.expected is not None else 201
-        drifted = drift.of(whole)
-        answer = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=status)
+        answer, alarms = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=status)
         if work.creation is not None and whole.expected is None:
             self._records.settle_expiry(whole, work.creation)
-        return await committed(self._records, whole, plan.label, answer, work, token, drifted)
+        turns = drift.along(before, alarms, plan.step)
+        return await committed(self._records, whole, plan.label, answer, work, token, turns)
 
     async def plan(
         self,
@@ -151,16 +156,16 @@ async def committed(
     answer: Answer,
     work: Write,
     token: bytes,
-    drifted: drift.Integers,
+    turns: Sequence[drift.Turn],
 ) -> Reply | None:
     """The answer to a change that was made in memory, once it is stored; None = the session changed meanwhile.
 
     Args:
-        drifted: `drift.of` the session before the change.
+        turns: of its drift.
     """
+    head = whole.record.head
     events: list[Event] = [Answered.of(label, answer)]
-    for step in drift.turned(drifted, drift.of(whole)).values():
-        events.append(drift.event(label, whole.record.head, answer, step))
+    events += [drift.event(label, head, render.head_etag(head), turn) for turn in turns]
     if isinstance(work, Observe) and work.anew and whole.expected is not None:
         events.insert(0, Happened(work.session, "reset", 0, None))
     outcome = await records.replace(whole, token, work.digest, *events, recognised=work.is_recognised)

@@ -73,9 +73,10 @@ class Altering:
         if not plan.changes:
             return replay(whole.place, _unchanged(whole, plan.again[-1], AnswerKind.CORRECTION))
         require_match(whole.place, work.if_match)
-        drifted = drift.of(whole)
-        answer = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=200)
-        return await committed(self._records, whole, plan.label, answer, work, token, drifted)
+        before = drift.stood(whole)
+        answer, alarms = await self._applying.apply(whole, plan, token=token, digest=work.digest, status=200)
+        turns = drift.along(before, alarms, plan.step)
+        return await committed(self._records, whole, plan.label, answer, work, token, turns)
 
     async def _rewound(self, whole: Whole, work: Rewind, token: bytes) -> Reply | None:
         place = whole.place
@@ -87,11 +88,12 @@ class Altering:
         if step == place.step:
             return replay(place, _unchanged(whole, step, AnswerKind.REWIND))
         require_match(whole.place, work.if_match)
-        drifted = drift.of(whole)
+        before = drift.stood(whole)
         await self._applying.rewind(whole, step)
         whole.record.bump(token, work.digest)
         answer = _put_rewound(whole, token, work.digest)
-        return await committed(self._records, whole, place.label, answer, work, token, drifted)
+        turns = drift.between(before, whole)
+        return await committed(self._records, whole, place.label, answer, work, token, turns)
 
 
 def _correction(whole: Whole, work: Correct) -> Plan:

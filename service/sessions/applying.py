@@ -4,6 +4,7 @@ The issued forecasts stay as they were given; what a correction changes of them 
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,24 @@ from service.wire.problems import pointer
 from service.wire.session_problems import ResultNotFinite
 
 
+class Applied(NamedTuple):
+    """What a plan was made to.
+
+    Args:
+        alarms: (N + 1, 2) `Model.alarms` before the first of N new steps, corrections folded, and after each.
+    """
+
+    answer: Answer
+    alarms: entries.Doubles
+
+
 class Applying:
     """Plans into whole records."""
 
     def __init__(self, folding: Folding) -> None:
         self._folding = folding
 
-    async def apply(self, whole: Whole, plan: Plan, *, token: bytes, digest: bytes, status: int) -> Answer:
+    async def apply(self, whole: Whole, plan: Plan, *, token: bytes, digest: bytes, status: int) -> Applied:
         """Fold a plan of at least one step or correction into the record, in memory, and raise its revision.
 
         Raises:
@@ -49,6 +61,7 @@ class Applying:
         if not loaded.model.finite(np.stack([folded.state, *folded.kept.values()])).all():
             bad = start + await self._folding.first_not_finite(loaded, state, values, context)
             raise ResultNotFinite.after(plan.place.standing(), pointer(*plan.source(bad)))
+        alarms = np.concatenate([loaded.model.alarms(state[None]), folded.alarms])[plan.place.step - start :]
         record.state[:] = folded.state
         for number, kept in folded.kept.items():
             record.keep_snapshot(start + number, kept)
@@ -63,7 +76,7 @@ class Applying:
         observed = added[-1:] if len(added) else again[corrected][-1:]
         outcome = _outcome(whole, plan, observed, token=token, digest=digest, status=status)
         record.put_outcome(outcome[0])
-        return read_answers(outcome)[0]
+        return Applied(read_answers(outcome)[0], alarms)
 
     async def rewind(self, whole: Whole, step: int) -> None:
         """Go back, in memory, to an earlier step that is retained and has a kept state at it or before it."""

@@ -33,11 +33,13 @@ class Folded:
 
     Args:
         issued: (T, Q) the quantiles issued after each step.
+        alarms: (T, 2) `Model.alarms` after each step.
         kept: the states after those numbers of steps that were asked for.
     """
 
     state: Bytes
     issued: NDArray[np.float64]
+    alarms: NDArray[np.float64]
     kept: dict[int, Bytes]
 
 
@@ -49,6 +51,7 @@ class _Job:
     calendar: Calendar
     stops: list[int]
     issued: NDArray[np.float64]
+    alarms: NDArray[np.float64]
     done: "asyncio.Future[None]"
     at: int = 0
     kept: dict[int, Bytes] = field(default_factory=dict)
@@ -57,8 +60,9 @@ class _Job:
         """Steps to the next state to keep."""
         return next(stop for stop in self.stops if stop > self.at) - self.at
 
-    def put(self, state: Bytes, issued: NDArray[np.float64]) -> None:
-        self.issued[self.at : self.at + len(issued)] = issued
+    def put(self, state: Bytes, issued: NDArray[np.float64], alarms: NDArray[np.float64]) -> None:
+        steps = slice(self.at, self.at + len(issued))
+        self.issued[steps], self.alarms[steps] = issued, alarms
         self.at += len(issued)
         self.state = state
         if self.at in self.stops:
@@ -92,11 +96,11 @@ class Folding:
         Args:
             keep: numbers of steps, 1 to T, after which the state is wanted.
         """
-        issued = np.empty((len(values), len(loaded.spec.quantiles)))
+        issued, alarms = np.empty((len(values), len(loaded.spec.quantiles))), np.empty((len(values), 2))
         if not len(values):
-            return Folded(state, issued, {})
+            return Folded(state, issued, alarms, {})
         done = asyncio.get_running_loop().create_future()
-        job = _Job(loaded, state, values, calendar, sorted({*keep, len(values)}), issued, done)
+        job = _Job(loaded, state, values, calendar, sorted({*keep, len(values)}), issued, alarms, done)
         self._jobs.append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._work(), name="folding")
@@ -105,7 +109,7 @@ class Folding:
         finally:
             if job in self._jobs:
                 self._jobs.remove(job)
-        return Folded(job.state, job.issued, job.kept)
+        return Folded(job.state, job.issued, job.alarms, job.kept)
 
     async def first_not_finite(
         self, loaded: LoadedModel, state: Bytes, values: NDArray[np.float64], calendar: Calendar
@@ -158,18 +162,12 @@ def _fold_on(loaded: LoadedModel, sharing: Sequence[_Job]) -> None:
 def _slice(loaded: LoadedModel, jobs: Sequence[_Job]) -> None:
     most = STEPS_ALONE if len(jobs) == 1 else STEPS_TOGETHER
     steps = min(most, *(job.limit() for job in jobs))
-    calendar = [job.calendar(job.at, job.at + steps) for job in jobs]
-    if len(jobs) == 1:
-        [job] = jobs
-        job.put(*loaded.model.fold(job.state, job.values[job.at : job.at + steps], calendar[0]))
-        return
-    states = np.stack([job.state for job in jobs])
-    values = np.stack([job.values[job.at : job.at + steps] for job in jobs])
-    features = np.stack(calendar)
-    issued = np.empty((len(jobs), steps, len(loaded.spec.quantiles)))
+    running = loaded.model.running(np.stack([job.state for job in jobs]))
+    values = np.stack([job.values[job.at : job.at + steps] for job in jobs], axis=1)
+    features = np.stack([job.calendar(job.at, job.at + steps) for job in jobs], axis=1)
+    issued, alarms = np.empty((len(jobs), steps, len(loaded.spec.quantiles))), np.empty((len(jobs), steps, 2))
     for step in range(steps):
-        states, issued[:, step] = loaded.model.step(
-            states, np.ascontiguousarray(values[:, step]), np.ascontiguousarray(features[:, step])
-        )
-    for job, state, quantiles in zip(jobs, states, issued, strict=True):
-        job.put(state, quantiles)
+        issued[:, step] = running.step(values[step], features[step])
+        alarms[:, step] = running.alarms()
+    for job, state, quantiles, alarm in zip(jobs, running.states(), issued, alarms, strict=True):
+        job.put(state, quantiles, alarm)

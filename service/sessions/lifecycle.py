@@ -9,8 +9,9 @@ import numpy as np
 import orjson
 from msgspec.structs import replace
 
-from service.live.events import Happened
+from service.live.events import Event, Happened
 from service.monitoring.monitor import Monitor
+from service.sessions import drift
 from service.sessions.advancing import Advancing, remembers
 from service.sessions.applying import Applying
 from service.sessions.creation import FULL, Creator, change, require_long_life, require_order
@@ -138,7 +139,7 @@ class Sessions:
         """
         life: bytes | None = None
         for attempt in range(ATTEMPTS):
-            expected, full = await self._deletable(work.session, work.if_match)
+            expected, full, drifting = await self._deletable(work.session, work.if_match)
             if attempt == 0:
                 life = expected and expected[:8]
             # Who has asked may have asked again, been answered, and made the session anew: this may be that one.
@@ -147,7 +148,7 @@ class Sessions:
             if await self._records.commit(_deletion(work.session, expected, full)) is Outcome.APPLIED:
                 self._forgotten([work.session])
                 if expected != NOWHERE:
-                    self._records.tell(Happened(work.session, "deleted", None, None))
+                    self._records.tell(*drift.deleted(work.session, drifting=drifting))
                 return Reply(204, b"", None)
         raise ConcurrentUpdate(Standing(work.session))
 
@@ -184,23 +185,26 @@ class Sessions:
                 return
             if await self._records.commit(_deletion(session, whole.expected, whole.full)) is Outcome.APPLIED:
                 self._forgotten([session])
-                self._records.tell(Happened(session, "deleted", None, None))
+                self._records.tell(*drift.deleted(session, drifting=drift.is_drifting(whole)))
                 return
         raise ConcurrentUpdate(Standing(session))
 
-    async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> tuple[bytes | None, bool]:
-        """The position that a deletion must find (None = whatever is there), and whether it keeps a full history."""
+    async def _deletable(self, session: str, if_match: tuple[str, ...] | None) -> tuple[bytes | None, bool, bool]:
+        """The position that a deletion must find, None = whatever is there.
+
+        And whether what is there keeps a full history, and whether it is in drift.
+        """
         try:
             whole, _ = await self._records.look(session)
         except (RecordDamaged, ModelUnavailable, ModelMismatch):
             if if_match is not None:
                 raise
-            return None, False  # deleting is the cure
+            return None, False, False  # deleting is the cure
         if whole is not None:
             require_match(whole.place, if_match)
             # The position that was read: a command that comes late must not delete what was made since.
-            return whole.expected, whole.full
-        return NOWHERE, False
+            return whole.expected, whole.full, drift.is_drifting(whole)
+        return NOWHERE, False, False
 
     async def _created(self, whole: Whole, asked: SessionSettings, observations: Sequence[Observation]) -> bool:
         """Fold the history and store the new session; False = another request created it meanwhile."""
@@ -216,7 +220,7 @@ class Sessions:
             record.bump(token)
         self._records.settle_expiry(whole, asked)
         created = Happened(whole.session, "created", record.step, render.head_etag(record.head))
-        outcome = await self._records.replace(whole, token, NO_DIGEST, created)
+        outcome = await self._records.replace(whole, token, NO_DIGEST, created, *drift.told(drift.NOWHERE, whole))
         if outcome not in (Outcome.APPLIED, Outcome.REPLAYED):
             return False
         self._monitor.folded(len(plan.values) - sum(plan.imputed), sum(plan.imputed))
@@ -238,11 +242,13 @@ class Sessions:
             if whole.is_readable and work.token is not None and remembers(whole, token, work.digest):
                 return (View.of(whole), True) if await self._records.confirm(whole) else None
             require_match(whole.place, work.if_match)
+            before = drift.stood(whole)
             changed = await made(whole)
             if not commit:
                 return View.of(changed), False
             changed.record.bump(token, work.digest)
-            outcome = await self._records.replace(changed, token, work.digest, *_events(work, whole, changed))
+            events = [*_events(work, whole, changed), *drift.told(before, changed)]
+            outcome = await self._records.replace(changed, token, work.digest, *events)
             if outcome is Outcome.APPLIED or (outcome is Outcome.REPLAYED and work.token is None):
                 return await self._stored(changed), False
             if outcome is Outcome.REPLAYED:
@@ -310,8 +316,8 @@ def digest_of(observations: Sequence[Observation] | None) -> bytes:
     return hashlib.sha256(msgspec.json.encode(observations)).digest()
 
 
-def _events(work: Write, whole: Whole, changed: Whole) -> list[Happened]:
-    """What is told of a changed session; of other settings nothing is."""
+def _events(work: Write, whole: Whole, changed: Whole) -> list[Event]:
+    """What is told of a changed session beside its drift; of other settings nothing is."""
     head = changed.record.head
     if isinstance(work, Reset):
         return [Happened(work.session, "reset", 0, render.head_etag(head))]

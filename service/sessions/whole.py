@@ -77,17 +77,17 @@ class Whole:
     @property
     def place(self) -> Place:
         place = Places([self.session], self.record.head.reshape(1)).place(0, self.loaded)
-        if self._is_of_model:
+        if self.is_of_model:
             return place
         return replace(place, label=naming(place.label, self.encoding), taken=self.encoding)
 
     @property
     def encoding(self) -> Encoding | None:
         """Of the covariates that the record keeps; None where only its model knows them, which is not here."""
-        return self.loaded.encoding if self._is_of_model else told(self.record)
+        return self.loaded.encoding if self.is_of_model else told(self.record)
 
     @property
-    def _is_of_model(self) -> bool:
+    def is_of_model(self) -> bool:
         """Whether the model at hand is that of the record as it is in memory."""
         fingerprint: bytes = self.record.head["fingerprint"].tobytes()
         return fingerprint == self.loaded.spec.fingerprint

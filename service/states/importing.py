@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from service.live.events import Happened
+from service.sessions import drift
 from service.sessions.creation import Creator, require_long_life
 from service.sessions.demands import require_match
 from service.sessions.records import ATTEMPTS, INCARNATION_BYTES, TOKEN_BYTES, WholeRecords
@@ -87,8 +88,10 @@ class Importer:
             built.record.head["created_ms"] = now_ms
             built.expected, built.now_ms = (None if whole is None else whole.expected), now_ms
             built.was_full = whole is not None and whole.full and not built.full
-            event = Happened(session, "imported", state.step, built.place.etag)
-            if await self._records.replace(built, token, NO_DIGEST, event) in (Outcome.APPLIED, Outcome.REPLAYED):
+            imported = Happened(session, "imported", state.step, built.place.etag)
+            turned = drift.told(drift.NOWHERE if whole is None else drift.stood(whole), built)
+            outcome = await self._records.replace(built, token, NO_DIGEST, imported, *turned)
+            if outcome in (Outcome.APPLIED, Outcome.REPLAYED):
                 return await self._views.one(session), whole is None
         raise ConcurrentUpdate(Standing(session))
 

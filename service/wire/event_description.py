@@ -23,9 +23,11 @@ data: {}
 MEANING = (
     "Server-Sent Events. `observation`: an Advance. `session`: it was created, corrected, rewound, reset, migrated, "
     "imported or deleted; `step` and `etag` are where it stands then, null where it is gone. `drift`: it was detected, "
-    "or, where `since` is null, has ended. `gap`: whatever happened "
+    "or, where `since` is null, has ended; `step` is where, null where the session is gone. Of a POST or a batch each "
+    "observation at which it begins or ends is told; of any other change, creation, import, reset and another model "
+    "among them, what differs from before. `gap`: whatever happened "
     "between these times may be missing: read again what is shown. `close`: the service stops; come again with the "
-    "last id. The same event may come twice: `etag` tells. A line `:` comes every 15 s."
+    "last id. The same event may come twice: `etag` tells, of drift with `step`. A line `:` comes every 15 s."
 )
 ANSWER: dict[str, Any] = {
     "text/event-stream": {"schema": {"type": "string", "description": MEANING}, "example": EXAMPLE}

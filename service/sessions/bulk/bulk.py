@@ -19,6 +19,7 @@ from service.sessions.bulk.lines import Asked
 from service.sessions.bulk.planning import Parts, Planner
 from service.storage.answers import Answer, Label, read_answers
 from service.storage.store import Outcome, confirmation
+from service.wire import render
 from service.wire.batch.outcomes import Outcomes
 from service.wire.batch.rows import Rows
 from service.wire.problems import (
@@ -214,11 +215,12 @@ class _Batch:
             yield from zip([labels[owner] for owner in owners[rows].tolist()], answers, strict=True)
 
         self._parts.log.answered(len(rows), told())
-        if fold.turned:
-            last = dict(zip(owners[rows].tolist(), told(), strict=True))
-            for number in fold.turned.keys() & last.keys():
-                label, answer = last[number]
-                self._parts.log.tell(drift.event(label, fold.live["head"][number], answer, fold.turned[number]))
+        for turn in fold.turns:
+            answering = rows[(owners[rows] == turn.row) & (outcomes["step"][rows] >= turn.step)]
+            for answer in read_answers(outcomes.take(answering[:1])):
+                label, head = labels[turn.row], fold.live["head"][turn.row]
+                etag = render.etag(answer.incarnation, answer.revision)
+                self._parts.log.tell(drift.event(label, head, etag, turn))
 
     async def _recall(self, lines: Sequence[int]) -> list[int]:
         """Settle what sessions know already, or refuse; returns the lines of which nothing could be settled so."""

@@ -85,7 +85,7 @@ class Fold:
         changes: one of each session, to be committed.
         outcomes: (N,) the answers to the rows.
         live: (B,) heads and states.
-        turned: by number of the session, those whose drift has begun, with the step at which it did, or ended: None.
+        turns: of drift; their rows are the numbers of the sessions.
         refused: lines of which a state did not stay finite, so that they must be taken row by row.
     """
 
@@ -94,7 +94,7 @@ class Fold:
     outcomes: Structured
     live: Structured
     refused: list[int] = field(default_factory=list)
-    turned: dict[int, int | None] = field(default_factory=dict)
+    turns: list[drift.Turn] = field(default_factory=list)
 
     def stored(self, numbers: Integers) -> Bytes:
         """The heads and states of these sessions, as they are stored but for the stamps."""
@@ -114,12 +114,9 @@ def fold(advances: Advances, read: Bytes, now_ms: int, randomness: Callable[[int
         live = live_of(read[advances.origins], advances.loaded.layout)
     else:
         live = _begun(advances, advances.template, now_ms, randomness)
-    drifted = drift.since(advances.loaded, live["state"], live["head"]["step"])
     folding = _Folding(advances, live)
     if folding.finite.all():
-        done = folding.encoded()
-        done.turned = drift.turned(drifted, drift.since(advances.loaded, live["state"], live["head"]["step"]))
-        return done
+        return folding.encoded()
     refused = [line for line, is_finite in zip(advances.lines, folding.finite.tolist(), strict=True) if not is_finite]
     sound = advances.some(folding.finite)
     if not len(sound):
@@ -161,6 +158,7 @@ class _Folding:
         self._put_times_of_imputed()
         self._issued = np.empty((count, longest + 1, len(advances.loaded.stored)))
         self._seen = np.empty((count, longest + 1))
+        self._alarms = np.empty((count, longest + 1, 2))
         self._snapshots: Snapshots = []
         self.finite = np.ones(count, bool)
         self._fold()
@@ -183,6 +181,7 @@ class _Folding:
         every = np.maximum(histories // 2, 1)
         self._issued[:, 0] = entries.issued(loaded, self._live["state"])
         self._seen[:, 0] = loaded.model.seen(self._live["state"])
+        self._alarms[:, 0] = loaded.model.alarms(self._live["state"])
         running = loaded.model.running(states)
         for turn in range(values.shape[1]):
             active = int(np.searchsorted(-steps, -turn))
@@ -196,6 +195,8 @@ class _Folding:
             before = self._seen[these, turn]
             seen = np.where((before > 0) | ~np.isnan(given), before + 1.0, 0.0)
             self._seen[these, turn + 1] = seen
+            self._alarms[:, turn + 1] = self._alarms[:, turn]
+            self._alarms[these, turn + 1] = running.alarms()
             self._issued[these, turn + 1] = np.where(seen[:, None] > 0, quantiles[:, loaded.stored], np.nan)
             due = np.flatnonzero(((bases[:active] + turn + 1) % every[:active] == 0) & (histories[:active] > 0))
             if len(due):
@@ -230,6 +231,7 @@ class _Folding:
         told = entries.Bounds.of(heads).cut(self._issued)
         rows = self._moved(heads)
         slots = self._slots(heads, told, rows)
+        turns = drift.turns(self._alarms, heads["step"].astype(np.int64)[:, None] + np.arange(self._alarms.shape[1]))
         places = (np.cumsum(self._steps) - self._steps)[owners] + advances.ahead - 1
         outcomes = entries.outcomes(
             loaded.layout,
@@ -251,7 +253,7 @@ class _Folding:
         else:
             outcomes["status"][np.flatnonzero(np.diff(owners, prepend=-1))] = 201
             writes = whole_records(advances.template.record, live, *parts)
-        return Fold(advances, self._changes(stood, writes), outcomes, live)
+        return Fold(advances, self._changes(stood, writes), outcomes, live, turns=turns)
 
     def _moved(self, heads: Structured) -> Structured:
         """(N,) life, revision and step after each row."""

@@ -18,6 +18,7 @@ from service.storage.answers import Answer, Label, read_answers
 from service.storage.layout import Bytes, HeadFlag, Structured, positions
 from service.storage.record import Writes, bump, live_of, wave_writes
 from service.storage.store import Change, Kind, Outcome
+from service.wire import render
 from service.wire.problems import DeadlineExceeded, DurabilityUnconfirmed, StoreUnavailable
 
 Waiting = Entry[Observe, Reply]
@@ -58,7 +59,6 @@ class Stepped:
         self.committed: list[tuple[Label, Answer]] = []
         self._slots: list[tuple[NDArray[np.int64], Structured]] = []
         self._snapshots: list[tuple[NDArray[np.int64], Structured]] = []
-        self._drifting = self._drifts()
         self.not_finite: list[Planned] = []
         self._fold()
         self._drop_what_is_not_finite()
@@ -72,7 +72,10 @@ class Stepped:
         bases = heads["step"].astype(np.int64)
         every = np.maximum(heads["history"].astype(np.int64) // 2, 1)
         bounds = entries.Bounds.of(heads)
-        for turn in range(int(steps.max())):
+        longest = int(steps.max())
+        self._bases, self._alarms = bases, np.empty((len(plans), longest + 1, 2))
+        self._alarms[:, 0] = loaded.model.alarms(states)
+        for turn in range(longest):
             active = np.flatnonzero(steps > turn)
             everyone = len(active) == len(plans)
             chosen = slice(None) if everyone else active  # which makes views of the arrays, and no copies
@@ -94,7 +97,10 @@ class Stepped:
             features = entries.calendars([plan.label.grid for plan in ones], instants)
             if numbers is not None:
                 features = entries.with_covariates(loaded, features, numbers)
-            states[chosen], _ = loaded.model.step(before, np.array(values), features)
+            stepped, _ = loaded.model.step(before, np.array(values), features)
+            states[chosen] = stepped
+            self._alarms[:, turn + 1] = self._alarms[:, turn]
+            self._alarms[chosen, turn + 1] = loaded.model.alarms(stepped)
             self._slots.append((active, slots))
             due = active[(bases[chosen] + turn + 1) % every[chosen] == 0]
             if len(due):
@@ -107,7 +113,7 @@ class Stepped:
         if finite.all():
             return
         self.not_finite = [self._planned[row] for row in np.flatnonzero(~finite).tolist()]
-        self._live, self._drifting = self._live[finite], self._drifting[finite]
+        self._live, self._bases, self._alarms = self._live[finite], self._bases[finite], self._alarms[finite]
         self._planned = [one for one, sound in zip(self._planned, finite.tolist(), strict=True) if sound]
         numbers = np.cumsum(finite) - 1
         for parts in (self._slots, self._snapshots):
@@ -207,12 +213,9 @@ class Stepped:
         return [one.row for one in self._planned]
 
     @property
-    def turned(self) -> dict[int, int | None]:
-        """By number of the change, the sessions whose drift begins with it, and at which step, or ends: None."""
-        return drift.turned(self._drifting, self._drifts())
-
-    def _drifts(self) -> NDArray[np.int64]:
-        return drift.since(self._loaded, self._live["state"], self._live["head"]["step"])
+    def turns(self) -> list[drift.Turn]:
+        """Of drift; their rows are the numbers of the changes."""
+        return drift.turns(self._alarms, self._bases[:, None] + np.arange(self._alarms.shape[1]))
 
     def stands(self, numbers: Sequence[int]) -> tuple[list[str], list[Stand]]:
         """The sessions of these changes, and where they stand after them."""
@@ -252,8 +255,9 @@ class Stepped:
                 having_seen(entry, change.expected)
                 lost.append((one, outcome))
         log.answered(len(committed), committed)
-        for number, since in self.turned.items():
-            label = self._planned[number].plan.label
-            if outcomes[number] in COMMITTED:
-                log.tell(drift.event(label, self._live["head"][number], answers[number], since))
+        for turn in self.turns:
+            label, answer = self._planned[turn.row].plan.label, answers[turn.row]
+            if outcomes[turn.row] in COMMITTED:
+                etag = render.etag(answer.incarnation, answer.revision)
+                log.tell(drift.event(label, self._live["head"][turn.row], etag, turn))
         return lost

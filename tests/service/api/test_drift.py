@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import httpx2
-import numpy as np
 import pytest
 
 from models.artifacts import artifact
 from models.artifacts.artifact import SHIPPED
-from service.sessions import drift
 from service.sessions.registry import LoadedModel, Registry
 from tests.service.calls import wait_until
 from tests.service.conftest import Service, serving
@@ -103,8 +101,3 @@ def test_a_session_of_a_model_that_cannot_tell_shows_none(noticing: httpx2.Clien
     observations = [climbing(number) for number in range(1, USUAL + 16)]
     noticing.put(f"/v1/sessions/{name}", json={"model": "tiny@1", "observations": observations})
     assert drift_of(noticing, name) == NOTHING
-
-
-def test_sessions_whose_drift_begins_or_ends_are_told_from_the_others() -> None:
-    before, after = np.array([0, 0, 7, 7]), np.array([0, 9, 7, 0])
-    assert drift.turned(before, after) == {1: 9, 3: None}
