@@ -183,12 +183,14 @@ class SessionSettings(_Changeable):
     freq: Annotated[str, AfterValidator(known_freq)] | None = Field(default=None, max_length=16, examples=["D"])
     """null = steps are counted."""
     timezone: Annotated[str, AfterValidator(_known_zone)] = Field(default="UTC", max_length=40)
-    """IANA name. A day that the zone never had, as Pacific/Apia had no 2011-12-30, is no step."""
     static: Covariates = {}
 
 
 class SessionPut(SessionSettings):
-    """A new session: its settings, and what was observed so far."""
+    """A new session: its settings, and what was observed so far.
+
+    A day that the zone never had, as Pacific/Apia had no 2011-12-30, is no step.
+    """
 
     observations: list[Observation] | None = None
     """Its history, oldest first."""
@@ -239,7 +241,11 @@ class Advance(BaseModel):
 
 
 class Scores(BaseModel):
-    """One step ahead, predict then observe; a ratio is null where its denominator is zero."""
+    """One step ahead, predict then observe; a ratio is null where its denominator is zero.
+
+    Scores are of the model's own forecasts, before `minimum` and `maximum` cut what is answered, while `covered` of a
+    record is of its forecast as it was answered: where bounds are set, the two can differ.
+    """
 
     steps: int
     mae: float | None

@@ -113,11 +113,13 @@ class OutputTensor(BaseModel):
 
 
 class SequenceStanding(BaseModel):
+    """`step` is that of the session, the number of observations folded; `timestamp` is the time that is forecast for,
+    absent where steps are counted.
+    """
+
     sequence_id: str
     step: int
-    """The step that is forecast."""
     timestamp: str = ""
-    """Its time; absent where steps are counted."""
 
 
 class InferenceAnswer(BaseModel):

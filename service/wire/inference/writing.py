@@ -28,7 +28,7 @@ class Written(NamedTuple):
 def answer(asked: Inference, label: Label, told: Answer, accept_encoding: str | None) -> Written:
     """The forecast after the last observation, in the form that was asked for. NaN or null: no value is known yet."""
     name, _, version = label.model.partition("@")
-    standing: dict[str, object] = {"sequence_id": label.session, "step": told.step + 1}
+    standing: dict[str, object] = {"sequence_id": label.session, "step": told.step}
     if (timestamp := render.written(label.grid, told.forecast_time)) is not None:
         standing["timestamp"] = timestamp
     outputs, behind = [], b""

@@ -42,7 +42,8 @@ def test_a_sequence_is_a_session_with_the_same_forecasts(api: httpx2.Client, nam
 def test_several_observations_in_one_request_are_folded_in_their_order(api: httpx2.Client, name: str) -> None:
     answer = infer(api, asked(name, 1.0, None, 3.0, sequence_start=True))
     assert outputs(answer) == native(api, f"{name}-native", [{"value": value} for value in (1.0, None, 3.0)])
-    assert answer.json()["parameters"] == {"sequence_id": name, "step": 4}
+    assert answer.json()["parameters"] == {"sequence_id": name, "step": 3}
+    assert api.get(f"/v1/sessions/{name}").json()["step"] == 3
     long = [float(value % 7) for value in range(200)]
     assert outputs(infer(api, asked(name, *long))) == native(
         api, f"{name}-native", [{"value": value} for value in long]
@@ -52,7 +53,7 @@ def test_several_observations_in_one_request_are_folded_in_their_order(api: http
 def test_a_number_and_its_digits_are_one_sequence(api: httpx2.Client, name: str) -> None:
     number = int.from_bytes(name.encode()[-7:]) | 2**63
     infer(api, asked(number, 1.0, sequence_start=True))
-    assert infer(api, asked(str(number), 2.0)).json()["parameters"] == {"sequence_id": str(number), "step": 3}
+    assert infer(api, asked(str(number), 2.0)).json()["parameters"] == {"sequence_id": str(number), "step": 2}
     assert api.get(f"/v1/sessions/{number}").json()["step"] == 2
 
 
@@ -89,7 +90,7 @@ def test_timestamps_are_an_input_and_freq_a_parameter_of_the_start(api: httpx2.C
         return body
 
     answer = infer(api, dated("2026-11-21T00:00", 1.0, sequence_start=True, freq="h"))
-    assert answer.json()["parameters"] == {"sequence_id": name, "step": 2, "timestamp": "2026-11-21T01:00:00Z"}
+    assert answer.json()["parameters"] == {"sequence_id": name, "step": 1, "timestamp": "2026-11-21T01:00:00Z"}
     again = infer(api, dated("2026-11-21T00:00", 1.0))
     assert (again.headers["idempotency-replayed"], again.content) == ("true", answer.content)
     refused(infer(api, dated("2026-11-21T00:30", 1.0)), 422, "off-grid")
@@ -212,7 +213,7 @@ def test_a_sequence_outlives_the_service_and_its_store(models_dir: Path, tmp_pat
         running.kill()
     with process(models_dir, tmp_path) as running, httpx2.Client(base_url=running.url, timeout=60.0) as api:
         assert infer(api, asked(42, 2.0) | {"id": "b"}).content == first.content
-        assert infer(api, asked(42, 3.0)).json()["parameters"]["step"] == 4
+        assert infer(api, asked(42, 3.0)).json()["parameters"]["step"] == 3
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
