@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from models.artifacts.artifact import SHIPPED
-from models.artifacts.runtime import Model
+from models.artifacts.runtime import Running
 from service.sessions.registry import Registry
 from service.wire import schemas
 from tests.service.calls import correct, history, post, problem, rewind
@@ -193,14 +193,14 @@ def test_what_would_not_be_finite_is_not_committed(
     api: httpx2.Client, daily: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stood = api.get(f"/v1/sessions/{daily}").json()
-    fold = Model.fold
+    folded = Running.states
 
-    def broken(self: Model, *arguments: Any) -> Any:  # noqa: ANN401 - as Model.fold
-        state, issued = fold(self, *arguments)
-        state.view("f8")[:] = float("inf")
-        return state, issued
+    def broken(self: Running) -> Any:  # noqa: ANN401 - as Running.states
+        states = folded(self)
+        states.view("f8")[:] = float("inf")
+        return states
 
-    monkeypatch.setattr(Model, "fold", broken)
+    monkeypatch.setattr(Running, "states", broken)
     problem(patch(api, daily, model="tiny@2"), 422, "result-not-finite")
     monkeypatch.undo()
     assert api.get(f"/v1/sessions/{daily}").json() == stood
