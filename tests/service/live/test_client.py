@@ -55,6 +55,16 @@ def test_lines_become_events_and_what_comes_twice_comes_once() -> None:
     assert [type(event.data) for event in events] == [Change, Gap, Change]
 
 
+def test_of_one_commit_each_turn_of_drift_comes_and_comes_once() -> None:
+    listening = Listening(["s"], "", None)
+    begun = '{"session":"s","detected":true,"since":"7","step":7,"etag":"e-2"}'
+    ended = '{"session":"s","detected":false,"since":null,"step":44,"etag":"e-2"}'
+    gone = '{"session":"s","detected":false,"since":null,"step":null,"etag":null}'
+    blocks = [["event: drift", f"data: {data}", ""] for data in (begun, ended, begun, ended, gone)]
+    events = [event for block in blocks for line in block for event in listening.take(line, "")]
+    assert [repr(event.data) for event in events] == ["<Drift s: since 7>", "<Drift s: ended>", "<Drift s: ended>"]
+
+
 def test_what_is_no_event_is_said_to_be_none() -> None:
     listening = Listening([], "", None)
     lines = ["event: observation", 'data: {"session": "s"}', ""]
