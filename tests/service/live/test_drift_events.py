@@ -51,6 +51,14 @@ def create(api: httpx2.Client, name: str, given: list[Observation], **settings: 
     return body
 
 
+def created(api: httpx2.Client, listener: Listener, name: str, given: list[Observation], **settings: object) -> Json:
+    """As `create`; the listener has heard of it, and will be told what follows."""
+    made = create(api, name, given, **settings)
+    listener.wait_for(1, "drift" if made["drift"]["detected"] else "session")
+    listener.told.clear()
+    return made
+
+
 def told(listener: Listener) -> list[tuple[str, Any]]:
     """Session events by action and drift by since, as they came."""
     return [(one.kind, one.data.get("action", one.data.get("since"))) for one in listener.told]
@@ -94,8 +102,8 @@ def test_a_session_that_is_imported_in_drift_is_told_to_be(noticing: httpx2.Clie
 def test_a_state_without_drift_in_the_place_of_one_in_drift_ends_it(noticing: httpx2.Client, name: str) -> None:
     create(noticing, f"{name}.a", observations(1, USUAL))
     state = exported(noticing, f"{name}.a")
-    made = create(noticing, name, DRIFTING)
     with listening_to(noticing, name) as listener:
+        made = created(noticing, listener, name, DRIFTING)
         moved = put(noticing, name, state, **{"If-Match": made["etag"]}).json()
         ended = {"session": name, "detected": False, "since": None, "step": USUAL, "etag": moved["etag"]}
         assert listener.wait_for(1, "drift") == [ended]
@@ -106,8 +114,8 @@ def test_drift_since_another_time_is_told_anew(noticing: httpx2.Client, name: st
     sooner = [observation(number, value=value(number) + 60.0 * max(number - 60, 0)) for number in range(1, 76)]
     create(noticing, f"{name}.a", sooner)
     state = exported(noticing, f"{name}.a")
-    made = create(noticing, name, DRIFTING)
     with listening_to(noticing, name) as listener:
+        made = created(noticing, listener, name, DRIFTING)
         moved = put(noticing, name, state, **{"If-Match": made["etag"]}).json()
         [event] = listener.wait_for(1, "drift")
     assert made["drift"]["since"] != moved["drift"]["since"] == event["since"]
@@ -129,8 +137,8 @@ def go_back(api: httpx2.Client, name: str) -> httpx2.Response:
 def test_what_takes_drift_away_ends_it(
     noticing: httpx2.Client, name: str, change: Callable[[httpx2.Client, str], httpx2.Response], action: str
 ) -> None:
-    create(noticing, name, DRIFTING, history="full")
     with listening_to(noticing, name) as listener:
+        created(noticing, listener, name, DRIFTING, history="full")
         changed = change(noticing, name).json()
         ended = {"detected": False, "since": None, "step": changed["step"], "etag": changed["etag"]}
         assert listener.wait_for(1, "drift") == [{"session": name, **ended}]
@@ -139,8 +147,8 @@ def test_what_takes_drift_away_ends_it(
 
 
 def test_a_model_that_notices_drift_tells_it_when_it_takes_over(noticing: httpx2.Client, name: str) -> None:
-    create(noticing, name, DRIFTING, model="tiny@1", history="full")
     with listening_to(noticing, name) as listener:
+        created(noticing, listener, name, DRIFTING, model="tiny@1", history="full")
         migrated = noticing.patch(f"/v1/sessions/{name}", json={"model": "daily@2"}).json()
         [event] = listener.wait_for(1, "drift")
         assert {name: event[name] for name in ("detected", "since")} == migrated["drift"]
@@ -148,8 +156,8 @@ def test_a_model_that_notices_drift_tells_it_when_it_takes_over(noticing: httpx2
 
 
 def test_settings_that_leave_the_state_as_it_is_tell_nothing_of_drift(noticing: httpx2.Client, name: str) -> None:
-    create(noticing, name, DRIFTING)
     with listening_to(noticing, name) as listener:
+        created(noticing, listener, name, DRIFTING)
         assert noticing.patch(f"/v1/sessions/{name}", json={"minimum": 0, "history": 40}).status_code == 200
         assert noticing.patch(f"/v1/sessions/{name}", json={"model": "tiny@1"}, params={"validate_only": "true"}).json()
         assert drift_of(noticing, name)["detected"]
@@ -170,8 +178,8 @@ def purge(api: httpx2.Client, name: str) -> None:
 def test_drift_of_a_session_that_is_gone_has_ended(
     noticing: httpx2.Client, name: str, forget: Callable[[httpx2.Client, str], None]
 ) -> None:
-    create(noticing, name, DRIFTING)
     with listening_to(noticing, name) as listener:
+        created(noticing, listener, name, DRIFTING)
         forget(noticing, name)
         gone = {"session": name, "detected": False, "since": None, "step": None, "etag": None}
         assert listener.wait_for(1, "drift") == [gone]
@@ -261,10 +269,10 @@ def test_each_observation_at_which_drift_begins_or_ends_is_told_however_many_com
 def test_a_correction_that_takes_drift_away_and_new_observations_that_bring_it_are_both_told(
     noticing: httpx2.Client, name: str
 ) -> None:
-    create(noticing, name, DRIFTING, history="full")
     usual = [observation(number) for number in range(USUAL + 1, USUAL + 16)]
     again = [observation(number, value=value(number) + 60.0 * (number - USUAL - 15)) for number in range(86, 100)]
     with listening_to(noticing, name) as listener:
+        created(noticing, listener, name, DRIFTING, history="full")
         path = f"/v1/sessions/{name}/observations?on_conflict=correct"
         answer = noticing.post(path, json=usual + again).json()
         ended, begun = listener.wait_for(2, "drift")
