@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.cli.faults import ExitCode, Fault
+from hiddenstate.cli.files import checked_freq
 from hiddenstate.cli.modelling import find_model
 
 if TYPE_CHECKING:
@@ -20,11 +21,8 @@ VALIDATIONS = 16
 """In the whole length of a training on the user's own series."""
 
 PATIENCE = 8
-SEASONS = {"B": 5, "MS": 12, "ME": 12, "QS": 4, "QE": 4}
-"""Steps of one, where no recipe is for the freq."""
-
 DATELESS = "D"
-"""What series without timestamps are taken for."""
+"""What series without timestamps are taken for, unless a model is trained further."""
 
 
 def start_of(name: str, models_dir: Path) -> "Start":
@@ -43,24 +41,38 @@ def recipe_of(
     say: Callable[[str], None],
 ) -> "Recipe":
     """The recipe itself for a folder of its files; else one for the file, with what is said of its series."""
+    from models.training.cycles import adapted
     from models.training.recipe import for_freq, load, of_file
 
     if data.is_dir():
         _require_none(start, "--from", "is for a file of your own series, and DATA is a folder")
         return load(recipe or "daily")
     series = _read(data)
-    found = freq or _freq_of(data, series)
+    found = checked_freq(freq) if freq else _freq_of(data, series, start)
     if start is not None:
         _require_none(recipe, "--recipe", f"and --from exclude each other: {start.label} brings its own")
+        _require_same_freq(start, found)
         model, schedule = start.model, replace(start.schedule, learning_rate=FURTHER_RATE)
     else:
-        plan = load(recipe or for_freq(found))
+        plan, seasons = adapted(load(recipe or for_freq(found)), found, is_shipped=not str(recipe).endswith(".toml"))
         model, schedule = plan.model, plan.schedule
-        if plan.freqs != (found,) and found in SEASONS:
-            model = replace(model, season=SEASONS[found])
-        say(f"{found} series, by the recipe {plan.name}; a season has {model.season} steps")
-    made = of_file(data, freq=found, model=model, schedule=schedule, test_steps=test_steps)
-    return made
+        say(f"{found} series, by the recipe {plan.name}; {seasons}")
+    return of_file(data, freq=found, model=model, schedule=schedule, test_steps=test_steps)
+
+
+def _require_same_freq(start: "Start", freq: str) -> None:
+    """Raises Fault: the model's seasons are those of another frequency, and --from keeps them."""
+    from models.training.recipe import is_for, shipped_for
+
+    if is_for(start.freqs, freq):
+        return
+    fitting = shipped_for(freq)
+    raise Fault(
+        ExitCode.USAGE,
+        f"--from {start.label} cannot be used for {freq} series",
+        f"it is for {', '.join(start.freqs)} series, with a season of {start.model.season} steps, which --from keeps",
+        f"--from {fitting}, or leave --from out" if fitting else f"leave --from out: no shipped model is for {freq}",
+    )
 
 
 def changed(
@@ -108,13 +120,13 @@ def _read(data: Path) -> "list[Series]":
     return read(data, test=True)
 
 
-def _freq_of(data: Path, series: "list[Series]") -> str:
+def _freq_of(data: Path, series: "list[Series]", start: "Start | None") -> str:
     from models.data import DataError
     from models.dates.detection import detect
 
     stamps = [one.timestamps for one in series if one.timestamps is not None]
     if not stamps:
-        return DATELESS
+        return DATELESS if start is None else start.freqs[0]
     found = detect(stamps)
     if found is None:
         raise DataError(f"{data}: its times have no frequency that can be told; give it, such as --freq 15min")

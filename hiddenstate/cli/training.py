@@ -113,6 +113,10 @@ def train(
     By truncated BPTT: gradients cross --unroll steps, the state is carried through --chunks such pieces. A model that
     is worse than repeating the last value on the test part is not published, and the command ends with exit code 1.
     """
+    if minutes is not None and not 0.0 < minutes < math.inf:
+        raise Fault(
+            ExitCode.USAGE, f"--minutes {minutes:g} is no length", "it is the length of the training", "--minutes 10"
+        )
     with modelling():
         from models.training import bptt
 

@@ -1,16 +1,18 @@
 """What a model is trained on and how, as a file: architecture, hyperparameters, sources with weights and licences."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from models.covariates import Covariates
 from models.data import DataError, Series, read
+from models.dates.frequencies import frequency
 from models.mixture import MixtureConfig
 
 SHIPPED = Path(__file__).parent / "recipes"
+A_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +161,31 @@ def load(name: str | Path) -> Recipe:
         raise DataError(f"{path}: not a recipe ({error}); see {SHIPPED / 'daily.toml'} for one") from error
 
 
-def for_freq(freq: str) -> str:
-    """The shipped recipe for series of a frequency, whatever weekday it falls on; the daily one where none is."""
-    family = freq.partition("-")[0]
+def is_for(freqs: Iterable[str], freq: str) -> bool:
+    """Whether what is of these frequencies is for series of this one, whatever weekday it falls on.
+
+    Raises:
+        FrequencyError: there is none of that name.
+    """
+    return _family(freq) in map(_family, freqs)
+
+
+def shipped_for(freq: str) -> str | None:
+    """The shipped recipe for series of a frequency; None where none is. Raises FrequencyError."""
     names = sorted(path.stem for path in SHIPPED.glob("*.toml"))
-    return next((name for name in names if family in load(name).freqs), "daily")
+    return next((name for name in names if is_for(load(name).freqs, freq)), None)
+
+
+def for_freq(freq: str) -> str:
+    """The shipped recipe for series of a frequency, or the one whose steps are likest. Raises FrequencyError."""
+    known = frequency(freq)
+    if known.days and known.days % 7 == 0:
+        return "weekly"
+    return shipped_for(freq) or ("hourly" if known.longest_s < A_DAY_S else "daily")
+
+
+def _family(freq: str) -> str:
+    return frequency(freq).name.partition("-")[0]
 
 
 def of_file(

@@ -29,6 +29,9 @@ MOST = 16
 MOST_OWN = 64
 """The same where the series are the user's own."""
 
+OWN_SEASONS = 3
+"""Seasons that warm the state of the user's own, if they are more than WARM_UP: before, its index is not settled."""
+
 OWN_SHARE = 8
 """Of the user's own series, one step in so many is held out, at most HELD_OUT of each."""
 
@@ -62,7 +65,7 @@ class Holdout:
         """Of the user's own: the ends of all, or as many as are worth the time, however short most of them are."""
         typical = int(np.median([len(one) for one in series]))
         steps = min(HELD_OUT, max(typical // OWN_SHARE, 1))
-        warm_up = max(min(WARM_UP, typical - 2 * steps), 1)
+        warm_up = max(min(max(WARM_UP, OWN_SEASONS * config.season), typical - 2 * steps), 1)
         return cls(-(-len(series) // MOST_OWN), MOST_OWN, steps, warm_up, warm_up + 2 * steps, complete=False)
 
     def takes(self, number: int, series: Series, count: int) -> bool:

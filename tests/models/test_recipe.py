@@ -2,10 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from models.artifacts.artifact import SHIPPED, find, load
 from models.data import DataError, read
+from models.dates.calendar import CALENDAR
 from models.mixture import Mixture, MixtureConfig
+from models.training.cycles import adapted
 from models.training.recipe import Schedule, for_freq, of_file
 from models.training.recipe import load as load_recipe
 from models.training.start import Start
@@ -51,10 +54,51 @@ def test_the_test_part_of_a_single_file_is_scored_where_it_has_one(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("freq", "name"), [("D", "daily"), ("h", "hourly"), ("W-SUN", "weekly"), ("B", "daily"), ("MS", "daily")]
+    ("freq", "name"),
+    [
+        *(("D", "daily"), ("h", "hourly"), ("W-SUN", "weekly"), ("B", "daily"), ("MS", "daily")),
+        *(("15min", "hourly"), ("6h", "hourly"), ("24h", "daily"), ("2W", "weekly")),
+    ],
 )
 def test_a_shipped_recipe_is_found_by_the_frequency(freq: str, name: str) -> None:
     assert for_freq(freq) == name
+
+
+@pytest.mark.parametrize(
+    ("freq", "season", "longer", "told"),
+    [
+        ("D", 7, 0, "a season has 7 steps"),
+        ("B", 5, 0, "a season has 5 steps, a week"),
+        ("h", 24, 168, "a season has 24 steps"),
+        ("2h", 12, 84, "a season has 12 steps, a day, and a longer one 84"),
+        ("5h", 24, 168, "a season has 24 steps, 5 days, and a longer one 168"),
+        ("12h", 2, 14, "a season has 2 steps, a day, and a longer one 14"),
+        ("15min", 96, 0, "a season has 96 steps, a day"),
+        ("5min", 12, 0, "a season has 12 steps, an hour: a day would have 288, and the longest season that is"),
+        ("1s", 60, 0, "a season has 60 steps, a minute: a day would have 86400"),
+        ("2D", 7, 0, "a season has 7 steps, 2 weeks"),
+        ("2W", 26, 0, "a season has 26 steps, a year"),
+        ("QE", 4, 0, "a season has 4 steps, a year"),
+        ("YS", 7, 0, "no season of YS series is known, so a season has 7 steps, as in the recipe; --season"),
+    ],
+)
+def test_a_recipe_of_another_frequency_gets_the_seasons_of_this_one(
+    freq: str, season: int, longer: int, told: str
+) -> None:
+    recipe, said = adapted(load_recipe(for_freq(freq)), freq, is_shipped=True)
+    assert (recipe.model.season, recipe.model.longer) == (season, longer)
+    assert said.startswith(told)
+    module, steps = Mixture(recipe.model), 4 * season
+    values = torch.sin(torch.arange(steps, dtype=torch.float64) * 2.0 * torch.pi / season + 1.0)[None]
+    with torch.no_grad():
+        fans, _ = module.unroll(values, torch.zeros(1, steps, CALENDAR), module.initial_state(1))
+    error = (fans[0, 3 * season : -1, 0, module.scores.median] - values[0, 3 * season + 1 :]).abs()
+    assert error.max() < 0.05, "three seasons tell what the fourth will be"
+
+
+def test_a_recipe_of_the_users_own_keeps_its_seasons() -> None:
+    recipe, _ = adapted(load_recipe("daily"), "15min", is_shipped=False)
+    assert recipe.model.season == 7
 
 
 def test_the_ends_that_validate_are_left_out_of_what_is_trained_on(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from models.data import Series
 from models.evaluation.baselines import NAIVE, naive
 from models.evaluation.classical import ETS, THETA
-from models.evaluation.scoring import Issued, StreamScores, horizon_scores, stream_scores
+from models.evaluation.scoring import HorizonScores, Issued, StreamScores, horizon_scores, stream_scores
 from models.evaluation.streaming import Evaluation, Row
 from models.evaluation.verdict import Verdict
 from models.report.findings import Findings, actuals
@@ -103,22 +103,36 @@ def test_the_page_is_one_file_with_figures_tables_and_the_verdict(findings: Find
     assert all(ElementTree.fromstring(figure).tag.endswith("svg") for figure in figures)
 
 
-def scores(relative_mae: float, series: int = 4) -> Evaluation:
+def scores(relative_mae: float, ahead: float = 0.5, series: int = 4) -> Evaluation:
+    """Of a model with these errors over those of repeating the last value."""
     stream = StreamScores(series, relative_mae, 1.0, 1.0, 0.75, None, {}, {})
-    return Evaluation("m@1", 1, [Row("x", "m@1", stream, None), Row("x", NAIVE, stream, None)], {})  # type: ignore[arg-type]
+    horizons = [HorizonScores(series, TEST, mase, 1.0, {}) for mase in (2.0 * ahead, 2.0)]
+    rows = [Row("x", name, stream, horizon) for name, horizon in zip(("m@1", NAIVE), horizons, strict=True)]
+    return Evaluation("m@1", 1, rows, {})
+
+
+RIVAL = "repeating the last value"
+AHEAD = "over the horizon of 14 steps MASE 1.0000 for 2.0000, 50.0 % less error"
+UNJUDGED = float("nan")
 
 
 @pytest.mark.parametrize(
-    ("relative_mae", "is_worse", "said"),
+    ("relative_mae", "ahead", "is_worse", "said"),
     [
-        (0.9, False, "m@1 is better than repeating the last value: relMAE 0.9000, 10.0 % less error; on 3 of 4 series"),
-        (1.0, True, "m@1 is WORSE than repeating the last value: relMAE 1.0000, 0.0 % more error; better on 3"),
-        (1.25, True, "25.0 % more error"),
-        (float("nan"), False, "m@1 was not scored"),
+        (0.9, 0.5, False, f"m@1 is better than {RIVAL}: relMAE 0.9000, 10.0 % less error; on 3 of 4 series; {AHEAD}"),
+        (1.25, 2.0, True, f"m@1 is WORSE than {RIVAL}: relMAE 1.2500, 25.0 % more error; better on 3 of 4"),
+        (1.25, 2.0, True, "over the horizon of 14 steps MASE 4.0000 for 2.0000, 100.0 % more error"),
+        (0.9, 1.0, True, f"m@1 is better than {RIVAL} one step ahead, and WORSE over the horizon: relMAE 0.9000, 10.0 %"),
+        (1.0, 0.5, True, f"m@1 is WORSE than {RIVAL} one step ahead, and better over the horizon: relMAE 1.0000, 0.0 %"),
+        (0.9, UNJUDGED, False, f"m@1 is better than {RIVAL}: relMAE 0.9000"),
+        (1.1, UNJUDGED, True, f"m@1 is WORSE than {RIVAL}: relMAE 1.1000"),
+        (UNJUDGED, 0.5, False, "m@1 was not scored"),
     ],
 )
-def test_the_verdict_says_better_or_worse_and_by_how_much(relative_mae: float, is_worse: bool, said: str) -> None:
-    verdict = Verdict.of(scores(relative_mae), "m@1")
+def test_the_verdict_says_better_or_worse_and_by_how_much(
+    relative_mae: float, ahead: float, is_worse: bool, said: str
+) -> None:
+    verdict = Verdict.of(scores(relative_mae, ahead), "m@1")
     assert verdict.is_worse is is_worse
     assert said in str(verdict)
 
