@@ -18,6 +18,7 @@ from hiddenstate.cli.progress import Estimate
 
 if TYPE_CHECKING:
     from models.training.bptt import Report, Trained, TrainOptions
+    from models.training.recipe import Recipe
 
 TOLD_EVERY_S = 60.0
 """In a log, between two validations."""
@@ -56,7 +57,7 @@ def train(
         Path, typer.Option(help="Where to publish.", envvar="HIDDENSTATE_MODELS_DIR")
     ] = Path("trained"),
     run: Annotated[
-        Path | None, typer.Option(help="Folder of checkpoints; the same again resumes.", show_default="runs/NAME")
+        Path | None, typer.Option(help="Folder of checkpoints; the same again resumes, and after its end another begins.", show_default="runs/NAME")
     ] = None,
     past: Names = None,
     known: Annotated[
@@ -75,7 +76,10 @@ def train(
         ),
     ] = None,
     publish_anyway: Annotated[
-        bool, typer.Option("--publish-anyway", help="Publish also what is worse than repeating the last value.")
+        bool,
+        typer.Option(
+            "--publish-anyway", help="Publish also what is worse than repeating the last value, or --from unchanged."
+        ),
     ] = False,
     updates: Annotated[
         int | None,
@@ -111,14 +115,15 @@ def train(
     """Train a model on your series and publish it.
 
     By truncated BPTT: gradients cross --unroll steps, the state is carried through --chunks such pieces. A model that
-    is worse than repeating the last value on the test part is not published, and the command ends with exit code 1.
+    is worse than repeating the last value on the test part, one step ahead or over the horizon, is not published, nor
+    one with the very weights of --from, and the command ends with exit code 1.
     """
     if minutes is not None and not 0.0 < minutes < math.inf:
         raise Fault(
             ExitCode.USAGE, f"--minutes {minutes:g} is no length", "it is the length of the training", "--minutes 10"
         )
     with modelling():
-        from models.training import bptt
+        from models.training import bptt, publishing
 
         notes: list[str] = []
 
@@ -137,7 +142,7 @@ def train(
         )
         if not data.is_dir():
             planning.tell(plan, data, note)
-        label = name or plan.name
+        label = name or implied_name(plan)
         version = next_version(label, models_dir)
         options = bptt.TrainOptions(
             recipe=plan,
@@ -152,8 +157,12 @@ def train(
                 plan, begins, updates=updates, patience=patience, every=validate_every, synthetic=synthetic_series
             ),
         )
+        if published := _published(options, label, models_dir):
+            output.results().print(f"already published as {published}", markup=False, soft_wrap=True)
+            return
         with _progress(options.updates, minutes) as report:
             trained = bptt.train(options, report)
+        note(publishing.weights(trained))
         _say(f"training curve: {trained.picture}")
         _publish(trained, options, label, version, models_dir, notes, anyway=publish_anyway)
 
@@ -168,28 +177,34 @@ def _publish(
     *,
     anyway: bool,
 ) -> None:
-    """Score what was trained, report, and publish it unless it is worse than repeating the last value."""
-    from models.evaluation.verdict import Verdict
+    """Score what was trained, report, and publish it unless it is worse than repeating the last value or no other."""
+    from models.artifacts.artifact import read_config
+    from models.evaluation.verdict import Verdict, gain
     from models.report.findings import Findings
     from models.report.page import page, write
-    from models.training import publishing
+    from models.training import checkpoints, publishing
 
     findings, report = Findings(f"{name}@{version}", trained.recipe.model.season), None
+    start, gained = trained.start, []
     with publishing.drafted(trained, name=name, version=version) as draft:
         evaluation = publishing.score(trained, draft, data=options.data, note=_say, told=findings.take)
         verdict = Verdict.of(evaluation, findings.label)
         if evaluation is not None:
             output.results().print(score_table(evaluation))
-            report = write(options.run / "report.html", page(evaluation, findings, verdict, notes))
+            if start is not None and verdict.scores is not None:
+                gained = [gain(evaluation, findings.label, publishing.row_of(start), start.label)]
+            report = write(options.run / "report.html", page(evaluation, findings, verdict, [*notes, *gained]))
             _say(f"report: {report}")
-        if verdict.is_worse and not anyway:
-            raise _unpublished(str(verdict))
+        if (verdict.is_worse or trained.is_unchanged) and not anyway:
+            checkpoints.end(options.run, checkpoints.Ended(findings.label, None))
+            raise _unchanged(start.label) if start and trained.is_unchanged else _unpublished(str(verdict))
         published = publishing.publish(
             trained, evaluation, name=name, version=version, root=models_dir, report=report, draft=draft
         )
-    output.results().print(f"published {findings.label}: {published}", markup=False, soft_wrap=True)
+    checkpoints.end(options.run, checkpoints.Ended(findings.label, read_config(published)["fingerprint"]))
     _say(f"serve it: hiddenstate serve --models-dir {models_dir}")
-    output.results().print(str(verdict), markup=False, soft_wrap=True)
+    for line in (f"published {findings.label}: {published}", *gained, str(verdict)):
+        output.results().print(line, markup=False, soft_wrap=True)
 
 
 def _say(text: str) -> None:
@@ -199,6 +214,38 @@ def _say(text: str) -> None:
 def _unpublished(verdict: str) -> Fault:
     cure = "--publish-anyway added to the same command publishes it without training again; more series may help"
     return Fault(ExitCode.NEGATIVE, "the model is not published", verdict, cure)
+
+
+def _unchanged(start: str) -> Fault:
+    why = f"its weights are those of {start}, unchanged: no update had less error on what validates"
+    cure = f"use {start} itself, or train on more series; --publish-anyway publishes its copy"
+    return Fault(ExitCode.NEGATIVE, "the model is not published", why, cure)
+
+
+def _published(options: "TrainOptions", name: str, models_dir: Path) -> str | None:
+    """As what, and where, this very training was published under the name before."""
+    from models.artifacts.artifact import read_config
+    from models.training import bptt
+
+    ended = bptt.ended(options)
+    if ended is None:
+        return None
+    own = {f"{known}@{version}": folder for (known, version), folder in versions(models_dir).items() if known == name}
+    folder = own.get(ended.label)
+    is_it = folder is not None and read_config(folder)["fingerprint"] == ended.fingerprint
+    return f"{ended.label}: {folder}" if is_it else None
+
+
+def implied_name(recipe: "Recipe") -> str:
+    """That of the user's file, or of the recipe; refuses that of a shipped model for a file, before hours are spent."""
+    if recipe.own and recipe.name in {known for known, _ in versions(None)}:
+        raise Fault(
+            ExitCode.USAGE,
+            f"a file named {recipe.name} gives its model no name",
+            f"{recipe.name} is a shipped model: a newer version of it would take its place for every new session",
+            f"--name my-{recipe.name}, or --name {recipe.name} if that is meant",
+        )
+    return recipe.name
 
 
 def next_version(name: str, models_dir: Path) -> int:

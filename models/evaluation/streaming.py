@@ -5,8 +5,8 @@ fan for the horizon protocol is what the state gives at the end of the training 
 runtime: what is scored is what is served.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -102,6 +102,7 @@ class EvaluateOptions:
             whole training part.
         out: a folder to write the model's forecasts to, for other scorers; None writes nothing.
         test_steps: the last ones of each series that are the test part where a file marks none.
+        others: models that are scored beside this one, by the name of their rows; of its covariates, or of none.
     """
 
     files: Sequence[Path]
@@ -109,6 +110,7 @@ class EvaluateOptions:
     warm_up: int | None = WARM_UP
     out: Path | None = None
     test_steps: int = 0
+    others: Mapping[str, Model] = field(default_factory=dict)
 
 
 Told = Callable[[str, Sequence[Series], Sequence[Issued]], None]
@@ -141,7 +143,7 @@ def evaluate(
             cure = "mark the last rows of each series with test = true, or give a number of --test-steps"
             raise DataError(f"{path}: no test part; {cure}")
         hashes[collection] = digest(series)
-        for name, issued in forecasts(model, series, season=season, warm_up=warm_up):
+        for name, issued in forecasts(model, series, season=season, warm_up=warm_up, others=options.others):
             rows.append(_row(collection, name, series, issued, season))
             gathered = everything.setdefault(name, ([], []))
             gathered[0].extend(series)
@@ -158,16 +160,20 @@ def evaluate(
 
 
 def forecasts(
-    model: Model, series: Sequence[Series], *, season: int, warm_up: int | None
+    model: Model, series: Sequence[Series], *, season: int, warm_up: int | None, others: Mapping[str, Model]
 ) -> Iterator[tuple[str, list[Issued]]]:
     """By forecaster, the model first, what each issued for the test part of every series."""
     spec = model.spec
     yield spec.label, stream(model, series, spec.quantiles, warm_up, model.encoding)
-    others = {baselines.NO_NETWORK: baselines.Unserved.without_network(MixtureConfig.of(spec.architecture))}
+    bare = [replace(one, covariates=None, static=None) for one in series]
+    for name, other in others.items():
+        known = series if other.encoding.covariates.names else bare
+        yield name, stream(other, known, other.spec.quantiles, warm_up, other.encoding)
+    unserved = {baselines.NO_NETWORK: baselines.Unserved.without_network(MixtureConfig.of(spec.architecture))}
     if spec.architecture.get("anchors"):
         module = load_module(model.folder)
-        others = {baselines.UNCALIBRATED: baselines.Unserved.without_calibration(module), **others}
-    for name, forecaster in others.items():
+        unserved = {baselines.UNCALIBRATED: baselines.Unserved.without_calibration(module), **unserved}
+    for name, forecaster in unserved.items():
         with one_thread():
             issued = stream(forecaster, series, spec.quantiles, warm_up, model.encoding)
         yield name, issued

@@ -82,6 +82,22 @@ class Verdict:
         return f"over the horizon of {self.horizon.horizon} steps {figures}, {difference(self._error_ahead)}"
 
 
+def gain(evaluation: Evaluation, label: str, other: str, called: str) -> str:
+    """What the model with this label has in place of another one's error, on all series of an evaluation alike.
+
+    Args:
+        other: the name of the other one's rows; `called` for people.
+    """
+    collection = evaluation.rows[-1].collection
+    ours, theirs = evaluation.row(collection, label), evaluation.row(collection, other)
+    step, steps = (ours.stream.relative_mae, theirs.stream.relative_mae), (ours.horizon.mase, theirs.horizon.mase)
+    ahead = (steps[0] + NEGLIGIBLE) / (steps[1] + NEGLIGIBLE)
+    return (
+        f"{label} has {difference(step[0] / step[1])} than {called}: relMAE {step[0]:.4f} for {step[1]:.4f}; over the "
+        f"horizon MASE {steps[0]:.4f} for {steps[1]:.4f}, {difference(ahead)}"
+    )
+
+
 def difference(ratio: float) -> str:
     """Of an error over another, in words."""
     return f"{100 * abs(1.0 - ratio):.1f} % {'more' if ratio >= 1.0 else 'less'} error"

@@ -31,7 +31,8 @@ class TrainOptions:
 
     Attributes:
         data: folder with the recipe's files.
-        run: folder for checkpoints, the training curve and the log; a training interrupted there is resumed.
+        run: folder for checkpoints, the training curve and the log; a training interrupted there is resumed, and where
+            one is ended, one with other options or data begins.
         updates: length of the training; the same seed, length and threads give the same weights on one machine.
         minutes: length by the clock instead (None: by `updates`).
         synthetic_series: how many synthetic series are drawn.
@@ -97,6 +98,11 @@ class Trained:
     picture: Path
     start: Start | None = None
 
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the weights are those of the model that it began with, as none were better."""
+        return self.start is not None and self.kept == 0
+
 
 class Report:
     """What a training tells its caller; override what is of interest."""
@@ -123,10 +129,8 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     """
     report = report or Report()
     torch.set_num_threads(options.threads)
-    if options.patience is not None:
-        options = replace(options, recipe=options.recipe.without_ending())
-    recipe = options.recipe
-    read = [source.read(options.data, recipe.freqs[0], recipe.model.covariates) for source in recipe.sources]
+    options = _effective(options)
+    recipe, read = options.recipe, _read(options)
     sha256 = digest(one for series in read for one in series)
     rows = [
         Rows(source, len(series), sum(map(len, series)), digest(series))
@@ -142,7 +146,10 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
         options.start.give_weights(module)
     learner = Learner(module)
     identity = _identity(options, sha256)
+    before = checkpoints.ended(options.run)
     progress = checkpoints.resume(options.run, identity, learner) or Progress()
+    if before is not None and not progress.curve:
+        report.note(f"the training of {before.label} in {options.run} is ended: this one begins anew there")
     if progress.update:
         report.note(f"resumed after {progress.update} updates")
     _Training(options, identity, learner, sampler, validation, progress, report).go_on()
@@ -168,10 +175,34 @@ def train(options: TrainOptions, report: Report | None = None) -> Trained:
     )
 
 
+def ended(options: TrainOptions) -> checkpoints.Ended | None:
+    """What became of this very training, where it came to its end before.
+
+    Raises:
+        DataError: a file cannot be used.
+    """
+    found, options = checkpoints.ended(options.run), _effective(options)
+    if found is None:
+        return None
+    sha256 = digest(one for series in _read(options) for one in series)
+    return None if checkpoints.different(options.run, _identity(options, sha256)) else found
+
+
+def _effective(options: TrainOptions) -> TrainOptions:
+    """Nobody foresees when patience ends a training, so that has no ending."""
+    return options if options.patience is None else replace(options, recipe=options.recipe.without_ending())
+
+
+def _read(options: TrainOptions) -> list[list[Series]]:
+    """The train split of each source."""
+    recipe = options.recipe
+    return [source.read(options.data, recipe.freqs[0], recipe.model.covariates) for source in recipe.sources]
+
+
 def _identity(options: TrainOptions, sha256: str) -> dict[str, object]:
     """What a checkpoint must agree with to be gone on from."""
     recipe, start = options.recipe, options.start
-    identity: dict[str, object] = {"recipe": recipe.name, "model": asdict(recipe.model)}
+    identity: dict[str, object] = {"recipe": recipe.name, "freqs": recipe.freqs, "model": asdict(recipe.model)}
     identity |= {"schedule": asdict(recipe.schedule), "seed": options.seed, "sha256": sha256}
     identity |= {"synthetic_series": options.synthetic_series, "updates": options.updates, "minutes": options.minutes}
     return identity | {"patience": options.patience, "from": start and start.fingerprint}

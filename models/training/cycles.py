@@ -81,9 +81,9 @@ def _within_a_day(period: int, longest: int) -> Cycles | None:
     for length, name in ((HOUR, "hour"), (MINUTE, "minute")):
         season = _steps(period, length)
         if 2 <= season <= longest and period < length:
+            told = f"a season has {season} steps, {_whole(season * period, length, name)}"
             why = f"a day would have {day}, and the longest season that is remembered has {longest}"
-            cure = "means of longer steps, such as 15min, have the day"
-            return Cycles(season, 0, f"a season has {season} steps, {_whole(season * period, length, name)}: {why}; {cure}")
+            return Cycles(season, 0, f"{told}: {why}; means of longer steps, such as 15min, have the day")
     return None
 
 

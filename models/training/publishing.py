@@ -15,6 +15,7 @@ from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, Told, 
 from models.mixture import MixtureConfig
 from models.training.bptt import Trained
 from models.training.recipe import Schedule
+from models.training.start import Start
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def score(
     note: Callable[[str], None] | None = None,
     told: Told | None = None,
 ) -> Evaluation | None:
-    """Score the draft of what was trained; None where the recipe names nothing to score.
+    """Score the draft of what was trained, beside what it began with; None where the recipe names nothing to score.
 
     Args:
         data: folder with the recipe's `scored` files.
@@ -46,8 +47,26 @@ def score(
     """
     if not trained.recipe.scored:
         return None
-    options = EvaluateOptions([data / file for file in trained.recipe.scored], test_steps=trained.recipe.test_steps)
+    start = trained.start
+    options = EvaluateOptions(
+        [data / file for file in trained.recipe.scored],
+        test_steps=trained.recipe.test_steps,
+        others={} if start is None else {row_of(start): artifact.load(start.folder)},
+    )
     return evaluate(artifact.load(draft), options, note, told)
+
+
+def row_of(start: Start) -> str:
+    """The name, in an evaluation, of the rows of the model whose weights were trained further."""
+    return f"from {start.label}"
+
+
+def weights(trained: Trained) -> str:
+    """Which weights those of the model are, in a sentence for people."""
+    if trained.kept:
+        return f"the weights kept are those after update {trained.kept} of {trained.updates}"
+    whose = "before the first update" if trained.start is None else f"of {trained.start.label}, unchanged"
+    return f"the weights kept are those {whose}: none of {trained.updates} updates had less error on what validates"
 
 
 def publish(
