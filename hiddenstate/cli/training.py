@@ -57,7 +57,11 @@ def train(
         Path, typer.Option(help="Where to publish.", envvar="HIDDENSTATE_MODELS_DIR")
     ] = Path("trained"),
     run: Annotated[
-        Path | None, typer.Option(help="Folder of checkpoints; the same again resumes, and after its end another begins.", show_default="runs/NAME")
+        Path | None,
+        typer.Option(
+            help="Folder of checkpoints; the same again resumes, and after its end another begins.",
+            show_default="runs/NAME",
+        ),
     ] = None,
     past: Names = None,
     known: Annotated[
