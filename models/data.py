@@ -3,7 +3,7 @@
 Long format, one row per step. Columns:
 
     unique_id   name of the series (may be absent: then the file is one series, named after the file)
-    ds          timestamp of the step, in UTC where it has an offset (may be absent or empty)
+    ds          timestamp of the step (may be absent or empty); a whole number is a step, as in `t`
     t           whole-numbered step; where given, it orders the rows and its gaps are missing values, else `ds` does
     y           the value; empty = missing
     imputed     true where the source had no value and one was filled in (optional)
@@ -22,26 +22,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.feather
-import pyarrow.parquet
 from numpy.typing import NDArray
 
+from models import tables
 from models.covariates import Covariates, Encoding
 from models.dates.calendar import CALENDAR, features
-from models.dates.grid import grid
-
-FORMATS = (".csv", ".csv.gz", ".parquet", ".arrow", ".feather")
+from models.dates.detection import detect
+from models.tables import DataError as DataError
+from models.times import UTC, Stamps, Steps, grid_of, on_grid, steps_and_instants, twice, walls
 
 MEANINGS = ("unique_id", "ds", "t", "y", "imputed", "test")
 """Columns with a meaning of their own."""
 
 LEAST_TRAINED = 4
 """At most one step in so many is tested on where the file marks no test part."""
-
-
-class DataError(ValueError):
-    """A data file that cannot be used; the message says why and what to do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +45,7 @@ class Series:
     Attributes:
         values: (T,) float64, NaN where missing.
         imputed: (T,) bool, true where the value was filled in by whoever made the file.
-        timestamps: (T,) datetime64[s], or None where the file gives no calendar time.
+        timestamps: (T,) datetime64[s], on the clock of the zone that the file was read in; None where it gives none.
         test_steps: how many of the last steps are the test part; 0 where only the train split was read.
         covariates: (T, P + N) float64, past and known ones, NaN where missing; None where none were asked for.
         static: (S,) float64, NaN where missing.
@@ -83,6 +77,7 @@ def read(
     path: Path,
     *,
     freq: str | None = None,
+    timezone: str = UTC,
     prefixes: Sequence[str] = (),
     test: bool = False,
     test_steps: int = 0,
@@ -91,9 +86,10 @@ def read(
     """Read the series of one file, in the order in which they first appear.
 
     Args:
-        path: a file in one of `FORMATS`.
+        path: a file in one of `tables.FORMATS`.
         freq: frequency of the series: timestamps that it has and the file lacks are missing values. Not used where the
-            file has a column `t`; None takes the rows as they follow each other.
+            file counts steps; None takes the rows as they follow each other.
+        timezone: in which days begin, and timestamps without an offset are read.
         prefixes: keep only series whose `unique_id` up to its first dot is one of these; empty keeps all.
         test: also read the rows whose `test` is true (for scoring, never for fitting).
         test_steps: the last steps of each series that are its test part where the file marks none; at most a quarter.
@@ -101,34 +97,65 @@ def read(
     Raises:
         DataError: no such file, unknown format, columns absent or of the wrong type, steps out of order.
     """
-    table = _table(path)
+    points = None if freq is None else grid_of(freq, timezone)
+    table = tables.table(path)
     names, codes = _identities(table, path)
-    values = _floats(table, path)
-    flags = {name: _flags(table, name, path) for name in ("imputed", "test")}
-    beside = _columns(table, covariates.observed, path) if covariates else None
-    fixed = _columns(table, covariates.static, path) if covariates else None
-    steps, stamps = _steps(table, path)
+    values = tables.values(table, path)
+    flags = {name: tables.flags(table, name, path) for name in ("imputed", "test")}
+    beside = tables.columns(table, covariates.observed, path) if covariates else None
+    fixed = tables.columns(table, covariates.static, path) if covariates else None
+    steps, stamps = steps_and_instants(table, path, timezone)
     clock = steps if steps is not None else stamps
     wanted = np.array([not prefixes or name.split(".")[0] in prefixes for name in names], dtype=bool)
     if not (wanted[codes] & (test | ~flags["test"])).any():
-        raise DataError(f"{path}: no rows left to read{_asked(prefixes)}; it has {_some(names)}")
-    rows = np.flatnonzero(wanted[codes])
-    order = np.lexsort((clock[rows], codes[rows])) if clock is not None else np.argsort(codes[rows], kind="stable")
-    rows = rows[order]
-    cuts = np.flatnonzero(np.diff(codes[rows])) + 1
+        why = f"{path}: no rows left to read{_asked(prefixes)}; it has {some(names)}"
+        raise DataError(why, "choose others of these, or leave some rows without test = true")
     series = []
-    for part in np.split(rows, cuts):
+    for part in _parts(np.flatnonzero(wanted[codes]), codes, clock):
         one = _series(names[codes[part[0]]], part, values, flags, clock, stamps, path)
         if covariates and beside is not None and fixed is not None:
             static = _static(one.unique_id, fixed[part], covariates.static, path)
             one = replace(one, covariates=beside[part], static=static)
-        where = steps[part] - steps[part[0]] if steps is not None else _on_grid(one, freq, path)
-        whole = one if where is None else _without_gaps(one, where)
+        if steps is not None:
+            one = _without_gaps(one, steps[part] - steps[part[0]], None)
+        elif points is not None and one.timestamps is not None:
+            one = _without_gaps(one, *on_grid(one.unique_id, one.timestamps, points, path))
+        if one.timestamps is not None:
+            one = replace(one, timestamps=walls(one.timestamps, timezone))
         if test_steps and not flags["test"].any():
-            whole = replace(whole, test_steps=min(test_steps, len(whole) // LEAST_TRAINED))
-        if test or whole.train_steps:
-            series.append(whole if test else whole.head(whole.train_steps))
+            one = replace(one, test_steps=min(test_steps, len(one) // LEAST_TRAINED))
+        if test or one.train_steps:
+            series.append(one if test else one.head(one.train_steps))
     return series
+
+
+def freq_of(path: Path, timezone: str = UTC) -> str | None:
+    """The frequency of most of a file's timestamps; None where it has none.
+
+    Raises:
+        DataError: it cannot be read, or its timestamps follow none that is known.
+    """
+    grid_of("D", timezone)
+    table = tables.table(path)
+    _, codes = _identities(table, path)
+    steps, stamps = steps_and_instants(table, path, timezone)
+    if stamps is None:
+        return None
+    shown = walls(stamps, timezone)
+    dated = np.flatnonzero(~np.isnat(stamps))
+    found = detect([shown[part] for part in _parts(dated, codes, stamps)])
+    if found is None and steps is None:
+        raise DataError(f"{path}: its times have no frequency that can be told", "give it, such as --freq 15min")
+    return found
+
+
+def _parts(
+    rows: NDArray[np.intp], codes: NDArray[np.int64], clock: Stamps | Steps | None
+) -> list[NDArray[np.intp]]:
+    """The rows of each series, in order."""
+    order = np.lexsort((clock[rows], codes[rows])) if clock is not None else np.argsort(codes[rows], kind="stable")
+    rows = rows[order]
+    return np.split(rows, np.flatnonzero(np.diff(codes[rows])) + 1)
 
 
 def digest(series: Iterable[Series]) -> str:
@@ -190,8 +217,8 @@ def static_of(series: Sequence[Series], encoding: Encoding) -> NDArray[np.float6
 
 def numeric_columns(path: Path) -> list[str]:
     """Columns of a file that hold numbers and have no meaning of their own: what can be covariates."""
-    table = _table(path)
-    return [field.name for field in table.schema if field.name not in MEANINGS and _is_number(field.type)]
+    schema = tables.table(path).schema
+    return [field.name for field in schema if field.name not in MEANINGS and tables.is_number(field.type)]
 
 
 def _series(
@@ -204,32 +231,32 @@ def _series(
     path: Path,
 ) -> Series:
     if clock is not None and (np.diff(clock[rows].astype(np.int64)) <= 0).any():
-        raise DataError(
-            f"{path}: series {name!r} has two rows for {_twice(clock[rows])}; keep one row per step and series"
-        )
+        why = f"{path}: series {name!r} has two rows for {twice(clock[rows])}"
+        raise DataError(why, "keep one row per step and series")
     tested = flags["test"][rows]
     if (tested[:-1] & ~tested[1:]).any():
-        raise DataError(f"{path}: series {name!r} has train rows after test rows; the test part must come last")
+        raise DataError(f"{path}: series {name!r} has train rows after test rows", "the test part must come last")
     stamp = None if stamps is None or np.isnat(stamps[rows]).any() else stamps[rows]
     return Series(name, values[rows], flags["imputed"][rows], stamp, int(tested.sum()))
 
 
-def _on_grid(series: Series, freq: str | None, path: Path) -> NDArray[np.int64] | None:
-    """(T,) each row's step on the grid of `freq` from the first timestamp on; None without freq or timestamps."""
-    if freq is None or series.timestamps is None:
-        return None
-    instants = (series.timestamps.astype(np.int64) * 1_000_000).tolist()
-    points = grid(freq).anchored(instants[0])
-    for instant, stamp in zip(instants, series.timestamps, strict=True):
-        if not points.is_on(instant):
-            raise DataError(
-                f"{path}: series {series.unique_id!r} has {stamp}, which {freq} does not; give the data's own --freq"
-            )
-    return np.array([points.steps_between(instants[0], instant) for instant in instants])
+def _identities(table: pa.Table, path: Path) -> tuple[list[str], NDArray[np.int64]]:
+    if "unique_id" not in table.column_names:
+        return [path.name.split(".")[0]], np.zeros(len(table), dtype=np.int64)
+    column = pc.cast(table["unique_id"], pa.string()).combine_chunks()
+    if column.null_count:
+        raise DataError(f"{path}: column 'unique_id' is empty in {column.null_count} rows", "name every row's series")
+    encoded: Any = pc.dictionary_encode(column)
+    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices, dtype=np.int64)
 
 
-def _without_gaps(series: Series, where: NDArray[np.int64]) -> Series:
-    """Put a missing value at every step, from the first one on, that has no row; `where` (T,) is each row's step."""
+def _without_gaps(series: Series, where: Steps, stamps: Stamps | None) -> Series:
+    """Put a missing value at every step, from the first one on, that has no row.
+
+    Args:
+        where: (T,) each row's step.
+        stamps: (T',) the time of every step, where a grid says it; else they are interpolated.
+    """
     length = int(where[-1]) + 1
     if length == len(where):
         return series
@@ -240,71 +267,11 @@ def _without_gaps(series: Series, where: NDArray[np.int64]) -> Series:
         whole = np.full((length, beside.shape[1]), np.nan)
         whole[where] = beside
         beside = whole
-    stamps = series.timestamps
-    if stamps is not None:
-        seconds = np.interp(np.arange(length), where, stamps.astype(np.int64))
+    if stamps is None and series.timestamps is not None:
+        seconds = np.interp(np.arange(length), where, series.timestamps.astype(np.int64))
         stamps = seconds.astype(np.int64).astype("datetime64[s]")
     first_test = where[series.train_steps] if series.test_steps else length
     return Series(series.unique_id, values, imputed, stamps, length - int(first_test), beside, series.static)
-
-
-def _table(path: Path) -> pa.Table:
-    name = path.name.lower()
-    if not name.endswith(FORMATS):
-        raise DataError(f"{path}: unknown format; give a file that ends in {', '.join(FORMATS)}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
-    try:
-        if name.endswith((".csv", ".csv.gz")):
-            options = pyarrow.csv.ConvertOptions(column_types={"unique_id": pa.string()}, strings_can_be_null=True)
-            return pyarrow.csv.read_csv(path, convert_options=options)
-        if name.endswith(".parquet"):
-            return pyarrow.parquet.read_table(path)
-        return pyarrow.feather.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read as {path.suffix[1:]} ({error})") from error
-
-
-def _identities(table: pa.Table, path: Path) -> tuple[list[str], NDArray[np.int64]]:
-    if "unique_id" not in table.column_names:
-        return [path.name.split(".")[0]], np.zeros(len(table), dtype=np.int64)
-    column = pc.cast(table["unique_id"], pa.string()).combine_chunks()
-    if column.null_count:
-        raise DataError(f"{path}: column 'unique_id' is empty in {column.null_count} rows; name every row's series")
-    encoded: Any = pc.dictionary_encode(column)
-    return encoded.dictionary.to_pylist(), np.asarray(encoded.indices, dtype=np.int64)
-
-
-def _floats(table: pa.Table, path: Path) -> NDArray[np.float64]:
-    if "y" not in table.column_names:
-        have = ", ".join(table.column_names)
-        raise DataError(f"{path}: no column 'y'; it has {have}. Needed: unique_id, ds, y")
-    return _numbers(table, "y", path)
-
-
-def _numbers(table: pa.Table, name: str, path: Path) -> NDArray[np.float64]:
-    column = table[name]
-    if pa.types.is_boolean(column.type):
-        column = pc.cast(column, pa.int8())
-    if not _is_number(column.type):
-        raise DataError(f"{path}: column {name!r} is {column.type}; it must hold numbers (empty = missing)")
-    numbers: Any = pc.cast(column, pa.float64())
-    values = np.asarray(numbers.fill_null(np.nan), dtype=np.float64)
-    if np.isinf(values).any():
-        raise DataError(f"{path}: column {name!r} has infinite values; leave them empty if they are missing")
-    return values
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
-
-
-def _columns(table: pa.Table, names: Sequence[str], path: Path) -> NDArray[np.float64]:
-    """(rows, n): columns of covariates."""
-    if lacking := [name for name in names if name not in table.column_names]:
-        have = ", ".join(table.column_names)
-        raise DataError(f"{path}: no column {', '.join(map(repr, lacking))}; it has {have}")
-    return np.stack([_numbers(table, name, path) for name in names], axis=1) if names else np.empty((len(table), 0))
 
 
 def _static(series: str, columns: NDArray[np.float64], names: Sequence[str], path: Path) -> NDArray[np.float64]:
@@ -313,53 +280,15 @@ def _static(series: str, columns: NDArray[np.float64], names: Sequence[str], pat
     for place, name in enumerate(names):
         values = np.unique(columns[:, place][~np.isnan(columns[:, place])])
         if len(values) > 1:
-            raise DataError(f"{path}: column {name!r} changes within series {series!r}; a static one does not")
+            raise DataError(f"{path}: column {name!r} changes within series {series!r}", "a static one does not")
         found[place] = values[0] if len(values) else np.nan
     return found
-
-
-def _flags(table: pa.Table, name: str, path: Path) -> NDArray[np.bool_]:
-    if name not in table.column_names:
-        return np.zeros(len(table), dtype=bool)
-    column = table[name]
-    if not (pa.types.is_boolean(column.type) or pa.types.is_integer(column.type)):
-        raise DataError(f"{path}: column {name!r} is {column.type}; it must hold true or false")
-    flags: Any = pc.cast(column, pa.bool_())
-    return np.asarray(flags.fill_null(False), dtype=np.bool_)
-
-
-def _steps(table: pa.Table, path: Path) -> tuple[NDArray[np.int64] | None, NDArray[np.datetime64] | None]:
-    """The whole-numbered steps and the timestamps, each None where the file does not give it."""
-    steps = stamps = None
-    if "t" in table.column_names:
-        column = table["t"]
-        if not pa.types.is_integer(column.type) or column.null_count:
-            raise DataError(f"{path}: column 't' must hold a whole number in every row")
-        steps = np.asarray(pc.cast(column, pa.int64()), dtype=np.int64)
-    if "ds" in table.column_names and table["ds"].null_count < len(table):
-        stamps = _timestamps(table["ds"], path)
-        if steps is None and np.isnat(stamps).any():
-            raise DataError(f"{path}: column 'ds' is empty in some rows; give every row a timestamp, or a step in 't'")
-    return steps, stamps
-
-
-def _timestamps(column: "pa.ChunkedArray[Any]", path: Path) -> NDArray[np.datetime64]:
-    if not (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
-        raise DataError(f"{path}: column 'ds' is {column.type}; write timestamps as 2024-01-31 or 2024-01-31T06:00:00")
-    naive = pc.cast(column, pa.timestamp("s", tz=getattr(column.type, "tz", None)), safe=False)
-    return np.asarray(naive.to_numpy().astype("datetime64[s]"))
-
-
-def _twice(clock: NDArray[Any]) -> str:
-    """The first step or time, of those in order, that comes a second time."""
-    first = clock[1:][np.diff(clock.astype(np.int64)) <= 0][0]
-    return f"step {first}" if np.issubdtype(clock.dtype, np.integer) else str(first)
 
 
 def _asked(prefixes: Sequence[str]) -> str:
     return f" for unique_id prefixes {', '.join(prefixes)}" if prefixes else ""
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     shown = ", ".join(names[:5])
     return f"{len(names)} series: {shown}" + (" ..." if len(names) > 5 else "")

@@ -1,17 +1,24 @@
 """What train, evaluate and study share: finding models, showing scores, and faults for parts and files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+from rich.console import Group
 from rich.table import Table
 
-from hiddenstate.cli import faults, output
+from hiddenstate.cli import faults
 from hiddenstate.cli.faults import ExitCode, Fault
 
 if TYPE_CHECKING:
     from models.evaluation.streaming import Evaluation
+
+Timezone = Annotated[str, typer.Option(help="IANA name of the zone whose days they are, such as Europe/Berlin.")]
+
+DEFAULT = "daily"
+"""The model for series of which no other is known to fit."""
 
 
 @contextmanager
@@ -26,9 +33,7 @@ def modelling() -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        why, _, cure = str(error).partition(";")
-        cure = cure or "give a file with the columns unique_id, ds, y; see 'Your own model' in README.md"
-        raise Fault(ExitCode.USAGE, "the data cannot be used", why, cure) from error
+        raise Fault(ExitCode.USAGE, "the data cannot be used", error.why, error.cure) from error
     except ArtifactError as error:
         raise Fault(ExitCode.USAGE, "the model cannot be used", str(error), "choose another with --model") from error
     except CheckpointError as error:
@@ -62,25 +67,32 @@ def versions(models_dir: Path | None) -> dict[tuple[str, int], Path]:
     return {(folder.parent.name, int(folder.name)): folder for folder in find(roots)}
 
 
-def score_table(evaluation: "Evaluation") -> Table:
-    """One row for each forecaster on each collection; alarms are of drift, in 1,000 steps."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("collection", "forecaster"):
-        table.add_column(column)
-    for column in ("series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "alarms", "MASE of the horizon"):
-        table.add_column(column, justify="right")
+def model_for(freq: str | None) -> Path:
+    """The newest shipped model for series of a frequency; the daily one where none is, or nothing is known of it."""
+    from models.artifacts.artifact import read_config
+    from models.dates.frequencies import is_among
+
+    newest = {name: folder for (name, _), folder in sorted(versions(None).items())}
+    names = sorted(newest, key=lambda name: name != DEFAULT)
+    fitting = (name for name in names if freq is not None and is_among(freq, read_config(newest[name])["freqs"]))
+    return newest[next(fitting, DEFAULT)]
+
+
+def score_tables(evaluation: "Evaluation") -> Group:
+    """One row for each forecaster on each collection: one step ahead, and of the whole horizon."""
+    from models.evaluation.rows import HORIZON, STREAM, of_horizon, of_stream
+
+    stream, horizon = _scores("one step ahead", STREAM), _scores("the whole horizon", HORIZON)
     for row in evaluation.rows:
-        stream = row.stream
-        table.add_row(
-            row.collection,
-            row.forecaster,
-            str(stream.series),
-            f"{stream.relative_mae:.4f}",
-            f"{stream.mase:.4f}",
-            output.MISSING if stream.crps is None else f"{stream.crps:.4f}",
-            output.percent(stream.coverage.get(80)),
-            output.percent(stream.coverage.get(95)),
-            output.MISSING if stream.alarms is None else f"{stream.alarms:.2f}",
-            f"{row.horizon.mase:.4f}",
-        )
+        stream.add_row(row.collection, row.forecaster, *of_stream(row.stream))
+        horizon.add_row(row.collection, row.forecaster, *of_horizon(row.horizon))
+    return Group(stream, "", horizon)
+
+
+def _scores(title: str, figures: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("collection", title):
+        table.add_column(column)
+    for column in figures:
+        table.add_column(column, justify="right")
     return table

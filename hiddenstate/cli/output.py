@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 from rich.console import Console
 from rich.table import Table
@@ -23,8 +24,17 @@ def messages() -> Console:
 
 
 def print_json(answer: Mapping[str, object]) -> None:
-    """One JSON document on one line, members in the order of the API."""
-    print(json.dumps(answer, ensure_ascii=False))
+    """One JSON document on one line, members in the order of the API; null for a figure that there is not."""
+    print(json.dumps(_finite(answer), ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: object) -> object:
+    """The value with None in place of what is no number: JSON has no word for it."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def print_fault(fault: Fault) -> None:

@@ -10,7 +10,6 @@ from hiddenstate.cli.files import checked_freq
 from hiddenstate.cli.modelling import find_model
 
 if TYPE_CHECKING:
-    from models.data import Series
     from models.training.recipe import Recipe
     from models.training.start import Start
 
@@ -36,19 +35,21 @@ def recipe_of(
     data: Path,
     recipe: str | None,
     freq: str | None,
+    timezone: str,
     start: "Start | None",
     test_steps: int | None,
     say: Callable[[str], None],
 ) -> "Recipe":
     """The recipe itself for a folder of its files; else one for the file, with what is said of its series."""
+    from models.data import freq_of
     from models.training.cycles import adapted
     from models.training.recipe import for_freq, load, of_file
 
     if data.is_dir():
         _require_none(start, "--from", "is for a file of your own series, and DATA is a folder")
         return load(recipe or "daily")
-    series = _read(data)
-    found = checked_freq(freq) if freq else _freq_of(data, series, start)
+    dateless = DATELESS if start is None else start.freqs[0]
+    found = checked_freq(freq) if freq else freq_of(data, timezone) or dateless
     if start is not None:
         _require_none(recipe, "--recipe", f"and --from exclude each other: {start.label} brings its own")
         _require_same_freq(start, found)
@@ -57,14 +58,15 @@ def recipe_of(
         plan, seasons = adapted(load(recipe or for_freq(found)), found, is_shipped=not str(recipe).endswith(".toml"))
         model, schedule = plan.model, plan.schedule
         say(f"{found} series, by the recipe {plan.name}; {seasons}")
-    return of_file(data, freq=found, model=model, schedule=schedule, test_steps=test_steps)
+    return of_file(data, freq=found, model=model, schedule=schedule, test_steps=test_steps, timezone=timezone)
 
 
 def _require_same_freq(start: "Start", freq: str) -> None:
     """Raises Fault: the model's seasons are those of another frequency, and --from keeps them."""
-    from models.training.recipe import is_for, shipped_for
+    from models.dates.frequencies import is_among
+    from models.training.recipe import shipped_for
 
-    if is_for(start.freqs, freq):
+    if is_among(freq, start.freqs):
         return
     fitting = shipped_for(freq)
     raise Fault(
@@ -114,25 +116,6 @@ def lengths(
     }
 
 
-def _read(data: Path) -> "list[Series]":
-    from models.data import read
-
-    return read(data, test=True)
-
-
-def _freq_of(data: Path, series: "list[Series]", start: "Start | None") -> str:
-    from models.data import DataError
-    from models.dates.detection import detect
-
-    stamps = [one.timestamps for one in series if one.timestamps is not None]
-    if not stamps:
-        return DATELESS if start is None else start.freqs[0]
-    found = detect(stamps)
-    if found is None:
-        raise DataError(f"{data}: its times have no frequency that can be told; give it, such as --freq 15min")
-    return found
-
-
 def with_covariates(
     recipe: "Recipe", data: Path, start: "Start | None", *, past: str | None, known: str | None, static: str | None
 ) -> "Recipe":
@@ -150,7 +133,7 @@ def with_covariates(
         taken = _by_kind(recipe.model.covariates.by_kind)
         raise Fault(ExitCode.USAGE, "the model of --from has its covariates", f"it takes {taken}", "leave yours out")
     kinds = {name: _listed(text) for name, text in {"past": past, "known": known, "static": static}.items()}
-    found = measured(data, freq=recipe.freqs[0], test_steps=recipe.test_steps, **kinds)
+    found = measured(data, freq=recipe.freqs[0], timezone=recipe.timezone, test_steps=recipe.test_steps, **kinds)
     rate = recipe.schedule.learning_rate if start is None else start.schedule.learning_rate
     schedule = replace(recipe.schedule, learning_rate=rate)
     return replace(recipe, model=replace(recipe.model, covariates=found), schedule=schedule)
@@ -173,7 +156,9 @@ def tell(recipe: "Recipe", data: Path, say: Callable[[str], None]) -> None:
     from models.data import numeric_columns, read
     from models.training.survey import require_enough, warnings
 
-    series = read(data, freq=recipe.freqs[0], test=True, test_steps=recipe.test_steps)
+    series = read(
+        data, freq=recipe.freqs[0], timezone=recipe.timezone, test=True, test_steps=recipe.test_steps
+    )
     require_enough(series, recipe.model.horizon)
     taken, columns = recipe.model.covariates.names, numeric_columns(data)
     if taken:

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hiddenstate.cli import output, planning
 from hiddenstate.cli.faults import ExitCode, Fault
-from hiddenstate.cli.modelling import modelling, score_table, versions
+from hiddenstate.cli.modelling import Timezone, modelling, score_tables, versions
 from hiddenstate.cli.progress import Estimate
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def train(
         str | None,
         typer.Option(help="Frequency of a file's series, as pandas names it.", show_default="what the times have"),
     ] = None,
+    timezone: Timezone = "UTC",
     recipe: Annotated[
         str | None, typer.Option(help="A shipped recipe, or a .toml file.", show_default="that of the freq")
     ] = None,
@@ -136,7 +137,7 @@ def train(
             _say(text)
 
         begins = None if start is None else planning.start_of(start, models_dir)
-        plan = planning.recipe_of(data, recipe, freq, begins, test_steps, note)
+        plan = planning.recipe_of(data, recipe, freq, timezone, begins, test_steps, note)
         plan = planning.with_covariates(plan, data, begins, past=past, known=known, static=static)
         plan = planning.changed(
             plan,
@@ -188,13 +189,13 @@ def _publish(
     from models.report.page import page, write
     from models.training import checkpoints, publishing
 
-    findings, report = Findings(f"{name}@{version}", trained.recipe.model.season), None
+    findings, report = Findings(f"{name}@{version}"), None
     start, gained = trained.start, []
     with publishing.drafted(trained, name=name, version=version) as draft:
         evaluation = publishing.score(trained, draft, data=options.data, note=_say, told=findings.take)
         verdict = Verdict.of(evaluation, findings.label)
         if evaluation is not None:
-            output.results().print(score_table(evaluation))
+            output.results().print(score_tables(evaluation))
             if start is not None and verdict.scores is not None:
                 gained = [gain(evaluation, findings.label, publishing.row_of(start), start.label)]
             report = write(options.run / "report.html", page(evaluation, findings, verdict, [*notes, *gained]))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from models.tables import separator
+
 NEEDED = "needed are the columns unique_id, ds, y with commas between them"
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 LOOKED_AT_BYTES = 4096
 OTHER_VALUE = re.compile(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to (\w+): invalid value '(.*)'")
 OTHER_COUNT = re.compile(r"CSV parse error: (?:Row #\d+: )?Expected (\d+) columns, got (\d+)")
@@ -36,14 +37,13 @@ def explained(path: Path) -> Iterator[None]:
 
 def separated_otherwise(path: Path) -> str | None:
     """What stands between the columns of a CSV file, and what to do, where that is no comma."""
-    header = _header(path)
-    for sign, name in SEPARATORS.items():
-        if sign in header and "," not in header:
-            return (
-                f"its columns are separated by {name}, not by commas; "
-                "write it with commas, and with points in the numbers, where it comes from"
-            )
-    return None
+    name = separator(path)
+    if name is None:
+        return None
+    return (
+        f"its columns are separated by {name}, not by commas; "
+        "write it with commas, and with points in the numbers, where it comes from"
+    )
 
 
 def _of_csv(path: Path, text: str) -> str:
@@ -90,11 +90,6 @@ def _lines(path: Path, most: int | None = None) -> Iterator[tuple[int, list[str]
             if number == most:
                 return
             yield reader.line_num, cells
-
-
-def _header(path: Path) -> str:
-    with _opened(path) as raw:
-        return raw.readline(LOOKED_AT_BYTES).decode(errors="replace")
 
 
 def _is_binary(path: Path) -> bool:

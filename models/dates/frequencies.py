@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -191,6 +192,18 @@ def frequency(name: str) -> Frequency:
         return Frequency(canonical, 0, 0, None, BusinessDays(), 3 * 86_400.0)
     months, last = MONTHS[unit]
     return Frequency(canonical, 0, 0, None, MonthDays(months, last), {1: 31, 3: 92, 12: 366}[months] * 86_400.0)
+
+
+def is_among(name: str, others: Collection[str]) -> bool:
+    """Whether the frequency is one of these, whatever weekday it falls on."""
+    return name in others or _family(name) in map(_family, others)
+
+
+def _family(name: str) -> str:
+    try:
+        return frequency(name).name.partition("-")[0]
+    except FrequencyError:
+        return name
 
 
 def _existing(days: Days, never: tuple[int, ...]) -> Days:

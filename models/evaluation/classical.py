@@ -36,10 +36,16 @@ def is_installed() -> bool:
     return find_spec(LIBRARY) is not None
 
 
-def forecasts(series: Sequence[Series], *, horizon: int, season: int) -> dict[str, list[Issued]]:
-    """By method, the fans of all series; NaN where a method cannot be fitted."""
-    methods = {ETS: _smoothed, THETA: _theta}
-    return {name: [_issued(method, one, horizon, season) for one in series] for name, method in methods.items()}
+def forecasts(series: Sequence[Series], *, horizon: int, seasons: Sequence[int]) -> dict[str, list[Issued]]:
+    """By method, the fans of all series; NaN where a method cannot be fitted.
+
+    Args:
+        seasons: steps of one, of each series.
+    """
+    return {
+        name: [_issued(method, one, horizon, season) for one, season in zip(series, seasons, strict=True)]
+        for name, method in {ETS: _smoothed, THETA: _theta}.items()
+    }
 
 
 def _issued(method: Method, series: Series, horizon: int, season: int) -> Issued:

@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data import Series
+from models.evaluation.naive2 import naive2
 
 Array = NDArray[np.float64]
 NEGLIGIBLE = 1e-3
 """Of the scale: added to both errors of relMAE, so that a series that stands still does not decide the mean."""
+
+MSIS_LEVEL = 95
+"""In percent, of the interval that MSIS judges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +46,12 @@ class StreamScores:
         relative_mae: relMAE, geometric mean over series of MAE over that of repeating the last value.
         mase: MAE over the mean absolute step of the training part.
         smape: percent.
-        win_share: share of the series with a relMAE below 1.
+        win_share: share of the series with a relMAE below 1, among those that have one.
         crps: twice the mean pinball loss over the quantiles, over the same scale as `mase`; None without intervals.
         coverage: share of the actuals inside the interval, by its level in percent.
         width: mean width of the interval, over the same scale, by level.
         alarms: of drift, in 1,000 steps of the test parts; None for a forecaster that raises none.
+        unscaled: series whose training part does not move: they count in `smape` and `coverage` alone.
     """
 
     series: int
@@ -58,27 +63,59 @@ class StreamScores:
     coverage: dict[int, float]
     width: dict[int, float]
     alarms: float | None = None
+    unscaled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class HorizonScores:
-    """The whole fan from the end of the training part; `mase` is scaled by the seasonal step, as in M4."""
+    """The whole fan from the end of the training part, by the measures of the M4 competition.
+
+    Attributes:
+        season: m, over which the scale of `mase` and `msis` is taken, and Naive2's season; None where series differ.
+        mase: MAE over the mean absolute seasonal step of the training part.
+        mase_m1: the same over the mean absolute step, whatever the season.
+        smape: percent.
+        owa: mean of `smape` and `mase`, each over that of Naive2: below 1 is better than Naive2.
+        msis: mean interval score of the 95 % interval, over the same scale as `mase`; None without intervals.
+        coverage: share of the actuals inside the interval, by its level in percent.
+    """
 
     series: int
     horizon: int
+    season: int | None
     mase: float
+    mase_m1: float
     smape: float
+    owa: float
+    msis: float | None
     coverage: dict[int, float]
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """One series' scored steps: actuals (N,), the values known before them, quantiles (N, Q)."""
+    """One series' scored steps: actuals (N,), the values known before them, quantiles (N, Q).
+
+    Attributes:
+        places: (N,) of these steps in the test part, from 0 on.
+    """
 
     actual: Array
     before: Array
     quantiles: Array
+    places: NDArray[np.intp]
     train: Array
+
+    @property
+    def median(self) -> Array:
+        median: Array = self.quantiles[:, self.quantiles.shape[1] // 2]
+        return median
+
+    def naive2(self, season: int) -> Array:
+        """(N,) Naive2 of these steps, from the end of the training part."""
+        known = last_known(self.train)
+        forecasts = naive2(known[~np.isnan(known)], int(self.places[-1]) + 1, season)
+        of_steps: Array = forecasts[self.places]
+        return of_steps
 
 
 def stream_scores(series: Sequence[Series], issued: Sequence[Issued]) -> StreamScores:
@@ -86,21 +123,21 @@ def stream_scores(series: Sequence[Series], issued: Sequence[Issued]) -> StreamS
     scored = [_scored(one, its.stream) for one, its in zip(series, issued, strict=True)]
     cases = [case for case in scored if len(case.actual)]
     probabilities = issued[0].quantiles
-    middle = len(probabilities) // 2
     scale = np.array([scale_of_training(case.train, 1) for case in cases])
-    mae = np.array([np.abs(case.actual - case.quantiles[:, middle]).mean() for case in cases])
+    mae = np.array([np.abs(case.actual - case.median).mean() for case in cases])
     naive = np.array([np.abs(case.actual - case.before).mean() for case in cases])
     relative = (mae + NEGLIGIBLE * scale) / (naive + NEGLIGIBLE * scale)
     return StreamScores(
         series=len(cases),
         relative_mae=float(np.exp(_mean(np.log(relative)))),
         mase=_mean(mae / scale),
-        smape=_mean(np.array([_smape(case.actual, case.quantiles[:, middle]) for case in cases])),
-        win_share=float(np.mean(relative < 1.0)),
+        smape=_mean(np.array([_smape(case.actual, case.median) for case in cases])),
+        win_share=_mean(np.where(np.isnan(relative), np.nan, relative < 1.0)),
         crps=_crps(cases, probabilities, scale),
         coverage={level: _coverage(cases, *bounds) for level, bounds in intervals(probabilities).items()},
         width={level: _width(cases, scale, *bounds) for level, bounds in intervals(probabilities).items()},
         alarms=_alarms(issued),
+        unscaled=int(np.isnan(scale).sum()),
     )
 
 
@@ -110,19 +147,36 @@ def _alarms(issued: Sequence[Issued]) -> float | None:
     return 1000.0 * sum(alarms for alarms, _ in counted) / steps if steps else None
 
 
-def horizon_scores(series: Sequence[Series], issued: Sequence[Issued], season: int) -> HorizonScores:
-    """Score the fans on as many of their steps as the test part has."""
+def horizon_scores(
+    series: Sequence[Series], issued: Sequence[Issued], season: int | Sequence[int]
+) -> HorizonScores:
+    """Score the fans on as many of their steps as the test part has.
+
+    Args:
+        season: of all series, or of each.
+    """
+    seasons = np.broadcast_to(season, len(series)).tolist()
     scored = [_scored(one, its.fan) for one, its in zip(series, issued, strict=True)]
-    cases = [case for case in scored if len(case.actual)]
-    middle = len(issued[0].quantiles) // 2
-    scale = np.array([scale_of_training(case.train, season) for case in cases])
-    mae = np.array([np.abs(case.actual - case.quantiles[:, middle]).mean() for case in cases])
+    kept = [(case, m) for case, m in zip(scored, seasons, strict=True) if len(case.actual)]
+    cases = [case for case, _ in kept]
+    levels = intervals(issued[0].quantiles)
+    scale = np.array([scale_of_training(case.train, m) for case, m in kept])
+    steps = np.array([scale_of_training(case.train, 1) for case in cases])
+    mae = np.array([np.abs(case.actual - case.median).mean() for case in cases])
+    rival = [case.naive2(m) for case, m in kept]
+    rival_mae = np.array([np.abs(case.actual - its).mean() for case, its in zip(cases, rival, strict=True)])
+    rival_smape = np.array([_smape(case.actual, its) for case, its in zip(cases, rival, strict=True)])
+    mase, smape = _mean(mae / scale), _mean(np.array([_smape(case.actual, case.median) for case in cases]))
     return HorizonScores(
         series=len(cases),
         horizon=len(issued[0].fan),
-        mase=_mean(mae / scale),
-        smape=_mean(np.array([_smape(case.actual, case.quantiles[:, middle]) for case in cases])),
-        coverage={level: _coverage(cases, *bounds) for level, bounds in intervals(issued[0].quantiles).items()},
+        season=seasons[0] if len(set(seasons)) == 1 else None,
+        mase=mase,
+        mase_m1=_mean(mae / steps),
+        smape=smape,
+        owa=(_ratio(smape, _mean(rival_smape)) + _ratio(mase, _mean(rival_mae / scale))) / 2.0,
+        msis=_msis(cases, scale, *levels[MSIS_LEVEL]) if MSIS_LEVEL in levels else None,
+        coverage={level: _coverage(cases, *bounds) for level, bounds in levels.items()},
     )
 
 
@@ -149,7 +203,9 @@ def _scored(series: Series, quantiles: Array) -> _Scored:
     actual, imputed = series.values[first : first + steps], series.imputed[first : first + steps]
     before = last_known(series.values)[first - 1 : first - 1 + steps]
     keep = ~(imputed | np.isnan(actual) | np.isnan(before))
-    return _Scored(actual[keep], before[keep], quantiles[:steps][keep], series.values[:first])
+    return _Scored(
+        actual[keep], before[keep], quantiles[:steps][keep], np.flatnonzero(keep), series.values[:first]
+    )
 
 
 def last_known(values: Array) -> Array:
@@ -170,6 +226,21 @@ def _smape(actual: Array, forecast: Array) -> float:
     return float((200.0 * np.divide(np.abs(actual - forecast), size, out=np.zeros_like(size), where=size > 0)).mean())
 
 
+def _ratio(error: float, rival: float) -> float:
+    return error / rival if rival > 0.0 else float("nan")
+
+
+def _msis(cases: Sequence[_Scored], scale: Array, low: int, high: int) -> float:
+    """The interval's width, and 2 / alpha for each unit that an actual lies outside (Gneiting and Raftery 2007)."""
+    penalty = 2.0 / (1.0 - MSIS_LEVEL / 100.0)
+    scores = []
+    for case in cases:
+        bottom, top = case.quantiles[:, low], case.quantiles[:, high]
+        outside = np.maximum(bottom - case.actual, 0.0) + np.maximum(case.actual - top, 0.0)
+        scores.append((top - bottom + penalty * outside).mean())
+    return _mean(np.array(scores) / scale)
+
+
 def _crps(cases: Sequence[_Scored], probabilities: Sequence[float], scale: Array) -> float | None:
     if len(probabilities) == 1:
         return None
@@ -181,7 +252,7 @@ def _crps(cases: Sequence[_Scored], probabilities: Sequence[float], scale: Array
 
 def _coverage(cases: Sequence[_Scored], low: int, high: int) -> float:
     inside = [(c.actual >= c.quantiles[:, low]) & (c.actual <= c.quantiles[:, high]) for c in cases]
-    return float(np.mean([one.mean() for one in inside]))
+    return _mean(np.array([one.mean() for one in inside]))
 
 
 def _width(cases: Sequence[_Scored], scale: Array, low: int, high: int) -> float:

@@ -7,6 +7,7 @@ runtime: what is scored is what is served.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import isnan
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from models.artifacts.artifact import load_module
 from models.artifacts.runtime import Model
 from models.covariates import Covariates, Encoding
-from models.data import DataError, Series, context_of, digest, read, static_of
+from models.data import Series, context_of, digest, static_of
 from models.dates.calendar import CALENDAR
 from models.evaluation import baselines
+from models.evaluation.collections import ALL, Files, collect
 from models.evaluation.scoring import HorizonScores, Issued, StreamScores, horizon_scores, intervals, stream_scores
 from models.mixture import MixtureConfig
 from models.threads import one_thread
@@ -76,12 +78,14 @@ class Evaluation:
     Attributes:
         rows: by collection, the model first; with more than one collection, "all" comes last, every series alike.
         sha256: of the rows read, by collection.
+        warnings: what of the files may surprise, each of one line.
     """
 
     model: str
     warm_up: int
     rows: list[Row]
     sha256: dict[str, str]
+    warnings: list[str] = field(default_factory=list)
 
     def row(self, collection: str, forecaster: str) -> Row:
         """The row of this collection and forecaster; KeyError if there is none."""
@@ -93,28 +97,23 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """What to score.
+    """What to score, and how.
 
     Attributes:
-        files: data files with a test part.
-        season: steps of the seasonal baseline and of the horizon's scale; None takes the model's own.
         warm_up: training steps that warm the state, at most (more where the model has a longer season); None takes the
             whole training part.
         out: a folder to write the model's forecasts to, for other scorers; None writes nothing.
-        test_steps: the last ones of each series that are the test part where a file marks none.
         others: models that are scored beside this one, by the name of their rows; of its covariates, or of none.
     """
 
-    files: Sequence[Path]
-    season: int | None = None
+    files: Files
     warm_up: int | None = WARM_UP
     out: Path | None = None
-    test_steps: int = 0
     others: Mapping[str, Model] = field(default_factory=dict)
 
 
-Told = Callable[[str, Sequence[Series], Sequence[Issued]], None]
-"""Is told what a forecaster issued for the series of a collection."""
+Told = Callable[[str, Sequence[Series], Sequence[Issued], int], None]
+"""Is told what a forecaster issued for the series of a collection, and the season that it was scored with."""
 
 
 def evaluate(
@@ -126,37 +125,32 @@ def evaluate(
     Raises:
         DataError: a file cannot be used, or has no test part.
     """
-    season = options.season or model.spec.season
+    say = note or (lambda _: None)
     longest = LONG_SEASONS * int(model.spec.architecture.get("longer", 0))
     warm_up = options.warm_up and max(options.warm_up, longest)
-    everything: dict[str, tuple[list[Series], list[Issued]]] = {}
+    everything: dict[str, tuple[list[Series], list[Issued], list[int]]] = {}
     rows: list[Row] = []
-    hashes: dict[str, str] = {}
-    for path in options.files:
-        collection = path.name.split(".")[0]
-        taken = model.encoding.covariates if model.encoding.covariates.names else None
-        whole = read(
-            path, freq=model.spec.freqs[0], test=True, test_steps=options.test_steps, covariates=taken
-        )
-        series = [one for one in whole if one.test_steps]
-        if not series:
-            cure = "mark the last rows of each series with test = true, or give a number of --test-steps"
-            raise DataError(f"{path}: no test part; {cure}")
-        hashes[collection] = digest(series)
-        for name, issued in forecasts(model, series, season=season, warm_up=warm_up, others=options.others):
-            rows.append(_row(collection, name, series, issued, season))
-            gathered = everything.setdefault(name, ([], []))
-            gathered[0].extend(series)
-            gathered[1].extend(issued)
+    collections = collect(options.files, model)
+    warnings = [line for one in collections for line in one.warnings]
+    for line in warnings:
+        say(f"warning: {line}")
+    for one in collections:
+        found = forecasts(model, one.series, season=one.season, warm_up=warm_up, others=options.others)
+        for name, issued in found:
+            rows.append(_row(one.name, name, one.series, issued, one.season))
+            series, forecast, seasons = everything.setdefault(name, ([], [], []))
+            series += one.series
+            forecast += issued
+            seasons += [one.season] * len(issued)
             if told is not None:
-                told(name, series, issued)
-            if note is not None:
-                note(f"{collection}, {name}: relMAE {rows[-1].stream.relative_mae:.4f}")
+                told(name, one.series, issued, one.season)
+            say(f"{one.name}, {name}: {_told(rows[-1].stream.relative_mae)}")
             if options.out is not None and name == model.spec.label:
-                write(options.out, collection, series, issued)
-    if len(options.files) > 1:
-        rows += [_row("all", name, *gathered, season) for name, gathered in everything.items()]
-    return Evaluation(model.spec.label, warm_up or 0, rows, hashes)
+                write(options.out, one.name, one.series, issued)
+    if len(collections) > 1:
+        rows += [_row(ALL, name, *gathered) for name, gathered in everything.items()]
+    hashes = {one.name: digest(one.series) for one in collections}
+    return Evaluation(model.spec.label, warm_up or 0, rows, hashes, warnings)
 
 
 def forecasts(
@@ -264,5 +258,11 @@ def write(folder: Path, collection: str, series: Sequence[Series], issued: Seque
     return written
 
 
-def _row(collection: str, name: str, series: Sequence[Series], issued: Sequence[Issued], season: int) -> Row:
+def _row(
+    collection: str, name: str, series: Sequence[Series], issued: Sequence[Issued], season: int | Sequence[int]
+) -> Row:
     return Row(collection, name, stream_scores(series, issued), horizon_scores(series, issued, season))
+
+
+def _told(relative_mae: float) -> str:
+    return "no relMAE" if isnan(relative_mae) else f"relMAE {relative_mae:.4f}"

@@ -59,7 +59,7 @@ class Verdict:
     def __str__(self) -> str:
         if self.scores is None:
             return f"{self.label} was not scored: whether it is better than {RIVAL} is not known"
-        error, series = self.scores.relative_mae, self.scores.series
+        error, series = self.scores.relative_mae, self.scores.series - self.scores.unscaled
         won = f"on {round(self.scores.win_share * series)} of {series} series"
         won = f"better {won}" if self._is_worse_next else won
         return f"{self.label} {self._judged}: relMAE {error:.4f}, {difference(error)}; {won}; {self._ahead}"

@@ -1,18 +1,22 @@
 """What a report shows, in numbers: every forecaster on every series, and what is drawn of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.data import Series
-from models.evaluation import classical
+from models.evaluation import baselines, classical
 from models.evaluation.scoring import Issued, intervals, scale_of_training, stream_scores
 
 Array = NDArray[np.float64]
 COMPARED = 100
 """Series that classical methods are fitted to, at most: every so-manieth."""
+
+NOT_INSTALLED = f"ETS and Theta are compared where {classical.LIBRARY} is installed; here it is not"
+NOT_FITTED = f"ETS and Theta ({classical.LIBRARY}) could not be fitted to any of the series"
+NOTHING_JUDGED = "ETS and Theta are not compared: no series has a horizon whose error can be scaled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +30,52 @@ class SeriesScore:
     coverage: float
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Errors of the horizon, on series that all forecasters could forecast.
+
+    Attributes:
+        errors: by forecaster, (N, H) absolute errors of the medians over the seasonal step; NaN where none is judged.
+        lacking: why the classical methods are not among the forecasters; None where they are.
+    """
+
+    errors: dict[str, Array]
+    lacking: str | None
+
+    @property
+    def series(self) -> int:
+        return max(map(len, self.errors.values()), default=0)
+
+    def ahead(self) -> dict[str, Array]:
+        """By forecaster: (H,) mean error at each step ahead."""
+        return {name: _means(errors, axis=0) for name, errors in self.errors.items()}
+
+    def mase(self) -> dict[str, float]:
+        """By forecaster, the least first: MASE of the horizon, as `scoring.HorizonScores` has it."""
+        found = {name: float(np.mean(_means(errors, axis=1))) for name, errors in self.errors.items() if len(errors)}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+
 @dataclass(slots=True)
 class Findings:
     """Collected while a model is evaluated.
 
     Attributes:
         label: of the model, as it is named among the forecasters.
-        season: steps of one, over which errors of the horizon are scaled.
+        seasons: steps of one, over which each series' errors of the horizon are scaled.
         issued: by forecaster, of all series.
     """
 
     label: str
-    season: int
     series: list[Series] = field(default_factory=list)
+    seasons: list[int] = field(default_factory=list)
     issued: dict[str, list[Issued]] = field(default_factory=dict)
 
-    def take(self, forecaster: str, series: Sequence[Series], issued: Sequence[Issued]) -> None:
+    def take(self, forecaster: str, series: Sequence[Series], issued: Sequence[Issued], season: int) -> None:
         """What one forecaster issued for the series of one collection; the model comes first."""
         if forecaster == self.label:
             self.series.extend(series)
+            self.seasons.extend([season] * len(series))
         self.issued.setdefault(forecaster, []).extend(issued)
 
     def by_series(self) -> list[SeriesScore]:
@@ -63,28 +94,24 @@ class Findings:
         inside = {level: self._inside(mine, *bounds) for level, bounds in intervals(mine[0].quantiles).items()}
         return {level: (streamed[level], inside[level]) for level in sorted(inside)}
 
-    def errors_ahead(self) -> dict[str, Array]:
-        """By forecaster: (H,) mean absolute error at each step ahead, over the seasonal step of each series."""
-        scaled = {name: _scaled(self.series, issued, self.season) for name, issued in self.issued.items()}
-        return {name: _means(errors, axis=0) for name, errors in scaled.items()}
-
-    def rivals(self) -> dict[str, tuple[int, float]]:
-        """The model, the naive ones and classical methods: on how many series, and their MASE of the horizon there.
-
-        Only series that all of them could forecast; empty where the library is not installed.
-        """
-        if not classical.is_installed():
-            return {}
-        chosen = range(0, len(self.series), max(1, -(-len(self.series) // COMPARED)))
-        series = [self.series[k] for k in chosen]
-        horizon = len(self.issued[self.label][0].fan)
-        issued = {name: [its[k] for k in chosen] for name, its in self.issued.items()}
-        issued |= classical.forecasts(series, horizon=horizon, season=self.season)
-        errors = {name: _means(_scaled(series, its, self.season), axis=1) for name, its in issued.items()}
-        whole = ~np.isnan(list(errors.values())).any(axis=0)
-        if not whole.any():
-            return {}
-        return {name: (int(whole.sum()), float(one[whole].mean())) for name, one in errors.items()}
+    def comparison(self) -> Comparison:
+        """The model beside the naive forecasts and, where they can be fitted, beside the classical methods."""
+        errors = {
+            name: _scaled(self.series, issued, self.seasons)
+            for name, issued in self.issued.items()
+            if name != baselines.UNCALIBRATED  # its medians are the model's
+        }
+        judged = _judged(errors)
+        if not classical.is_installed() or not len(judged):
+            return Comparison(_of(errors, judged), NOT_INSTALLED if len(judged) else NOTHING_JUDGED)
+        chosen = judged[:: -(-len(judged) // COMPARED)]
+        series, seasons = [self.series[k] for k in chosen], [self.seasons[k] for k in chosen]
+        fitted = classical.forecasts(series, horizon=len(self.issued[self.label][0].fan), seasons=seasons)
+        beside = {name: _scaled(series, issued, seasons) for name, issued in fitted.items()}
+        compared = _judged(beside)
+        if not len(compared):
+            return Comparison(_of(errors, judged), NOT_FITTED)
+        return Comparison(_of(_of(errors, chosen) | beside, compared), None)
 
     def _inside(self, issued: Iterable[Issued], low: int, high: int) -> float:
         shares = []
@@ -103,10 +130,19 @@ def actuals(series: Series, horizon: int) -> Array:
     return np.where(series.imputed[steps], np.nan, series.values[steps])
 
 
-def _scaled(series: Sequence[Series], issued: Sequence[Issued], season: int) -> Array:
+def _judged(errors: Mapping[str, Array]) -> NDArray[np.intp]:
+    """The series for which every forecaster has an error."""
+    return np.flatnonzero(np.all([(~np.isnan(of_one)).any(axis=1) for of_one in errors.values()], axis=0))
+
+
+def _of(errors: Mapping[str, Array], chosen: NDArray[np.intp]) -> dict[str, Array]:
+    return {name: of_one[chosen] for name, of_one in errors.items()}
+
+
+def _scaled(series: Sequence[Series], issued: Sequence[Issued], seasons: Sequence[int]) -> Array:
     """(N, H) absolute errors of the medians over each series' seasonal step; NaN where nothing is judged."""
     errors = np.full((len(series), len(issued[0].fan)), np.nan)
-    for row, (one, its) in enumerate(zip(series, issued, strict=True)):
+    for row, (one, its, season) in enumerate(zip(series, issued, seasons, strict=True)):
         actual = actuals(one, errors.shape[1])
         scale = scale_of_training(one.values[: one.train_steps], season)
         median = its.fan[: len(actual), its.fan.shape[1] // 2]

@@ -5,10 +5,11 @@ from html import escape
 from pathlib import Path
 
 from models.evaluation.classical import LIBRARY
+from models.evaluation.rows import HORIZON, STREAM, of_horizon, of_stream
 from models.evaluation.streaming import Evaluation, Row
 from models.evaluation.verdict import Verdict
 from models.report.figures import coverage_chart, fan_chart, horizon_chart
-from models.report.findings import Findings, SeriesScore
+from models.report.findings import Comparison, Findings, SeriesScore
 
 FANS = 3
 """Of the best and of the worst series."""
@@ -19,10 +20,12 @@ LISTED = 10
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; } td, th { padding: .2rem .7rem; text-align: right; }
-th { border-bottom: 1px solid #999; } td:first-child, th:first-child { text-align: left; }
+th { border-bottom: 1px solid #999; } td:first-child, th:first-child,
+.scores td:nth-child(2), .scores th:nth-child(2) { text-align: left; }
 .figures { display: flex; flex-wrap: wrap; gap: .5rem; } .verdict { font-size: 1.15rem; font-weight: 600; }
 """
 
+NAMES = ("collection", "forecaster")
 Cells = Sequence[str]
 
 
@@ -32,7 +35,7 @@ def page(evaluation: Evaluation, findings: Findings, verdict: Verdict, notes: Se
     Args:
         notes: what was said of the series before the training.
     """
-    ranked = findings.by_series()
+    ranked, comparison = findings.by_series(), findings.comparison()
     best, worst = ranked[:FANS], ranked[::-1][: max(min(FANS, len(ranked) - FANS), 0)]
     parts = [
         f"<h1>{escape(findings.label)}</h1>",
@@ -40,13 +43,18 @@ def page(evaluation: Evaluation, findings: Findings, verdict: Verdict, notes: Se
         *([f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"] if notes else []),
         "<h2>Beside other forecasts</h2>",
         "<p>One step ahead over the test part, predict then observe. relMAE: error over that of repeating the last "
-        "value, geometric mean over series. MASE of the horizon: all steps ahead from the end of the training part, "
-        "over the seasonal step. Alarms: of drift, in 1,000 steps of the test part.</p>",
-        _scores(evaluation.rows),
-        *_rivals(findings),
+        "value, geometric mean over series. MASE: error over the mean step of the training part. Alarms: of drift, in "
+        "1,000 steps of the test part.</p>",
+        _scores(STREAM, [(*_names(row), *of_stream(row.stream)) for row in evaluation.rows]),
+        "<p>The whole horizon from the end of the training part, by the measures of the M4 competition. MASE: error "
+        "over the mean step from one season to the next, and beside it over that of a single step (m = 1). OWA: mean "
+        "of sMAPE and MASE over those of Naive2. MSIS: mean score of the 95 % interval, over the scale of MASE.</p>",
+        _scores(HORIZON, [(*_names(row), *of_horizon(row.horizon)) for row in evaluation.rows]),
+        *_compared(comparison),
         "<h2>Error by horizon, and coverage</h2>",
+        f"<p>Error by horizon: of the {comparison.series} of {len(findings.series)} series that all can forecast.</p>",
         '<div class="figures">',
-        horizon_chart(findings.errors_ahead(), findings.label),
+        horizon_chart(comparison.ahead(), findings.label),
         coverage_chart(findings.coverage()),
         "</div>",
         *_fans("The best series", best),
@@ -65,26 +73,19 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def _scores(rows: Iterable[Row]) -> str:
-    head = ("forecaster", "series", "relMAE", "MASE", "CRPS", "in 80 %", "in 95 %", "alarms", "MASE of the horizon")
-    return _table(head, [_score(row) for row in rows])
+def _scores(figures: Cells, rows: Iterable[Cells]) -> str:
+    return _table((*NAMES, *figures), rows).replace("<table>", '<table class="scores">', 1)
 
 
-def _score(row: Row) -> Cells:
-    stream = row.stream
-    crps = "" if stream.crps is None else f"{stream.crps:.4f}"
-    inside = [f"{100 * stream.coverage[level]:.1f} %" if level in stream.coverage else "" for level in (80, 95)]
-    alarms = "" if stream.alarms is None else f"{stream.alarms:.2f}"
-    figures = [f"{stream.relative_mae:.4f}", f"{stream.mase:.4f}", crps, *inside, alarms, f"{row.horizon.mase:.4f}"]
-    return (f"{row.forecaster}, {row.collection}", str(stream.series), *figures)
+def _names(row: Row) -> Cells:
+    return row.collection, row.forecaster
 
 
-def _rivals(findings: Findings) -> list[str]:
-    """Classical methods beside the others, where their library is installed."""
-    found = findings.rivals()
-    if not found:
-        return [f"<p>ETS and Theta are compared where {LIBRARY} is installed; here it is not.</p>"]
-    rows = [(name, str(count), f"{mase:.4f}") for name, (count, mase) in sorted(found.items(), key=lambda x: x[1][1])]
+def _compared(comparison: Comparison) -> list[str]:
+    """Classical methods beside the others, or why they are not there."""
+    if comparison.lacking is not None:
+        return [f"<p>{comparison.lacking}.</p>"]
+    rows = [(name, str(comparison.series), f"{mase:.4f}") for name, mase in comparison.mase().items()]
     return [
         f"<p>Beside exponential smoothing and the Theta method ({LIBRARY}), fitted to each training part, on the "
         "series that all of them can forecast:</p>",

@@ -12,11 +12,19 @@ from torch import Tensor
 from models.covariates import Covariates, units
 from models.data import DataError, read
 from models.mixture import Mixture
+from models.times import UTC
 from models.training.windows import Windows
 
 
 def measured(
-    path: Path, *, freq: str, test_steps: int, past: Sequence[str], known: Sequence[str], static: Sequence[str]
+    path: Path,
+    *,
+    freq: str,
+    test_steps: int,
+    past: Sequence[str],
+    known: Sequence[str],
+    static: Sequence[str],
+    timezone: str = UTC,
 ) -> Covariates:
     """Covariates by name, with centres and widths of the training rows of a file.
 
@@ -27,10 +35,10 @@ def measured(
     try:
         named = Covariates(tuple(past), tuple(known), tuple(static), (0.0,) * len(names), (1.0,) * len(names))
     except ValueError as error:
-        raise DataError(f"{error}; name each column once") from error
+        raise DataError(str(error), "name each column once") from error
     if not names:
         return named
-    series = read(path, freq=freq, test_steps=test_steps, covariates=named)
+    series = read(path, freq=freq, timezone=timezone, test_steps=test_steps, covariates=named)
     observed = np.concatenate([one.covariates for one in series if one.covariates is not None])
     fixed = np.stack([one.static for one in series if one.static is not None])
     columns = dict(zip(names, [*observed.T, *fixed.T], strict=True))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from math import lcm
 
-from models.dates.frequencies import DAY, SECOND, frequency
-from models.training.recipe import Recipe, is_for
+from models.dates.frequencies import DAY, SECOND, frequency, is_among
+from models.training.recipe import Recipe
 
 MINUTE, HOUR, WEEK = 60 * SECOND, 3600 * SECOND, 7 * DAY
 WEEKS_IN_A_YEAR = 52
@@ -40,7 +40,7 @@ def adapted(recipe: Recipe, freq: str, *, is_shipped: bool) -> tuple[Recipe, str
     """
     model = recipe.model
     unchanged = f"a season has {model.season} steps"
-    if not is_shipped or is_for(recipe.freqs, freq):
+    if not is_shipped or is_among(freq, recipe.freqs):
         return recipe, unchanged
     found = cycles_of(freq, longest=recipe.schedule.window // SEEN)
     if found is None:

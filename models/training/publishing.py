@@ -11,6 +11,7 @@ import torch
 
 from models.artifacts import artifact
 from models.artifacts.artifact import Description
+from models.evaluation.collections import Files
 from models.evaluation.streaming import EvaluateOptions, Evaluation, Row, Told, evaluate
 from models.mixture import MixtureConfig
 from models.training.bptt import Trained
@@ -47,13 +48,14 @@ def score(
     """
     if not trained.recipe.scored:
         return None
-    start = trained.start
-    options = EvaluateOptions(
-        [data / file for file in trained.recipe.scored],
-        test_steps=trained.recipe.test_steps,
-        others={} if start is None else {row_of(start): artifact.load(start.folder)},
+    recipe, start = trained.recipe, trained.start
+    files = Files(
+        [data / file for file in recipe.scored], timezone=recipe.timezone, test_steps=recipe.test_steps
     )
-    return evaluate(artifact.load(draft), options, note, told)
+    others = {} if start is None else {row_of(start): artifact.load(start.folder)}
+    return evaluate(artifact.load(draft), EvaluateOptions(files, others=others), note, told)
+
+
 
 
 def row_of(start: Start) -> str:

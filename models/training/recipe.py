@@ -1,15 +1,16 @@
 """What a model is trained on and how, as a file: architecture, hyperparameters, sources with weights and licences."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from models.covariates import Covariates
 from models.data import DataError, Series, read
-from models.dates.frequencies import frequency
+from models.dates.frequencies import frequency, is_among
 from models.mixture import MixtureConfig
+from models.times import UTC
 
 SHIPPED = Path(__file__).parent / "recipes"
 A_DAY_S = 86_400.0
@@ -32,6 +33,7 @@ class Source:
     licence: str = ""
     attribution: str = ""
     test_steps: int = 0
+    timezone: str = UTC
 
     def weight_in(self, *, ending: bool) -> float:
         """Its weight in the ending, or before."""
@@ -45,11 +47,17 @@ class Source:
         """The train split of the series that this source names; DataError if there are none."""
         beside = covariates if covariates and covariates.names else None
         series = read(
-            folder / self.file, freq=freq, prefixes=self.prefixes, test_steps=self.test_steps, covariates=beside
+            folder / self.file,
+            freq=freq,
+            timezone=self.timezone,
+            prefixes=self.prefixes,
+            test_steps=self.test_steps,
+            covariates=beside,
         )
         kept = [one for one in series if self.shortest <= len(one) <= self.longest]
         if not kept:
-            raise DataError(f"{folder / self.file}: no series of {self.shortest} to {self.longest} training steps")
+            why = f"{folder / self.file}: no series of {self.shortest} to {self.longest} training steps"
+            raise DataError(why, "give longer or shorter series, or another source in the recipe")
         return kept
 
 
@@ -136,6 +144,11 @@ class Recipe:
         """The last ones of each series that are its test part where a file marks none."""
         return max((source.test_steps for source in self.sources), default=0)
 
+    @property
+    def timezone(self) -> str:
+        """In which the days of what is scored begin."""
+        return next((source.timezone for source in self.sources), UTC)
+
 
 def load(name: str | Path) -> Recipe:
     """The recipe of a TOML file, or the one that ships under this name.
@@ -146,7 +159,7 @@ def load(name: str | Path) -> Recipe:
     path = Path(name) if str(name).endswith(".toml") else SHIPPED / f"{name}.toml"
     if not path.is_file():
         shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.toml")))
-        raise DataError(f"{name}: no such recipe; give a .toml file or one of: {shipped}")
+        raise DataError(f"{name}: no such recipe", f"give a .toml file or one of: {shipped}")
     try:
         table = tomllib.loads(path.read_text())
         return Recipe(
@@ -158,22 +171,13 @@ def load(name: str | Path) -> Recipe:
             scored=tuple(table.get("scored", ())),
         )
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"{path}: not a recipe ({error}); see {SHIPPED / 'daily.toml'} for one") from error
-
-
-def is_for(freqs: Iterable[str], freq: str) -> bool:
-    """Whether what is of these frequencies is for series of this one, whatever weekday it falls on.
-
-    Raises:
-        FrequencyError: there is none of that name.
-    """
-    return _family(freq) in map(_family, freqs)
+        raise DataError(f"{path}: not a recipe ({error})", f"see {SHIPPED / 'daily.toml'} for one") from error
 
 
 def shipped_for(freq: str) -> str | None:
-    """The shipped recipe for series of a frequency; None where none is. Raises FrequencyError."""
+    """The shipped recipe for series of a frequency; None where none is."""
     names = sorted(path.stem for path in SHIPPED.glob("*.toml"))
-    return next((name for name in names if is_for(load(name).freqs, freq)), None)
+    return next((name for name in names if is_among(freq, load(name).freqs)), None)
 
 
 def for_freq(freq: str) -> str:
@@ -184,12 +188,14 @@ def for_freq(freq: str) -> str:
     return shipped_for(freq) or ("hourly" if known.longest_s < A_DAY_S else "daily")
 
 
-def _family(freq: str) -> str:
-    return frequency(freq).name.partition("-")[0]
-
-
 def of_file(
-    path: Path, *, freq: str, model: MixtureConfig, schedule: Schedule, test_steps: int | None = None
+    path: Path,
+    *,
+    freq: str,
+    model: MixtureConfig,
+    schedule: Schedule,
+    test_steps: int | None = None,
+    timezone: str = UTC,
 ) -> Recipe:
     """The recipe for one data file of the user's own.
 
@@ -198,8 +204,9 @@ def of_file(
             none, None on two horizons.
     """
     tested = 2 * model.horizon if test_steps is None else test_steps
-    scored = any(one.test_steps for one in read(path, freq=freq, test=True, test_steps=tested))
-    source = Source(path.name, test_steps=tested)
+    series = read(path, freq=freq, timezone=timezone, test=True, test_steps=tested)
+    scored = any(one.test_steps for one in series)
+    source = Source(path.name, test_steps=tested, timezone=timezone)
     names = (path.name,) if scored else ()
     return Recipe(path.name.split(".")[0], (freq,), model, schedule, (source,), names, own=True)
 

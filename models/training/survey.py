@@ -49,7 +49,8 @@ def require_enough(series: Sequence[Series], horizon: int) -> None:
         raise DataError(
             f"no series is long enough to learn a forecast of {horizon} steps: before its test part one must have "
             f"{needed} values, and the longest, {longest.unique_id!r}, has {_known(longest)} (and {longest.test_steps} "
-            "steps to test on); give longer series"
+            "steps to test on)",
+            "give longer series",
         )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.artifacts import artifact
 from models.artifacts.runtime import Model, ModelSpec
 from models.covariates import Encoding
-from models.dates.frequencies import FrequencyError, frequency
+from models.dates.frequencies import is_among
 from service.storage.layout import HEAD_BYTES, QUANTILES, Bytes, Layout
 
 
@@ -133,7 +133,7 @@ class Registry:
 
 def is_trained(loaded: LoadedModel, freq: str) -> bool:
     """Whether the model was trained for this frequency, whatever weekday it falls on."""
-    return freq in loaded.spec.freqs or _family(freq) in map(_family, loaded.spec.freqs)
+    return is_among(freq, loaded.spec.freqs)
 
 
 def describe(loaded: LoadedModel, registry: Registry, sessions: int | None) -> Mapping[str, object]:
@@ -155,10 +155,3 @@ def describe(loaded: LoadedModel, registry: Registry, sessions: int | None) -> M
         "provenance": spec.provenance,
         "sessions": sessions,
     }
-
-
-def _family(freq: str) -> str:
-    try:
-        return frequency(freq).name.partition("-")[0]
-    except FrequencyError:
-        return freq
