@@ -1,8 +1,9 @@
 """train and evaluate, run as a user runs them on a file of his own."""
 
 import json
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -65,6 +66,21 @@ def test_what_is_worse_than_repeating_the_last_value_is_published_only_when_told
     assert (tmp_path / "trained/walk/1/model.json").is_file()
 
 
+def test_days_of_a_zone_are_trained_on_and_scored(tmp_path: Path) -> None:
+    zone, first = ZoneInfo("Europe/Berlin"), datetime(2025, 1, 1)
+    days = [(first + timedelta(days=day)).replace(tzinfo=zone).isoformat() for day in range(150)]
+    (tmp_path / "shop.csv").write_text("ds,y\n" + "".join(f"{day},{k % 7}\n" for k, day in enumerate(days)))
+    small = ("--updates", "1", "--unroll", "20", "--publish-anyway", *SMALL)
+    refused = run("train", "shop.csv", *small, cwd=tmp_path)
+    assert refused.code == ExitCode.USAGE
+    assert "next: name that zone: --timezone Europe/Berlin" in refused.err
+    trained = run("train", "shop.csv", "--timezone", "Europe/Berlin", *small, cwd=tmp_path)
+    assert trained.code == ExitCode.DONE, trained.err
+    assert "1 series of 150 steps" in trained.err
+    scored = ("--model", "shop", "--models-dir", "trained", "--test-steps", "14", "--timezone", "Europe/Berlin")
+    assert run("evaluate", "shop.csv", *scored, cwd=tmp_path).code == ExitCode.DONE
+
+
 @pytest.mark.parametrize(("patience", "card"), [("0", "0 % in the last 50 % of the training"), ("1", None)])
 def test_a_recipe_has_its_ending_unless_patience_ends_the_training(
     sales: Path, tmp_path: Path, patience: str, card: str | None
@@ -100,9 +116,41 @@ def test_the_shipped_model_is_evaluated_as_a_table_and_as_a_page(sales: Path, tm
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") >= 2
     assert "daily@2 is better than repeating the last value" in page
-    forecasters = [line.split()[1] for line in evaluated.out.splitlines()[1:]]
-    assert forecasters == ["daily@2", "without", "mixture", "seasonal", "naive"]
+    stream, horizon = evaluated.out.split("\n\n")
+    for table in (stream, horizon):
+        forecasters = [line.split()[1] for line in table.splitlines()[1:]]
+        assert forecasters == ["daily@2", "without", "mixture", "seasonal", "naive"]
+    assert horizon.split("\n")[0].split()[4:9] == ["season", "MASE", "MASE", "m=1", "sMAPE"]
 
+
+def test_each_file_has_its_season_and_the_model_fits_the_first_ones_frequency(sales: Path, tmp_path: Path) -> None:
+    hours = np.datetime64("2025-01-01T00") + np.arange(200)
+    rows = "".join(f"{hour},{k % 24},{str(k >= 180).lower()}\n" for k, hour in enumerate(hours))
+    (tmp_path / "trips.csv").write_text(f"ds,y,test\n{rows}")
+    seasons = ("--season", "24", "--season", "sales=7")
+    evaluated = run("evaluate", "trips.csv", str(sales), *seasons, "--json", cwd=tmp_path)
+    assert evaluated.code == ExitCode.DONE, evaluated.err
+    scores = json.loads(evaluated.out)
+    assert scores["model"] == "hourly@1"
+    assert {row["collection"]: row["horizon"]["season"] for row in scores["rows"]} == {
+        "trips": 24, "sales": 7, "all": None,
+    }  # fmt: skip
+    assert scores["warnings"] == ["sales: hourly@1 was trained for h series, and these are D"]
+    refused = run("evaluate", "trips.csv", "--season", "sale=7", cwd=tmp_path)
+    assert refused.code == ExitCode.USAGE
+    assert "one of a file (trips)" in refused.err
+
+
+def test_figures_that_there_are_not_are_null_and_dashes(tmp_path: Path) -> None:
+    days = np.datetime64("2025-01-01") + np.arange(60)
+    (tmp_path / "still.csv").write_text("ds,y\n" + "".join(f"{day},5\n" for day in days))
+    answer = run("evaluate", "still.csv", "--test-steps", "7", "--json", "--report", "still.html", cwd=tmp_path)
+    assert answer.code == ExitCode.DONE, answer.err
+    assert "Warning" not in answer.err
+    assert json.loads(answer.out, parse_constant=pytest.fail)["rows"][0]["stream"]["relative_mae"] is None
+    assert "no series has a horizon whose error can be scaled" in (tmp_path / "still.html").read_text()
+    table = run("evaluate", "still.csv", "--test-steps", "7", cwd=tmp_path)
+    assert "nan" not in table.out
 
 def test_an_unknown_model_is_told_with_those_there_are(sales: Path) -> None:
     result = run("evaluate", str(sales), "--model", "yearly")

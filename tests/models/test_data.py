@@ -8,7 +8,7 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from models.data import DataError, calendar_of, digest, read
+from models.data import DataError, calendar_of, digest, freq_of, read
 from models.dates.calendar import features
 from tests.models.collection import TEST_STEPS, write_collection
 
@@ -86,7 +86,7 @@ def test_calendar_features_are_those_of_each_timestamp(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("unique_id,ds,value\na,2024-01-01,1\n", "no column .y.; it has unique_id, ds, value. Needed"),
+        ("unique_id,ds,value\na,2024-01-01,1\n", "no column .y.; it has unique_id, ds, value; name the columns"),
         ("ds,y\n2024-01-01,high\n", "column 'y' is string; it must hold numbers"),
         ("ds,y\nyesterday,1\n", "column 'ds' is string; write timestamps as 2024-01-31"),
         ("ds,y\n2024-01-01,1\n2024-01-01,2\n", "two rows for 2024-01-01"),
@@ -99,6 +99,75 @@ def test_calendar_features_are_those_of_each_timestamp(file: Path) -> None:
 def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         read(written(tmp_path, text), freq="D")
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "cure"),
+    [
+        ("ds,a,b\n2024-01-01,1,2\n", "2 columns of numbers: one column a series", "melt('ds', var_name='unique_id'"),
+        ("day,a,b\n2024-01-01,1,2\n", "one column a series", ".rename(columns={'day': 'ds'}).melt"),
+        ("unique_id;ds;y\na;2024-01-01;1,5\n", "separated by semicolons", "write it with commas"),
+        ("unique_id,ds,y\n", "a header and no rows", "give one row for each step"),
+        ("shop,day,sales\na,2024-01-01,1\n", "it has shop, day, sales", "name the columns unique_id (of the series)"),
+    ],
+    ids=["wide", "wide with another name", "semicolons", "header only", "other names"],
+)
+def test_what_is_wrong_and_what_to_do_are_told_apart(tmp_path: Path, text: str, why: str, cure: str) -> None:
+    with pytest.raises(DataError) as refused:
+        read(written(tmp_path, text))
+    assert why in refused.value.why
+    assert cure in refused.value.cure
+
+
+def test_a_whole_number_as_ds_is_a_step(tmp_path: Path) -> None:
+    by_step, by_ds = (read(written(tmp_path, f"unique_id,{name},y\na,0,1\na,3,4\na,1,2\n")) for name in ("t", "ds"))
+    assert by_ds[0].timestamps is None
+    np.testing.assert_array_equal(by_ds[0].values, by_step[0].values)
+
+
+def test_days_of_a_zone_are_read_on_its_clock_whatever_its_offset(tmp_path: Path) -> None:
+    days = [("2025-10-24", 2), ("2025-10-25", 2), ("2025-10-26", 2), ("2025-10-28", 1)]
+    path = written(tmp_path, "ds,y\n" + "".join(f"{day}T00:00:00+0{h}:00,{day[-2:]}\n" for day, h in days))
+    with pytest.raises(DataError, match="a zone that changes its offset; name that zone: --timezone"):
+        read(path, freq="D")
+    assert freq_of(path, "Europe/Berlin") == "D"
+    [local] = read(path, freq="D", timezone="Europe/Berlin")
+    np.testing.assert_array_equal(local.values, [24, 25, 26, np.nan, 28])
+    assert local.timestamps is not None
+    assert [str(moment) for moment in local.timestamps] == [f"2025-10-{day}T00:00:00" for day in range(24, 29)]
+
+
+def test_hours_without_an_offset_are_read_in_the_zone_and_refused_where_they_occur_twice(tmp_path: Path) -> None:
+    path = written(tmp_path, "ds,y\n2025-03-30T01:00:00,1\n2025-03-30T03:00:00,2\n")
+    assert len(read(path, freq="h", timezone="Europe/Berlin")[0]) == 2
+    assert len(read(path, freq="h")[0]) == 3
+    with pytest.raises(DataError, match=r"2025-10-26T02:00:00 occurs twice in Europe/Berlin; write ds with its offset"):
+        read(written(tmp_path, "ds,y\n2025-10-26T02:00:00,1\n"), freq="h", timezone="Europe/Berlin")
+
+
+def test_a_missing_business_day_has_its_own_date(tmp_path: Path) -> None:
+    [one] = read(written(tmp_path, "ds,y\n2025-11-20,1\n2025-11-21,2\n2025-11-25,3\n"), freq="B")
+    assert one.timestamps is not None
+    assert str(one.timestamps[2]) == "2025-11-24T00:00:00"
+
+
+def test_the_frequency_of_a_file_is_that_of_its_times(tmp_path: Path) -> None:
+    hours = "".join(f"{t},2025-01-01T{t:02}:00:00,{t}\n" for t in range(9))
+    assert freq_of(written(tmp_path, f"t,ds,y\n{hours}")) == "h"
+    assert freq_of(written(tmp_path, "t,y\n0,1\n")) is None
+    with pytest.raises(DataError, match="no frequency that can be told; give it, such as --freq"):
+        freq_of(written(tmp_path, "ds,y\n2025-01-01T00:00:01,1\n2025-01-01T00:07:02,1\n"))
+
+
+@pytest.mark.parametrize(
+    ("freq", "timezone", "reason"),
+    [("H", "UTC", "hours are h"), ("D", "Mars", "not an IANA"), ("ME", "UTC", "ME does not")],
+)
+def test_a_frequency_or_zone_that_there_is_not_is_refused(
+    tmp_path: Path, freq: str, timezone: str, reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason):
+        read(written(tmp_path, "ds,y\n2025-01-01,1\n2025-01-02,1\n"), freq=freq, timezone=timezone)
 
 
 def test_a_missing_file_and_an_unknown_format_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from models.artifacts.artifact import SHIPPED, load
 from models.artifacts.runtime import Model
 from models.data import DataError, Series, calendar_of, digest, read
 from models.evaluation.baselines import NAIVE, NO_NETWORK, SEASONAL_NAIVE, naive
+from models.evaluation.collections import Files
 from models.evaluation.scoring import stream_scores
 from models.evaluation.streaming import EvaluateOptions, evaluate, stream
 from tests.models.collection import TEST_STEPS, write_collection
@@ -34,7 +35,7 @@ def test_a_forecast_does_not_change_with_what_comes_after_it(model: Model, tmp_p
 
 def test_the_model_is_scored_beside_the_three_baselines(model: Model, tmp_path: Path) -> None:
     files = [write_collection(tmp_path / f"{name}.csv", seed=k) for k, name in enumerate(("one", "two"))]
-    evaluation = evaluate(model, EvaluateOptions(files, season=7, warm_up=100))
+    evaluation = evaluate(model, EvaluateOptions(Files(files, season=7), warm_up=100))
     names = [model.spec.label, NO_NETWORK, SEASONAL_NAIVE, NAIVE]
     assert [(row.collection, row.forecaster) for row in evaluation.rows] == [
         (collection, name) for collection in ("one", "two", "all") for name in names
@@ -48,7 +49,7 @@ def test_the_model_is_scored_beside_the_three_baselines(model: Model, tmp_path: 
 
 def test_the_forecasts_written_for_other_scorers_are_those_that_were_scored(model: Model, tmp_path: Path) -> None:
     file = write_collection(tmp_path / "weekly.csv", steps=80)
-    evaluation = evaluate(model, EvaluateOptions([file], out=tmp_path / "out"))
+    evaluation = evaluate(model, EvaluateOptions(Files([file]), out=tmp_path / "out"))
     table = pyarrow.parquet.read_table(tmp_path / "out" / "weekly.stream.parquet").to_pydict()
     rows = {(name, k): f for name, k, f in zip(table["unique_id"], table["origin"], table["y_hat"], strict=True)}
     assert set(table["h"]) == {1}
@@ -67,7 +68,65 @@ def test_a_file_without_a_test_part_is_refused(model: Model, tmp_path: Path) -> 
     path = tmp_path / "bare.csv"
     path.write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
     with pytest.raises(DataError, match="no test part"):
-        evaluate(model, EvaluateOptions([path]))
+        evaluate(model, EvaluateOptions(Files([path])))
+
+
+def test_a_collection_is_scored_with_its_own_season_and_all_together_with_each(model: Model, tmp_path: Path) -> None:
+    files = [write_collection(tmp_path / f"{name}.csv", seed=k, steps=80) for k, name in enumerate(("one", "two"))]
+    evaluation = evaluate(model, EvaluateOptions(Files(files, season=7, seasons={"two": 1})))
+    one, two, both = (evaluation.row(name, NAIVE).horizon for name in ("one", "two", "all"))
+    assert (one.season, two.season, both.season) == (7, 1, None)
+    assert two.mase == two.mase_m1
+    assert two.owa == 1.0, "Naive2 without a season is the naive forecast"
+    assert both.mase == pytest.approx((one.mase + two.mase) / 2)
+    seasonal = evaluation.row("two", SEASONAL_NAIVE)
+    assert seasonal.stream.relative_mae == pytest.approx(1.0), "a season of one step repeats the last value"
+
+
+def test_files_that_no_name_tells_apart_and_files_that_are_not_there_are_refused_before_any_is_scored(
+    model: Model, tmp_path: Path
+) -> None:
+    (tmp_path / "later").mkdir()
+    files = [write_collection(tmp_path / folder / "shops.csv", steps=40) for folder in ("", "later")]
+    told: list[str] = []
+    with pytest.raises(DataError, match="2 collections would be called 'shops'"):
+        evaluate(model, EvaluateOptions(Files(files)), told.append)
+    with pytest.raises(DataError, match=r"typo\.csv: no such file"):
+        evaluate(model, EvaluateOptions(Files([files[0], tmp_path / "typo.csv"])), told.append)
+    (tmp_path / "bad.csv").write_text("ds,y\n2024-01-01,high\n")
+    with pytest.raises(DataError, match="must hold numbers"):
+        evaluate(model, EvaluateOptions(Files([files[0], tmp_path / "bad.csv"])), told.append)
+    assert told == []
+
+
+def test_what_cannot_be_scored_is_named(model: Model, tmp_path: Path) -> None:
+    rows = ["bare,2025-01-01,1,false"]
+    for day in range(1, 32):
+        test = str(day > 25).lower()
+        rows += [f"{name},2025-01-{day:02},{value},{test}" for name, value in (("well", day % 5), ("still", 3))]
+        rows += [f"dead,2025-01-{day:02},{'' if day > 25 else day % 4},{test}"]
+    path = tmp_path / "kinds.csv"
+    path.write_text("unique_id,ds,y,test\n" + "\n".join(rows) + "\n")
+    told: list[str] = []
+    evaluation = evaluate(model, EvaluateOptions(Files([path])), told.append)
+    assert evaluation.warnings == [
+        "kinds: left out, without a test part after a training part: 1 series: bare",
+        "kinds: not scored, without a value in the test part: 1 series: dead",
+        "kinds: not counted in relMAE, MASE, CRPS and MSIS, as the training part does not move: 1 series: still",
+    ]
+    assert told[:3] == [f"warning: {line}" for line in evaluation.warnings]
+    assert evaluation.row("kinds", NAIVE).stream.series == 2
+
+
+def test_a_file_is_read_on_its_own_frequency_and_a_model_of_another_is_warned_of(model: Model, tmp_path: Path) -> None:
+    days = np.busday_offset("2025-01-01", range(60), roll="forward")
+    rows = "".join(f"{day},{k % 5},{str(k >= 50).lower()}\n" for k, day in enumerate(days))
+    path = tmp_path / "shares.csv"
+    path.write_text(f"ds,y,test\n{rows}")
+    business = evaluate(model, EvaluateOptions(Files([path], season=5, freqs={"shares": "B"})))
+    assert business.warnings == [f"shares: {model.spec.label} was trained for D series, and these are B"]
+    assert business.row("shares", SEASONAL_NAIVE).stream.mase == 0.0, "no weekend comes between a week and the next"
+    assert evaluate(model, EvaluateOptions(Files([path], freqs={"shares": "D"}))).warnings == []
 
 
 def test_alarms_of_drift_in_the_test_part_are_counted(tmp_path: Path) -> None:

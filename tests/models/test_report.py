@@ -1,5 +1,7 @@
 """Reports of series for which it is known what a good forecast is."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,16 +9,18 @@ import numpy as np
 import pytest
 
 from models.data import Series
-from models.evaluation.baselines import NAIVE, naive
+from models.evaluation.baselines import NAIVE, UNCALIBRATED, naive
 from models.evaluation.classical import ETS, THETA
 from models.evaluation.scoring import HorizonScores, Issued, StreamScores, horizon_scores, stream_scores
 from models.evaluation.streaming import Evaluation, Row
 from models.evaluation.verdict import Verdict
-from models.report.findings import Findings, actuals
+from models.report.figures import coverage_chart, fan_chart
+from models.report.findings import NOT_FITTED, NOT_INSTALLED, NOTHING_JUDGED, Findings, SeriesScore, actuals
 from models.report.page import page, write
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 SEASON, TEST = 7, 14
+TEXTS = re.compile(r"<text [^>]*>([^<]*)</text>")
 
 
 def weekly(name: str, noise: float, rng: np.random.Generator) -> Series:
@@ -36,10 +40,10 @@ def findings() -> Findings:
     """A model that is nearly right on `a`, wrong by more than its 80 % interval on `<b>`, and useless on `c`."""
     rng = np.random.default_rng(5)
     series = [weekly(name, 0.3, rng) for name in ("a", "<b>", "c")]
-    found = Findings("ours@1", SEASON)
+    found = Findings("ours@1")
     issued = [knowing(one, error) for one, error in zip(series, (0.1, 1.5, 9.0), strict=True)]
-    found.take("ours@1", series, issued)
-    found.take(NAIVE, series, naive(series, TEST))
+    found.take("ours@1", series, issued, SEASON)
+    found.take(NAIVE, series, naive(series, TEST), SEASON)
     return found
 
 
@@ -56,7 +60,7 @@ def test_coverage_is_the_share_of_actuals_inside_of_an_interval(findings: Findin
 
 
 def test_errors_by_horizon_are_those_of_each_step_over_the_seasonal_step(findings: Findings) -> None:
-    errors = findings.errors_ahead()
+    errors = findings.comparison().ahead()
     assert errors["ours@1"].shape == (TEST,)
     assert np.ptp(errors["ours@1"]) == pytest.approx(0.0, abs=1e-12)
     expected = horizon_scores(findings.series, findings.issued["ours@1"], SEASON).mase
@@ -65,12 +69,51 @@ def test_errors_by_horizon_are_those_of_each_step_over_the_seasonal_step(finding
 
 def test_classical_methods_find_the_week_that_repeating_the_last_value_misses(findings: Findings) -> None:
     flat = Series("flat", np.full(40, 3.0), np.zeros(40, dtype=bool), None, TEST)
-    findings.take("ours@1", [flat], [knowing(flat, 0.0)])
-    findings.take(NAIVE, [flat], naive([flat], TEST))
-    rivals = findings.rivals()
-    assert {count for count, _ in rivals.values()} == {3}, "a series that does not move has no scale"
-    assert rivals[ETS][1] < 1.2 < 4.0 < rivals[NAIVE][1]
-    assert rivals[THETA][1] < 1.2
+    findings.take("ours@1", [flat], [knowing(flat, 0.0)], SEASON)
+    findings.take(NAIVE, [flat], naive([flat], TEST), SEASON)
+    comparison = findings.comparison()
+    assert comparison.series == 3, "a series that does not move has no scale"
+    assert comparison.mase()[ETS] < 1.2 < 4.0 < comparison.mase()[NAIVE]
+    assert comparison.mase()[THETA] < 1.2
+    assert comparison.ahead()[ETS].shape == (TEST,)
+
+
+def test_why_classical_methods_are_not_there_is_told(findings: Findings, monkeypatch: pytest.MonkeyPatch) -> None:
+    still = Findings("ours@1")
+    flat = Series("flat", np.full(40, 3.0), np.zeros(40, dtype=bool), None, TEST)
+    still.take("ours@1", [flat], [knowing(flat, 0.0)], SEASON)
+    assert findings.comparison().lacking is None
+    assert still.comparison().lacking == NOTHING_JUDGED
+    monkeypatch.setattr("models.evaluation.classical._theta", unfit)
+    assert findings.comparison().lacking == NOT_FITTED
+    monkeypatch.setattr("models.evaluation.classical.LIBRARY", "no_such_library")
+    assert findings.comparison().lacking == NOT_INSTALLED
+    assert set(findings.comparison().mase()) == {"ours@1", NAIVE}
+
+
+def unfit(*_: object) -> None:
+    raise ValueError("as the library does for what it cannot fit")
+
+
+def test_medians_that_are_the_models_are_not_drawn_over_it(findings: Findings) -> None:
+    findings.take(UNCALIBRATED, findings.series, findings.issued["ours@1"], SEASON)
+    assert set(findings.comparison().ahead()) == {"ours@1", NAIVE, ETS, THETA}
+
+
+def test_a_fan_is_drawn_over_dates_with_a_legend(findings: Findings) -> None:
+    one = findings.series[0]
+    days = np.datetime64("2025-01-01", "s") + np.arange(140) * np.timedelta64(1, "D")
+    dated = replace(one, timestamps=days.astype("datetime64[s]"))
+    chart = fan_chart(SeriesScore(dated, findings.issued["ours@1"][0], 0.1, 0.1, 1.0))
+    assert "2025-May" in chart
+    assert {"95 %", "80 %", "forecast", "actual"} <= {text for text in TEXTS.findall(chart)}
+    counted = fan_chart(SeriesScore(one, findings.issued["ours@1"][0], 0.1, 0.1, 1.0))
+    assert "120" in TEXTS.findall(counted)
+
+
+def test_coverage_below_half_is_on_the_chart() -> None:
+    chart = coverage_chart({50: (0.1, 0.2), 95: (0.3, 0.9)})
+    assert {"0", "20"} <= set(TEXTS.findall(chart))
 
 
 def test_what_was_filled_in_is_judged_in_no_report(findings: Findings) -> None:
@@ -106,7 +149,7 @@ def test_the_page_is_one_file_with_figures_tables_and_the_verdict(findings: Find
 def scores(relative_mae: float, ahead: float = 0.5, series: int = 4) -> Evaluation:
     """Of a model with these errors over those of repeating the last value."""
     stream = StreamScores(series, relative_mae, 1.0, 1.0, 0.75, None, {}, {})
-    horizons = [HorizonScores(series, TEST, mase, 1.0, {}) for mase in (2.0 * ahead, 2.0)]
+    horizons = [HorizonScores(series, TEST, SEASON, mase, mase, 1.0, 1.0, None, {}) for mase in (2.0 * ahead, 2.0)]
     rows = [Row("x", name, stream, horizon) for name, horizon in zip(("m@1", NAIVE), horizons, strict=True)]
     return Evaluation("m@1", 1, rows, {})
 
