@@ -17,10 +17,10 @@ import httpx2
 import pytest
 
 from models.artifacts import artifact
-from models.artifacts.artifact import Description, publish
+from models.artifacts.artifact import SHIPPED, Description, publish
 from models.mixture import Mixture, MixtureConfig
 from service.app import create_app
-from service.sessions.registry import Registry
+from service.sessions.registry import LoadedModel, Registry
 from service.settings import Settings
 from service.storage.embedded import EmbeddedStore
 from service.storage.store import SessionStore
@@ -90,6 +90,18 @@ def api(service: Service) -> Iterator[httpx2.Client]:
 def name(request: pytest.FixtureRequest) -> str:
     """A session id that no other test uses."""
     return re.sub(r"[^A-Za-z0-9_]+", "-", request.node.name[:80]) + os.urandom(4).hex()
+
+
+@pytest.fixture(scope="module")
+def noticing(service: Service) -> Iterator[httpx2.Client]:
+    """A service whose default model is `daily@2`, which notices drift and values that are missing; `tiny` does not."""
+    daily = SHIPPED / "daily" / "2"
+    models = [*service.registry.models, LoadedModel(artifact.load(daily), daily)]
+    with (
+        serving(Registry(models, "daily"), service.store_url, default_model="daily") as running,
+        httpx2.Client(base_url=running.url, timeout=60.0) as client,
+    ):
+        yield client
 
 
 @contextmanager

@@ -1,32 +1,16 @@
 """Drift of sessions over HTTP: shown from the observation that raised the alarm until errors have settled."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx2
 import pytest
 
-from models.artifacts import artifact
-from models.artifacts.artifact import SHIPPED
-from service.sessions.registry import LoadedModel, Registry
 from tests.service.calls import wait_until
-from tests.service.conftest import Service, serving
 from tests.service.days import Observation, day, observation, series, value
 from tests.service.live.listener import listening
 
 NOTHING = {"detected": False, "since": None}
 USUAL = 70
-
-
-@pytest.fixture(scope="module")
-def noticing(service: Service) -> Iterator[httpx2.Client]:
-    """A service whose default model notices drift, and one of whose models does not."""
-    daily = SHIPPED / "daily" / "2"
-    models = [*service.registry.models, LoadedModel(artifact.load(daily), daily)]
-    with (
-        serving(Registry(models, "daily"), service.store_url, default_model="daily") as running,
-        httpx2.Client(base_url=running.url, timeout=60.0) as client,
-    ):
-        yield client
 
 
 def climbing(number: int) -> Observation:

@@ -1,31 +1,14 @@
 """Missing values over HTTP: forecasts as uncertain as the time since the last known value, and scores against it."""
 
-from collections.abc import Iterator
 
 import httpx2
 import numpy as np
 import pytest
 
-from models.artifacts import artifact
-from models.artifacts.artifact import SHIPPED
-from service.sessions.registry import LoadedModel, Registry
-from tests.service.conftest import Service, serving
 from tests.service.days import Observation, observation
 
 USUAL, SILENT, AFTER = 42, 12, 6
 WALK = np.round(100.0 + np.random.default_rng(4).standard_normal(USUAL + SILENT + AFTER + 1).cumsum(), 3)
-
-
-@pytest.fixture(scope="module")
-def daily(service: Service) -> Iterator[httpx2.Client]:
-    """A service of the shipped model."""
-    folder = SHIPPED / "daily" / "2"
-    registry = Registry([LoadedModel(artifact.load(folder), folder)], "daily")
-    with (
-        serving(registry, service.store_url, default_model="daily") as running,
-        httpx2.Client(base_url=running.url, timeout=60.0) as client,
-    ):
-        yield client
 
 
 def walked(first: int, last: int) -> list[Observation]:
@@ -36,36 +19,36 @@ def width(forecast: dict[str, dict[str, float]]) -> float:
     return forecast["quantiles"]["0.9"] - forecast["quantiles"]["0.1"]
 
 
-def test_intervals_of_a_random_walk_grow_while_nobody_knows_where_it_is(daily: httpx2.Client, name: str) -> None:
+def test_intervals_of_a_random_walk_grow_while_nobody_knows_where_it_is(noticing: httpx2.Client, name: str) -> None:
     path = f"/v1/sessions/{name}"
-    daily.put(path, json={"freq": "D", "observations": walked(1, USUAL)})
-    ahead = [width(one) for one in daily.get(f"{path}/forecast?horizon=14").json()["forecasts"]]
+    noticing.put(path, json={"freq": "D", "observations": walked(1, USUAL)})
+    ahead = [width(one) for one in noticing.get(f"{path}/forecast?horizon=14").json()["forecasts"]]
     silent = [
-        width(daily.post(f"{path}/observations", json=observation(USUAL + k, value=None)).json()["forecast"])
+        width(noticing.post(f"{path}/observations", json=observation(USUAL + k, value=None)).json()["forecast"])
         for k in range(1, SILENT + 1)
     ]
     assert silent[-1] > 0.8 * ahead[SILENT] > 1.4 * ahead[0]
-    fan = daily.get(f"{path}/forecast?horizon=14").json()["forecasts"]
+    fan = noticing.get(f"{path}/forecast?horizon=14").json()["forecasts"]
     assert width(fan[0]) == silent[-1]
     assert width(fan[-1]) > silent[-1]
-    known = daily.post(f"{path}/observations", json=walked(USUAL + SILENT + 1, USUAL + SILENT + 1)).json()
+    known = noticing.post(f"{path}/observations", json=walked(USUAL + SILENT + 1, USUAL + SILENT + 1)).json()
     assert width(known["forecast"]) < 0.6 * silent[-1]
-    assert daily.post(f"{path}:verify").json()["ok"]
+    assert noticing.post(f"{path}:verify").json()["ok"]
 
 
-def test_mase_compares_with_the_last_known_value(daily: httpx2.Client, name: str) -> None:
+def test_mase_compares_with_the_last_known_value(noticing: httpx2.Client, name: str) -> None:
     path = f"/v1/sessions/{name}"
     observations = walked(1, USUAL + SILENT + AFTER)
     for missing in (20, 21, 30, 45, 46, 47):
         observations[missing]["value"] = None
-    daily.put(path, json={"freq": "D", "observations": observations})
-    records = daily.get(f"{path}/observations").json()["observations"]
+    noticing.put(path, json={"freq": "D", "observations": observations})
+    records = noticing.get(f"{path}/observations").json()["observations"]
     errors, naive, known = [], [], records[0]["value"]
     for record in records[1:]:
         if record["value"] is not None:
             errors.append(abs(record["value"] - record["forecast"]["value"]))
             naive.append(abs(record["value"] - known))
             known = record["value"]
-    scores = daily.get(path).json()["scores"]["all"]
+    scores = noticing.get(path).json()["scores"]["all"]
     assert scores["steps"] == len(errors)
     assert scores["mase"] == pytest.approx(sum(errors) / sum(naive), rel=1e-9)

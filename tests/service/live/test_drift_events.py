@@ -1,36 +1,20 @@
 """Drift as it is told to one who listens: whoever adds up what he was told knows how each session shows itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 
-from models.artifacts import artifact
-from models.artifacts.artifact import SHIPPED
 from service.sessions import drift
-from service.sessions.registry import LoadedModel, Registry
 from tests.service.calls import Json, post, rewind
-from tests.service.conftest import Service, serving
 from tests.service.days import Observation, day, observation, value
 from tests.service.live.listener import Listener, listening
 from tests.service.states.documents import exported, put
 
 USUAL, CALM = 70, 110
 """The last usual step, and the last of those by which the errors after it have settled."""
-
-
-@pytest.fixture(scope="module")
-def noticing(service: Service) -> Iterator[httpx2.Client]:
-    """A service whose default model notices drift, and one of whose models does not."""
-    daily = SHIPPED / "daily" / "2"
-    models = [*service.registry.models, LoadedModel(artifact.load(daily), daily)]
-    with (
-        serving(Registry(models, "daily"), service.store_url, default_model="daily") as running,
-        httpx2.Client(base_url=running.url, timeout=60.0) as client,
-    ):
-        yield client
 
 
 def observations(first: int, last: int) -> list[Observation]:
