@@ -83,16 +83,15 @@ def values(read: pa.Table, path: Path) -> NDArray[np.float64]:
     if "y" in read.column_names:
         return numbers(read, "y", path)
     have = ", ".join(read.column_names[:LISTED]) + (" ..." if read.num_columns > LISTED else "")
+    cure = "name the columns unique_id, ds, y: the series, the time, the value"
     of_series = [field.name for field in read.schema if is_number(field.type)]
     if "unique_id" not in read.column_names and len(of_series) > 1:
         first = next((name for name in read.column_names if name not in of_series), "ds")
         renamed = "" if first == "ds" else f".rename(columns={{{first!r}: 'ds'}})"
-        raise DataError(
-            f"{path}: no column 'y', and {len(of_series)} columns of numbers: one column a series? It has {have}",
-            f"make one row of each value: pandas.read_csv({path.name!r}){renamed}"
-            ".melt('ds', var_name='unique_id', value_name='y').to_csv('long.csv', index=False)",
+        cure += (
+            f"; where each column of numbers is a series, make one row of each value: pandas.read_csv({path.name!r})"
+            f"{renamed}.melt('ds', var_name='unique_id', value_name='y').to_csv('long.csv', index=False)"
         )
-    cure = "name the columns unique_id (of the series), ds (the time), y (the value)"
     raise DataError(f"{path}: no column 'y'; it has {have}", cure)
 
 

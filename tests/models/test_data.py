@@ -104,11 +104,11 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path: Path, t
 @pytest.mark.parametrize(
     ("text", "why", "cure"),
     [
-        ("ds,a,b\n2024-01-01,1,2\n", "2 columns of numbers: one column a series", "melt('ds', var_name='unique_id'"),
-        ("day,a,b\n2024-01-01,1,2\n", "one column a series", ".rename(columns={'day': 'ds'}).melt"),
+        ("ds,a,b\n2024-01-01,1,2\n", "it has ds, a, b", "melt('ds', var_name='unique_id'"),
+        ("day,a,b\n2024-01-01,1,2\n", "it has day, a, b", ".rename(columns={'day': 'ds'}).melt"),
         ("unique_id;ds;y\na;2024-01-01;1,5\n", "separated by semicolons", "write it with commas"),
         ("unique_id,ds,y\n", "a header and no rows", "give one row for each step"),
-        ("shop,day,sales\na,2024-01-01,1\n", "it has shop, day, sales", "name the columns unique_id (of the series)"),
+        ("shop,day,sales\na,2024-01-01,1\n", "it has shop, day, sales", "name the columns unique_id, ds, y"),
     ],
     ids=["wide", "wide with another name", "semicolons", "header only", "other names"],
 )
