@@ -60,6 +60,7 @@ def bare_lstm() -> ort.InferenceSession:
     model.ir_version = 9
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.enable_mem_reuse = False
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 

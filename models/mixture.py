@@ -192,7 +192,8 @@ class Mixture(nn.Module):
         """Scores and calibration after values (B, 1); `sizes` (B, N) are those of the memory's errors."""
         blocks = [past[name] for name in ("issued", "fan") if name in past]
         if self.config.last_known:
-            blocks = [past["memory"][:, self.memory.columns.known][:, :1], *blocks]
+            at = self.memory.columns.known.start
+            blocks = [past["memory"][:, at : at + 1], *blocks]
         errors = value - torch.cat(blocks, dim=1)
         judged = {"scores": self.scores.step(errors[:, : self.scores.count], sizes, scored, past["scores"])}
         if self.calibration is not None and self.origin is not None:
