@@ -215,9 +215,13 @@ class _Batch:
             yield from zip([labels[owner] for owner in owners[rows].tolist()], answers, strict=True)
 
         self._parts.log.answered(len(rows), told())
+        if not fold.turns:
+            return
+        # Rows are in the order of their sessions.
+        begins = np.searchsorted(owners[rows], np.arange(len(labels) + 1))
         for turn in fold.turns:
-            answering = rows[(owners[rows] == turn.row) & (outcomes["step"][rows] >= turn.step)]
-            for answer in read_answers(outcomes.take(answering[:1])):
+            own = rows[begins[turn.row] : begins[turn.row + 1]]
+            for answer in read_answers(outcomes.take(own[outcomes["step"][own] >= turn.step][:1])):
                 label, head = labels[turn.row], fold.live["head"][turn.row]
                 etag = render.etag(answer.incarnation, answer.revision)
                 self._parts.log.tell(drift.event(label, head, etag, turn))
