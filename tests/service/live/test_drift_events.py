@@ -250,6 +250,25 @@ def test_each_observation_at_which_drift_begins_or_ends_is_told_however_many_com
     assert len(listener.of("drift")) == 2
 
 
+def test_of_many_sessions_in_a_batch_each_is_told_its_own_turns(noticing: httpx2.Client, name: str) -> None:
+    last = USUAL + 15
+    calm, climbing = [observation(n) for n in range(USUAL + 1, last + 1)], observations(USUAL + 1, last)
+    given = {f"{name}.{k}": climbing if k % 2 else calm for k in range(4)}
+    for session in given:
+        create(noticing, session, observations(1, USUAL))
+    rows = [{"session": session, **own[k]} for k in range(len(calm)) for session, own in given.items()]
+    with listening(str(noticing.base_url), f"prefix={name}.") as listener:
+        answers = noticing.post("/v1/observations:batch", json={"observations": rows}).json()["outcomes"]
+        heard = listener.wait_for(2, "drift")
+    assert sorted(one["session"] for one in heard) == [f"{name}.1", f"{name}.3"]
+    stood = {session: noticing.get(f"/v1/sessions/{session}").json() for session in given}
+    assert all(stood[one["session"]]["drift"] == {"detected": True, "since": one["since"]} for one in heard)
+    assert all(day(one["step"]) == one["since"] for one in heard)
+    etags = {(one["advance"]["session"], one["advance"]["step"]): one["advance"]["etag"] for one in answers}
+    assert [one["etag"] for one in heard] == [etags[one["session"], one["step"]] for one in heard]
+    assert [shown["drift"]["detected"] for shown in stood.values()] == [False, True, False, True]
+
+
 def test_a_correction_that_takes_drift_away_and_new_observations_that_bring_it_are_both_told(
     noticing: httpx2.Client, name: str
 ) -> None:
